@@ -1,0 +1,101 @@
+// Package adapters translates between the OpenAI wire and each provider. It is pure: bytes in, bytes out,
+// no network and no clock, so that a codec can be proved by feeding it bytes.
+//
+// An adapter is a table Endpoint → Codec. A codec has four verbs: encode the request, decode the response,
+// decode the stream, decode an error. A new endpoint is a new file in the adapters that have it; a new
+// provider is a new folder. What a codec returns aliases its input or its own scratch until the next call;
+// nothing is copied that can pass.
+package adapters
+
+import (
+	"time"
+
+	"github.com/vel-gateway/vel/secrets"
+)
+
+// Endpoint is one path of the OpenAI API.
+type Endpoint uint8
+
+// The endpoints that Vel serves.
+const (
+	ChatCompletions Endpoint = iota + 1
+)
+
+// String is the path below /v1, as it stands in logs, metrics and records.
+func (e Endpoint) String() string {
+	if e == ChatCompletions {
+		return "chat/completions"
+	}
+	return "unknown"
+}
+
+// Span is a half-open range of bytes.
+type Span struct{ Start, End int }
+
+// Content is the client's request as it came. Every attempt encodes from it, never from what an earlier
+// attempt made of it.
+type Content struct {
+	Endpoint           Endpoint
+	Method             string
+	Path, ContentType  []byte
+	Body               []byte
+	Model              Span // where the model value stands in Body, its quotes included
+	Stream, UsageAsked bool // the client asked for a stream; and in it for the usage event
+}
+
+// Field is one header field. Its value holds neither CR nor LF.
+type Field struct{ Name, Value string }
+
+// Request is what one attempt sends: a path below the provider's base URL, fields beyond those that every
+// request has, and the body in slices, so that a splice copies nothing.
+type Request struct {
+	Method, Path string
+	Header       []Field
+	Body         [][]byte
+}
+
+// Reset empties the request and keeps its memory.
+func (r *Request) Reset() {
+	clear(r.Body) // do not keep the last caller's bytes alive
+	*r = Request{Header: r.Header[:0], Body: r.Body[:0]}
+}
+
+// Header reads fields of an answer; *fasthttp.ResponseHeader fits. The bytes are valid as long as the answer.
+type Header interface{ Peek(name string) []byte }
+
+// Codec speaks one endpoint of one provider.
+type Codec interface {
+	// EncodeRequest fills dst for the provider's name of the model.
+	EncodeRequest(dst *Request, in *Content, model string) error
+	// DecodeResponse appends the client's answer to out. An *Error says that a 200 was none.
+	DecodeResponse(out [][]byte, in *Content, h Header, body []byte) ([][]byte, Usage, error)
+	// DecodeStream begins a stream for an answer with this head.
+	DecodeStream(in *Content, h Header) Stream
+	// DecodeError understands any answer that is not a 2xx, whatever its shape. It never returns nil.
+	DecodeError(status int, h Header, body []byte) *Error
+}
+
+// Stream decodes one streamed answer.
+type Stream interface {
+	// Feed takes the next bytes of the upstream body and appends what the client may have now. An *Error
+	// before anything was appended means that another target can still be tried.
+	Feed(out [][]byte, p []byte) ([][]byte, error)
+	// End is called at a clean end of the body: it appends what an SDK needs to see the end, or returns an
+	// *Error of ClassTruncated.
+	End(out [][]byte) ([][]byte, error)
+	// Usage is what was seen last, and whether any was seen.
+	Usage() (Usage, bool)
+}
+
+// Signer puts the credential on a request.
+type Signer interface {
+	Sign(dst *Request, key secrets.Secret, now time.Time) error
+}
+
+// Adapter is one kind of provider.
+type Adapter struct {
+	Kind    string
+	BaseURL string // used when the configuration names none
+	Signer  Signer
+	Codecs  map[Endpoint]Codec
+}

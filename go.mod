@@ -1,0 +1,3 @@
+module github.com/vel-gateway/vel
+
+go 1.26

@@ -1,0 +1,47 @@
+// Package secrets keeps secrets secret: a value that prints as ***, and a redactor that takes every
+// configured secret out of text that is about to leave the process.
+//
+// It owns how a secret is shown. It does not own where secrets come from (package config) or who may
+// use them (the rooms above).
+package secrets
+
+import (
+	"fmt"
+	"log/slog"
+)
+
+// mask stands wherever a secret would have been printed.
+const mask = "***"
+
+// Secret is a string that no formatting verb, logger or encoder reveals. Only Reveal gives the value,
+// so that a search for it finds every place where a secret is used.
+type Secret struct{ value string }
+
+// New wraps a value. The empty string means "no secret".
+func New(value string) Secret { return Secret{value} }
+
+// Reveal returns the value itself, to be written to a provider and nowhere else.
+func (s Secret) Reveal() string { return s.value }
+
+// IsZero tells whether there is no secret.
+func (s Secret) IsZero() bool { return s.value == "" }
+
+// String returns the mask, or nothing for an empty secret.
+func (s Secret) String() string {
+	if s.value == "" {
+		return ""
+	}
+	return mask
+}
+
+// GoString masks the secret for %#v.
+func (s Secret) GoString() string { return "secrets.New(" + mask + ")" }
+
+// Format masks the secret for every verb, %x and %q included.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())) }
+
+// MarshalText masks the secret in JSON, YAML and every other text encoding.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// LogValue masks the secret in slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
