@@ -71,15 +71,11 @@ func refusePrivate(_ context.Context, _, address string, _ syscall.RawConn) erro
 	if err != nil {
 		return fmt.Errorf("parse the dialled address: %w", err)
 	}
-	ip := at.Addr().Unmap()
-	if ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast() || shared.Contains(ip) {
+	if routing.Private(at.Addr()) {
 		return ErrPrivateAddress
 	}
 	return nil
 }
-
-// shared is the carrier-grade NAT range of RFC 6598, private in every respect but the name.
-var shared = netip.MustParsePrefix("100.64.0.0/10")
 
 func (d *dialer) dial(ctx context.Context) (net.Conn, *net.TCPConn, error) {
 	address := d.address
