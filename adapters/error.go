@@ -71,6 +71,7 @@ type Error struct {
 	Type, Code, Param, Message string        // empty Code and Param become null
 	RetryAfter                 time.Duration // 0: not said
 	Body                       []byte        // the upstream's own OpenAI-shaped error with its extra members, or nil; valid as long as the answer
+	Told                       bool          // the client has seen it as an event of its stream: no second error frame
 }
 
 // Error is for the log; clients get the message through the gateway's error writer.
