@@ -72,6 +72,7 @@ type Error struct {
 	RetryAfter                 time.Duration // 0: not said
 	Cause                      error         // for the log; never shown to a client
 	Body                       []byte        // the upstream's own OpenAI-shaped error with its extra members, or nil; valid as long as the answer
+	Told                       bool          // the client has seen it as an event of its stream: no second error frame
 }
 
 // Error is for the log; clients get the message through the gateway's error writer.
