@@ -62,6 +62,9 @@ func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value) {
 		return // a key without a value is as good as not written
 	}
 	if v.Kind() == reflect.Pointer {
+		if v.Type() == reflect.TypeFor[*secrets.Secret]() && n.Kind == yaml.ScalarNode && n.Value == "" {
+			return // an empty credential is none
+		}
 		if v.IsNil() {
 			v.Set(reflect.New(v.Type().Elem()))
 		}

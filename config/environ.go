@@ -132,12 +132,8 @@ func shellName(name string) string {
 	}, name)
 }
 
-// port replaces the port of listen by PORT. An address that is no address is left to Validate.
-func (env environment) port(listen string) string {
-	port := env["PORT"]
+// withPort is the address with another port, and whether it was an address.
+func withPort(listen, port string) (string, bool) {
 	host, _, err := net.SplitHostPort(listen)
-	if port == "" || err != nil {
-		return listen
-	}
-	return net.JoinHostPort(host, port)
+	return net.JoinHostPort(host, port), err == nil
 }
