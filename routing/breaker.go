@@ -35,15 +35,10 @@ type cell struct {
 	id       string
 	settings Breaker
 	breaker  *gobreaker.TwoStepCircuitBreaker[struct{}]
-	mode     atomicMode
-	until    atomic.Int64 // unix nanoseconds; the end of the cooldown while open
-	cooling  atomic.Int64 // unix nanoseconds; the provider asked us to stay away until then
+	modes    atomic.Uint64 // a mode; written under the breaker's own lock
+	until    atomic.Int64  // unix nanoseconds; the end of the cooldown while open
+	cooling  atomic.Int64  // unix nanoseconds; the provider asked us to stay away until then
 }
-
-type atomicMode struct{ v atomic.Uint64 }
-
-func (a *atomicMode) Load() mode   { return mode(a.v.Load()) }
-func (a *atomicMode) Store(m mode) { a.v.Store(uint64(m)) }
 
 func newCell(id string, settings Breaker, onChange func(target, from, to string)) *cell {
 	c := &cell{id: id, settings: settings}
@@ -54,12 +49,12 @@ func newCell(id string, settings Breaker, onChange func(target, from, to string)
 		BucketPeriod: (settings.Window + buckets - 1) / buckets,
 		Timeout:      settings.Cooldown,
 		ReadyToTrip:  settings.trips,
-		IsExcluded:   func(err error) bool { return err == errExcluded },
+		IsExcluded:   func(err error) bool { return errors.Is(err, errExcluded) },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			if to == gobreaker.StateOpen {
 				c.until.Store(time.Now().Add(settings.Cooldown).UnixNano())
 			}
-			c.mode.Store(c.mode.Load().next(to)) // last: who reads open must find until
+			c.modes.Store(uint64(c.mode().next(to))) // last: who reads open must find until
 			if onChange != nil {
 				onChange(id, from.String(), to.String())
 			}
@@ -67,6 +62,8 @@ func newCell(id string, settings Breaker, onChange func(target, from, to string)
 	})
 	return c
 }
+
+func (c *cell) mode() mode { return mode(c.modes.Load()) }
 
 // trips is the rule that opens a breaker. A count alone would trip busy targets, a rate alone idle ones.
 func (b Breaker) trips(n gobreaker.Counts) bool {
@@ -77,14 +74,14 @@ func (b Breaker) trips(n gobreaker.Counts) bool {
 // standing is whether the target may be asked at a time, and if not, when again.
 func (c *cell) standing(now time.Time) (Reason, time.Time) {
 	at, cooling := now.UnixNano(), c.cooling.Load()
-	switch c.mode.Load().state() {
+	switch c.mode().state() {
 	case gobreaker.StateOpen:
 		if until := max(c.until.Load(), cooling); until >= at {
 			return BreakerOpen, time.Unix(0, until)
 		}
 	case gobreaker.StateHalfOpen:
 		if n := c.breaker.Counts(); n.Requests > n.TotalExclusions {
-			return BreakerProbing, time.Unix(0, max(at, cooling))
+			return BreakerProbing, time.Time{} // soon, but nobody knows when
 		}
 	}
 	if cooling > at {
@@ -97,7 +94,7 @@ func (c *cell) standing(now time.Time) (Reason, time.Time) {
 // where the call began, so that a call which hangs for longer than the window would never count; ours counts when
 // it ends. Only a probe is booked before.
 func (c *cell) begin(force bool) (Pass, bool) {
-	m := c.mode.Load()
+	m := c.mode()
 	if m.state() == closed {
 		return Pass{cell: c, mode: m}, true
 	}
@@ -108,6 +105,15 @@ func (c *cell) begin(force bool) (Pass, bool) {
 	return Pass{cell: c, mode: m, done: done}, true
 }
 
+// Answered tells the target's breaker at the first data event that the provider is back. Without it a probe that
+// is a stream would keep all other calls away until its end. It does nothing for a Pass that is no probe.
+func (p *Pass) Answered() {
+	if p.done != nil {
+		p.done(nil)
+		p.done, p.mode = nil, p.cell.mode()
+	}
+}
+
 // end counts a result: nil, errFailed or errExcluded. A call from before the breaker changed counts nowhere: what
 // it saw is already judged.
 func (p *Pass) end(result error) {
@@ -115,7 +121,7 @@ func (p *Pass) end(result error) {
 		p.done(result)
 		return
 	}
-	if result == errExcluded || p.mode.state() != closed || p.cell.mode.Load() != p.mode {
+	if errors.Is(result, errExcluded) || p.mode.state() != closed || p.cell.mode() != p.mode {
 		return
 	}
 	if done, err := p.cell.breaker.Allow(); err == nil {
@@ -135,10 +141,7 @@ func (c *cell) cool(until time.Time) {
 }
 
 func (c *cell) status(now time.Time) Status {
-	n, state := c.breaker.Counts(), c.mode.Load().state()
+	state, n := c.breaker.State(), c.breaker.Counts() // State first: it takes what left the window out of the counts
 	_, until := c.standing(now)
-	if state == gobreaker.StateOpen && c.until.Load() < now.UnixNano() {
-		state = gobreaker.StateHalfOpen // the next call will be its probe
-	}
 	return Status{c.id, state.String(), int(n.TotalFailures), int(n.TotalFailures + n.TotalSuccesses), until}
 }

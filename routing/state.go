@@ -70,8 +70,8 @@ func (s *State) Observe(o *Outcome, now time.Time) {
 	}
 }
 
-// Retain makes the state that of a new table: targets that it does not have are forgotten, and those whose breaker
-// settings changed begin anew.
+// Retain makes the state that of a new table: targets that it does not have are forgotten, new ones are well, and
+// those whose breaker settings changed begin anew.
 func (s *State) Retain(t *Table) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,8 +80,9 @@ func (s *State) Retain(t *Table) {
 		for _, target := range r.Targets {
 			c := old[target.ID]
 			switch {
-			case kept[target.ID] != nil || c == nil:
-				continue
+			case kept[target.ID] != nil: // it stands in several routes
+			case c == nil:
+				kept[target.ID] = newCell(target.ID, target.Breaker, s.OnChange)
 			case c.settings != target.Breaker:
 				kept[target.ID] = s.renew(c, target.Breaker)
 				kept[target.ID].cooling.Store(c.cooling.Load())
@@ -105,7 +106,7 @@ func (s *State) Reset(target string) bool {
 	return ok
 }
 
-// Status lists the targets that were asked since they are known, in the order of their ids.
+// Status lists all targets in the order of their ids.
 func (s *State) Status(now time.Time) []Status {
 	cells := s.load()
 	all := make([]Status, 0, len(cells))
@@ -132,7 +133,7 @@ func (s *State) load() map[string]*cell {
 	return nil
 }
 
-// cell finds the target's cell or makes it.
+// cell finds the target's cell. It makes one for a target that Retain has not seen: a call may outlive its table.
 func (s *State) cell(t *Target) *cell {
 	if c := s.load()[t.ID]; c != nil {
 		return c
@@ -159,7 +160,7 @@ func (s *State) put(c *cell) {
 
 // renew makes a new cell in place of c and says so if c was not closed.
 func (s *State) renew(c *cell, settings Breaker) *cell {
-	if was := c.mode.Load().state(); was != closed && s.OnChange != nil {
+	if was := c.mode().state(); was != closed && s.OnChange != nil {
 		s.OnChange(c.id, was.String(), closed.String())
 	}
 	return newCell(c.id, settings, s.OnChange)
