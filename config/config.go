@@ -112,7 +112,7 @@ func (d *decoder) validate(f *file, c *Config) {
 	}
 	c.Gateway.Validate(fault)
 	f.validate(fault)
-	//ROUTING
+	c.Routing.Validate(fault)
 	c.Tenancy.Validate(fault)
 	c.validateJoins(fault)
 }

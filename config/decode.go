@@ -112,9 +112,6 @@ func (d *decoder) structure(n *yaml.Node, path string, v reflect.Value) {
 
 // mapping decodes a block whose keys are names that the operator chose.
 func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
-	if v.IsNil() {
-		v.Set(reflect.MakeMap(v.Type()))
-	}
 	d.each(n, path, func(key, value *yaml.Node) {
 		if key.Value == "" {
 			d.fault(path, key, "has an empty name", "give it a name")
@@ -122,6 +119,9 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 		}
 		elem := reflect.New(v.Type().Elem()).Elem()
 		d.decode(value, join(path, key.Value), elem)
+		if v.IsNil() {
+			v.Set(reflect.MakeMap(v.Type()))
+		}
 		v.SetMapIndex(reflect.ValueOf(key.Value).Convert(v.Type().Key()), elem)
 	})
 }

@@ -67,7 +67,7 @@ func (n Notice) String() string { return n.Path + ": " + n.Message }
 
 // suggest finds the known name that was probably meant.
 func suggest(name string, known []string) string {
-	best, least := "", 1+len(name)/3
+	best, least := "", max(1, len(name)/3)
 	for _, k := range known {
 		if d := distance(strings.ToLower(name), strings.ToLower(k), least); d <= least {
 			if d < least || best == "" {

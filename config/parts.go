@@ -5,7 +5,6 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"time"
 )
 
 // Part is one part of the file and what becomes of it.
@@ -161,35 +160,16 @@ func treat(pattern string) (treatment, bool) {
 	return treatment{}, false
 }
 
-// isOff tells whether a part asks for nothing: it is as it is without a file, or empty all through.
+// isOff tells whether a part asks for nothing: it is as it is without a file, empty, or a value that says so.
+// What stands behind a pointer was written on purpose, even if it is 0.
 func isOff(v, standard reflect.Value, off string) bool {
-	if standard.IsValid() && reflect.DeepEqual(v.Interface(), standard.Interface()) {
+	switch {
+	case standard.IsValid() && reflect.DeepEqual(v.Interface(), standard.Interface()):
 		return true
-	}
-	return isEmpty(v) || (off != "" && v.Kind() == reflect.String && v.String() == off)
-}
-
-func isEmpty(v reflect.Value) bool {
-	switch v.Kind() {
-	case reflect.Pointer:
-		return v.IsNil() || isEmpty(v.Elem()) && !isNumber(v.Elem().Kind())
-	case reflect.Map, reflect.Slice:
+	case v.Kind() == reflect.Map || v.Kind() == reflect.Slice:
 		return v.Len() == 0
-	case reflect.Struct:
-		if v.Type() == reflect.TypeFor[time.Time]() {
-			return v.IsZero()
-		}
-		for i := range v.NumField() {
-			if !isEmpty(v.Field(i)) {
-				return false
-			}
-		}
+	case v.Kind() == reflect.String && off != "" && v.String() == off:
 		return true
 	}
 	return v.IsZero()
-}
-
-// isNumber: behind a pointer even 0 and false were written on purpose.
-func isNumber(k reflect.Kind) bool {
-	return k == reflect.Int || k == reflect.Int64 || k == reflect.Float64 || k == reflect.Bool
 }

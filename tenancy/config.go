@@ -50,7 +50,7 @@ type LimitsConfig struct {
 
 // BudgetConfig bounds what a key or an organization may spend in a calendar window.
 type BudgetConfig struct {
-	USD      string   `yaml:"usd" jsonschema:"description=Dollars as a decimal."`
+	USD      string   `yaml:"usd" jsonschema:"oneof_type=string;number,description=Dollars as a decimal."`
 	Per      string   `yaml:"per" jsonschema:"description=The calendar window.,enum=day,enum=week,enum=month"`
 	Timezone string   `yaml:"timezone" jsonschema:"description=Where the window begins at midnight as Europe/Berlin; UTC if it is not written."`
 	WarnAt   *float64 `yaml:"warn_at" jsonschema:"description=The share that is announced.,minimum=0,maximum=1"`
