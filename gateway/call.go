@@ -44,14 +44,14 @@ type Call struct {
 	failed   error              // why the last attempt failed, or why the relay broke off
 
 	// The answer.
-	pieces   [][]byte // what the client may have now
-	whole    []byte   // a gathered body; pieces may alias it
-	partial  bool     // pieces hold the beginning of an answer that is relayed unread
-	ended    bool     // pieces hold the end of the answer
-	length   int      // of the answer, or -1
-	usage    adapters.Usage
-	first    time.Duration // from begun to the first byte for the client
-	refusal  int           // the status that the client saw instead of an answer
+	pieces  [][]byte // what the client may have now
+	whole   []byte   // a gathered body; pieces may alias it
+	partial bool     // pieces hold the beginning of an answer that is relayed unread
+	ended   bool     // pieces hold the end of the answer
+	length  int      // of the answer, or -1
+	usage   adapters.Usage
+	first   time.Duration // from begun to the first byte for the client
+	refusal int           // the status that the client saw instead of an answer
 
 	mu   sync.Mutex
 	why  adapters.Class // why the call was ended from outside; ClassNone while it was not

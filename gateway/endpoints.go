@@ -19,11 +19,11 @@ type path struct {
 type pathKind uint8
 
 const (
-	pathUnknown pathKind = iota
-	pathCall             // an inference call
-	pathModels           // the list of models
-	pathModel            // one model
-	pathUnserved         // OpenAI has it, Vel does not serve it yet
+	pathUnknown  pathKind = iota
+	pathCall              // an inference call
+	pathModels            // the list of models
+	pathModel             // one model
+	pathUnserved          // OpenAI has it, Vel does not serve it yet
 	pathHealth
 	pathReady
 	pathMetrics

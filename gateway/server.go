@@ -116,6 +116,9 @@ func (s *Server) AdminAddr() netip.AddrPort {
 	return s.adminListener.Addr().(*net.TCPAddr).AddrPort()
 }
 
+// Connections is how many clients are connected to the data plane.
+func (s *Server) Connections() int { return s.listener.open() }
+
 // ReloadTLS reads the certificate again; on an error the old one stays.
 func (s *Server) ReloadTLS() error {
 	if s.cert == nil {
