@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -160,6 +161,20 @@ func TestFailsThenSucceeds(t *testing.T) {
 	}
 	if a := chat(t, s, ask("x [[fail=1 id=d die=0]]")); a.status != 200 {
 		t.Errorf("after it: %v", a.err)
+	}
+}
+
+func TestTriesAreBounded(t *testing.T) {
+	t.Parallel()
+	var x tries
+	for i := range rememberedIDs + 10 {
+		x.fails(strconv.Itoa(i), 1)
+	}
+	if len(x.count) != rememberedIDs || len(x.order) != rememberedIDs {
+		t.Errorf("%d ids are remembered", len(x.count))
+	}
+	if x.fails(strconv.Itoa(rememberedIDs), 1) || !x.fails("0", 1) {
+		t.Error("the newest was forgotten, or the oldest was not")
 	}
 }
 
