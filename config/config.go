@@ -12,6 +12,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -59,7 +60,7 @@ func parse(path string, text []byte, env environment) (*Config, error) {
 	d := &decoder{name: path, env: env, from: map[*yaml.Node]string{}, at: map[string]*yaml.Node{}}
 	root, err := parseTree(text)
 	if err != nil {
-		return nil, Faults{{File: path, Problem: err.Error(), Hint: "write one YAML document"}}
+		return nil, Faults{syntaxFault(path, err)}
 	}
 	if root.Kind == yaml.MappingNode {
 		env.overlay(root, d.from)
@@ -82,6 +83,15 @@ func parse(path string, text []byte, env environment) (*Config, error) {
 	c.NotEnforced, c.Accepted = d.parts(&f)
 	c.Warnings = d.warnings
 	return c, nil
+}
+
+// syntaxFault is the only fault of a file that is no YAML: nothing in it can be told apart.
+func syntaxFault(path string, err error) Fault {
+	f := Fault{File: path, Problem: strings.TrimPrefix(err.Error(), "yaml: "), Hint: "check colons, quotes and indentation there"}
+	if errors.Is(err, errDocuments) {
+		f.Hint = "remove what follows the line ---"
+	}
+	return f
 }
 
 // port lets PORT replace the port of listen, and only that. An address that is none is left to Validate.
