@@ -111,10 +111,13 @@ func (d *decoder) port(f *file) {
 // validate lets every room check its part and then checks what two rooms say about each other. What can not
 // be decoded is not complained of twice.
 func (d *decoder) validate(f *file, c *Config) {
-	decoded := slices.Clone(d.faults)
+	decoded := make(map[string]bool, len(d.faults))
+	for _, f := range d.faults {
+		decoded[f.Path] = f.Path != ""
+	}
 	fault := func(path, problem, hint string) {
-		for _, known := range decoded {
-			if path == known.Path || strings.HasPrefix(path, known.Path+".") || strings.HasPrefix(path, known.Path+"[") {
+		for at := path; at != ""; at = above(at) {
+			if decoded[at] {
 				return
 			}
 		}
@@ -129,14 +132,17 @@ func (d *decoder) validate(f *file, c *Config) {
 
 // nearest is the value at a path, or the block around it that is written.
 func (d *decoder) nearest(path string) *yaml.Node {
-	for path != "" {
-		if n, ok := d.at[path]; ok {
+	for at := path; at != ""; at = above(at) {
+		if n, ok := d.at[at]; ok {
 			return n
 		}
-		path = path[:max(0, strings.LastIndexAny(path, ".["))]
 	}
 	return d.at[""]
 }
+
+// above is the path without its last step. A name with dots has more steps than blocks; those in between are
+// nowhere written, so nothing is found at them.
+func above(path string) string { return path[:max(0, strings.LastIndexAny(path, ".["))] }
 
 // validateJoins checks the names by which one room's part refers to another's.
 func (c *Config) validateJoins(fault func(path, problem, hint string)) {
