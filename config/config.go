@@ -34,6 +34,7 @@ type Config struct {
 	Gateway   gateway.Config
 	Routing   routing.Config // Organizations of a provider hold ids
 	Tenancy   tenancy.Config
+	Database  Database
 	Log       Log
 	Simulated bool // no provider is configured: the routes of SimulatorProvider exist instead
 
@@ -70,7 +71,7 @@ func parse(path string, text []byte, env environment) (*Config, error) {
 	d.port(&f)
 	simulated := d.wellKnown(&f.Routing)
 	c := &Config{
-		Path: path, Gateway: f.Config, Routing: f.Routing, Tenancy: f.Tenancy, Log: f.Log, Simulated: simulated,
+		Path: path, Gateway: f.Config, Routing: f.Routing, Tenancy: f.Tenancy, Database: f.Database, Log: f.Log, Simulated: simulated,
 		Secrets: d.secrets,
 	}
 	c.Gateway.AdminListen = f.Admin.Listen

@@ -31,6 +31,7 @@ type commands struct {
 
 	Serve       serveCmd       `cmd:"" help:"Start the gateway."`
 	CheckConfig checkConfigCmd `cmd:"" name:"check-config" help:"List every fault of a configuration."`
+	Simulate    simulateCmd    `cmd:"" help:"Pretend to be providers."`
 	Config      configCmd      `cmd:"" help:"About the configuration file."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }

@@ -1,0 +1,63 @@
+# What a person and CI run here. `make` alone prints the list.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+GOLANGCI  := v2.15.0
+LINTER    := $(CURDIR)/bin/golangci-lint-$(GOLANGCI)
+FUZZTIME  ?= 10s
+
+.PHONY: help run build test check fmt lint fuzz packages unit outside
+
+help: ## print this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build ## build and start Vel on 127.0.0.1:8080; needs only Go
+	@exec bin/vel serve
+
+build: ## build bin/vel, one static binary
+	@CGO_ENABLED=0 go build -trimpath -o bin/vel ./cmd/vel
+
+test: packages lint unit ## everything that CI runs (installs what is missing; at most 15 minutes on two cores)
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=3s
+	@$(MAKE) --no-print-directory outside
+
+check: test ## the same as test
+
+fmt: $(LINTER) ## format the code
+	@$(LINTER) fmt ./...
+	@cd tests && $(LINTER) fmt -c ../.golangci.yml ./...
+
+lint: $(LINTER) ## formatting, vet, linters, and a build for macOS
+	@echo "== lint"
+	@go vet ./...
+	@cd tests && go vet ./...
+	@$(LINTER) run ./...
+	@cd tests && $(LINTER) run -c ../.golangci.yml ./...
+	@GOOS=darwin CGO_ENABLED=0 go build ./...
+
+fuzz: ## fuzz every parser, FUZZTIME (10s) each
+	@echo "== fuzz, $(FUZZTIME) a target"
+	@grep -rn --include='*_test.go' --exclude-dir=tests '^func Fuzz' . | \
+		sed -E 's|^(.*)/[^/]+:[0-9]+:func (Fuzz[A-Za-z0-9_]*).*|\1 \2|' | sort -u | \
+		while read -r dir name; do \
+			go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir"; \
+		done
+
+unit:
+	@echo "== the rooms, under the race detector"
+	@go test -race ./...
+
+outside:
+	@echo "== the binary from outside: SDKs, faults, bad input, storms"
+	@cd tests && go test -timeout 10m ./...
+
+packages:
+	@tests/packages.sh
+
+$(LINTER):
+	@echo "== building golangci-lint $(GOLANGCI), once"
+	@mkdir -p $(@D)
+	@GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
+	@mv $(@D)/golangci-lint $@

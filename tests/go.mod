@@ -1,0 +1,11 @@
+module github.com/vel-gateway/vel/tests
+
+go 1.26.0
+
+require (
+	github.com/google/go-cmp v0.7.0
+	github.com/rogpeppe/go-internal v1.16.0
+	github.com/vel-gateway/vel v0.0.0
+)
+
+replace github.com/vel-gateway/vel => ../
