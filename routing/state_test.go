@@ -251,6 +251,20 @@ func TestHalfOpen(t *testing.T) {
 			p.changed("closed open", "open closed")
 			p.calls(1, adapters.ClassNone)
 		},
+		"reset while attempts are under way": func(t *testing.T) {
+			p := newPatient(t)
+			var passes []Pass
+			for range leastCalls {
+				pass, _ := p.begin()
+				passes = append(passes, pass)
+			}
+			p.state.Reset(p.target.ID)
+			for _, pass := range passes {
+				p.ends(pass, adapters.ClassServer)
+			}
+			p.is("closed")
+			p.changed()
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -281,10 +295,18 @@ func TestRetain(t *testing.T) {
 	if want := []string{"p0/m open", "p1/m closed", "p1/n closed"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
+	// What the provider asked for outlasts new settings.
+	pass, _ := s.Begin(Move{Target: r.Targets[1]}, now)
+	s.Observe(&Outcome{Pass: pass, Class: adapters.ClassRate, RetryAfter: time.Hour}, now)
+	s.Retain(before)
+	if reason, until := s.standing(r.Targets[1], now); reason != Cooling || !until.Equal(now.Add(time.Hour)) {
+		t.Errorf("%s until %v", reason, until)
+	}
 	// A call of the old table goes on with its target.
+	s.Retain(tableForTest(t, configForTest(2, nil)))
 	pass, ok := s.Begin(Move{Target: r.Targets[2]}, now)
 	s.Observe(&Outcome{Pass: pass}, now)
-	if !ok || len(s.Status(now)) != 4 {
+	if !ok || len(s.Status(now)) != 3 {
 		t.Error("a call that outlived its table was refused")
 	}
 }
