@@ -200,7 +200,7 @@ func isError(data []byte) bool {
 }
 
 func isObject(data []byte) bool {
-	data = bytes.TrimLeft(data, " \t\r\n")
+	data = trimSpace(data)
 	return len(data) > 0 && data[0] == '{'
 }
 
