@@ -183,7 +183,7 @@ func FuzzDecodeError(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, status int, retry string, body []byte) {
 		h := http.Header{"Retry-After": {retry}, "Retry-After-Ms": {retry}}
-		for _, e := range []*adapters.Error{failure(status, peeker(h), body), inBand(nil, body)} {
+		for _, e := range []*adapters.Error{(chat{}).DecodeError(status, peeker(h), body), inBand(nil, body)} {
 			adaptertest.CheckError(t, e)
 		}
 	})

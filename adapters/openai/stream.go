@@ -126,7 +126,7 @@ func (s *stream) inspect(data []byte) {
 		case "error":
 			if truthy(value) {
 				s.failed = inBand(s.header, data)
-				s.failed.Told = true
+				s.failed.Told = !value.IsObject() || value.Get("@keys.#").Int() > 0 // Python's SDK overlooks {}
 			}
 		}
 		return true
