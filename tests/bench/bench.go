@@ -60,7 +60,7 @@ func parseOptions(args []string, out io.Writer) (*options, error) {
 	contenders := f.String("contenders", "nginx,vel,direct", "who takes part; nginx-silent is nginx without its access log")
 	phases := f.String("phases", strings.Join(phaseNames, ","), "what is measured")
 	f.IntVar(&o.rounds, "rounds", 5, "interleaved rounds; the median counts")
-	f.Float64Var(&o.seconds, "seconds", 5, "length of the windows of requests and streams; other phases are shorter")
+	f.Float64Var(&o.seconds, "seconds", 5, "length of a window; that of latency is half as long")
 	f.IntVar(&o.conns, "conns", 64, "connections that send plain calls without a pause")
 	f.IntVar(&o.streams, "streams", 200, "streams open at once, 50 events at 20 ms each")
 	f.IntVar(&o.rate, "rate", 1000, "plain calls per second where latency is measured")

@@ -49,6 +49,32 @@ func usageOf(pids []int) (usage, error) {
 	return sum, nil
 }
 
+// machineBusy is the CPU time that all programs together have used, and what the host took away from a virtual machine,
+// since boot; in ticks of 10 ms. See proc_stat(5).
+func machineBusy() (time.Duration, error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(strings.SplitN(string(text), "\n", 2)[0])
+	const tick = 10 * time.Millisecond
+	var sum time.Duration
+	for i, name := range []string{"cpu", "user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"} {
+		if i >= len(fields) {
+			return 0, fmt.Errorf("/proc/stat: no %s", name)
+		}
+		if i == 0 || name == "idle" || name == "iowait" {
+			continue
+		}
+		n, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("/proc/stat: %s: %w", name, err)
+		}
+		sum += time.Duration(n) * tick
+	}
+	return sum, nil
+}
+
 // cpuClock reads the CPU-time clock of another process: clock_getcpuclockid(3) makes its id from the pid as below.
 // It counts what utime+stime of /proc/PID/stat count, without their rounding to 10 ms.
 func cpuClock(pid int) (time.Duration, error) {

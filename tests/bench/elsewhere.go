@@ -18,8 +18,9 @@ type usage struct {
 
 func (u usage) sub(usage) usage { return u }
 
-func usageOf([]int) (usage, error)   { return usage{}, errNeedsLinux }
-func processTree(int) ([]int, error) { return nil, errNeedsLinux }
+func usageOf([]int) (usage, error)        { return usage{}, errNeedsLinux }
+func machineBusy() (time.Duration, error) { return 0, errNeedsLinux }
+func processTree(int) ([]int, error)      { return nil, errNeedsLinux }
 
 type alarm struct{}
 

@@ -44,6 +44,16 @@ func systemShare(r *loadResult) float64 {
 	return 100 * float64(u.System) / float64(u.CPU)
 }
 
+// foreignLoad is how many CPUs worth of time other programs took during the window: they take it from everybody
+// measured, from its caches too.
+func foreignLoad(r *loadResult) float64 {
+	others := r.Busy
+	for _, u := range r.Used {
+		others -= u.CPU
+	}
+	return max(0, others.Seconds()/r.Seconds)
+}
+
 func mallocsPerEvent(r *loadResult) float64 {
 	if r.Mallocs == nil {
 		return math.NaN()

@@ -35,6 +35,7 @@ type loadResult struct {
 	Calls, Events int64
 	Seconds       float64
 	Used          map[string]usage // by the names in Watch, and "load" for the client itself
+	Busy          time.Duration    // CPU time of the whole machine, other programs included
 	Latency       quantiles        // of a whole call
 	FirstEvent    quantiles        // from the call's sending to its first content event
 	EventDelay    quantiles        // of a content event, from the upstream's write to the client's read
@@ -60,6 +61,7 @@ type reading struct {
 	at            time.Time
 	calls, events int64
 	used          map[string]usage
+	busy          time.Duration
 }
 
 func loadRole(ctx context.Context, args []string) error {
@@ -139,6 +141,7 @@ func (m *meter) window(ctx context.Context, spec *loadSpec) (*loadResult, error)
 		Events:  last.events - first.events,
 		Seconds: last.at.Sub(first.at).Seconds(),
 		Used:    map[string]usage{},
+		Busy:    last.busy - first.busy,
 	}
 	for name, u := range last.used {
 		result.Used[name] = u.sub(first.used[name])
@@ -156,7 +159,9 @@ func (m *meter) read(spec *loadSpec) (reading, error) {
 		}
 		r.used[name] = u
 	}
-	return r, nil
+	busy, err := machineBusy()
+	r.busy = busy
+	return r, err
 }
 
 func (r *loadResult) summarise(clients []*client) {

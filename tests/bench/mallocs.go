@@ -49,6 +49,7 @@ func (m *mallocs) read(ctx context.Context) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
+	req.Header.Set("Accept-Encoding", "identity") // no compressor to be made for the answer
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, err

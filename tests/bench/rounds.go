@@ -165,7 +165,7 @@ func (f *field) rounds(ctx context.Context) ([]measurement, error) {
 					return nil, fmt.Errorf("round %d, %s, %s: %w", round+1, phase, c.name, err)
 				}
 				runs = append(runs, measurement{phase, c.name, round, result})
-				progress("round %d/%d  %-8s  %-14s %s", round+1, f.o.rounds, phase, c.name, brief(phase, result))
+				progress("round %d/%d  %-8s  %-14s %s  (others %s CPUs)", round+1, f.o.rounds, phase, c.name, brief(phase, result), decimal(foreignLoad(result)))
 			}
 		}
 	}
@@ -186,7 +186,7 @@ func (f *field) measure(ctx context.Context, phase string, c contender) (*loadRe
 		spec.Conns, spec.Stagger, spec.Warmup = f.o.streams, time.Second, 1500*time.Millisecond
 	}
 	if phase == steady {
-		spec.Script.Chunks, spec.Window = 1<<30, window/2
+		spec.Script.Chunks = 1 << 30
 		if c.metricsPath != "" {
 			spec.Metrics = "http://" + spec.Addr + c.metricsPath
 		}
