@@ -60,3 +60,5 @@ func run(ctx context.Context, args []string) int {
 
 // usageError is a fault in the command line.
 type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }

@@ -42,7 +42,11 @@ func newReport(ctx context.Context, o *options, runs []measurement, began time.T
 func (r *report) write(w io.Writer) {
 	fmt.Fprintf(w, "## %s · %s\n\n%s. %s\n\n", r.began.Format("2006-01-02 15:04 UTC"), r.commit, r.machine, r.parameters())
 	for _, b := range r.bars() {
-		fmt.Fprintf(w, "- %s\n", b)
+		verdict := "**missed**"
+		if b.met() {
+			verdict = "met"
+		}
+		fmt.Fprintf(w, "- %s: %s\n", verdict, b)
 	}
 	r.costTable(w)
 	r.timeTable(w)
@@ -99,11 +103,7 @@ type bar struct {
 func (b bar) met() bool { return b.value <= b.atMost }
 
 func (b bar) String() string {
-	verdict := "**missed**"
-	if b.met() {
-		verdict = "met"
-	}
-	return fmt.Sprintf("%s: %s %s (bar: ≤ %g)", verdict, b.what, decimal(b.value), b.atMost)
+	return fmt.Sprintf("%s %s (bar: ≤ %g)", b.what, decimal(b.value), b.atMost)
 }
 
 // zeroAllocs is what counts as none. What an event allocates is a whole number for each read or write of it; what a
