@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"log/slog"
 	"strconv"
@@ -12,20 +13,17 @@ import (
 // goes to slog's own handler.
 type lineHandler struct {
 	slog.Handler // slog's own
-	out          *blockWriter
+	out          *bufio.Writer
 }
 
-// Handle writes one line.
+// Handle writes one line. Its caller lets one goroutine write at a time.
 func (h lineHandler) Handle(ctx context.Context, r slog.Record) error {
-	h.out.mu.Lock()
-	line, ok := appendLine(h.out.buf.AvailableBuffer(), r)
-	if ok {
-		_, err := h.out.buf.Write(line)
-		h.out.mu.Unlock()
-		return err
+	line, ok := appendLine(h.out.AvailableBuffer(), r)
+	if !ok {
+		return h.Handler.Handle(ctx, r)
 	}
-	h.out.mu.Unlock()
-	return h.Handler.Handle(ctx, r)
+	_, err := h.out.Write(line)
+	return err
 }
 
 func appendLine(b []byte, r slog.Record) ([]byte, bool) {
