@@ -33,7 +33,7 @@ func newLog(w io.Writer, cfg config.Log) *log {
 	if cfg.Format == "text" {
 		l.Logger = slog.New(slog.NewTextHandler(l.out, options))
 	} else {
-		l.Logger = slog.New(slog.NewJSONHandler(l.out, options))
+		l.Logger = slog.New(lineHandler{slog.NewJSONHandler(l.out, options), l.out})
 	}
 	go l.run()
 	return l
