@@ -14,8 +14,10 @@ import (
 const mask = "***"
 
 // Secret is a string that no formatting verb, logger or encoder reveals. Only Reveal gives the value,
-// so that a search for it finds every place where a secret is used.
-type Secret struct{ value string }
+// that a search for it finds every place where a secret is used.
+//
+// Inside it is a pointer, because a verb that fmt finds wrong (%p) prints a struct's fields past its methods.
+type Secret struct{ value *string }
 
 // New wraps a value. The empty string means "no secret".
 func New(value string) Secret {
