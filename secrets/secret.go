@@ -13,7 +13,7 @@ import (
 // mask stands wherever a secret would have been printed.
 const mask = "***"
 
-// Secret is a string that no formatting verb, logger or encoder reveals. Only Reveal gives the value,
+// Secret is a string that no formatting verb, logger or encoder reveals. Only Reveal gives the value, so
 // that a search for it finds every place where a secret is used.
 //
 // Inside it is a pointer, because a verb that fmt finds wrong (%p) prints a struct's fields past its methods.
