@@ -22,6 +22,7 @@ func fastServer(t *testing.T, s *fasthttp.Server, wrap func(net.Conn) net.Conn) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.Logger = silent{}
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(&wrapping{ln, wrap}) }()
 	t.Cleanup(func() {
@@ -34,6 +35,10 @@ func fastServer(t *testing.T, s *fasthttp.Server, wrap func(net.Conn) net.Conn) 
 	})
 	return ln.Addr().String()
 }
+
+type silent struct{}
+
+func (silent) Printf(string, ...any) {}
 
 type wrapping struct {
 	net.Listener

@@ -6,9 +6,11 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain proves that everything that was started has been stopped. fasthttp's cleaner of idle connections is its
-// own: it ends by itself when its host has no connection left, at the latest when its sleep is over.
+// TestMain proves that everything that was started has been stopped. fasthttp's own cleaners, of idle connections
+// and of idle workers, sleep on for some seconds and end by themselves; nobody can wait for them.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*HostClient).connsCleaner"),
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*HostClient).connsCleaner"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
 }
