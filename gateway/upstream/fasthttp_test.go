@@ -337,7 +337,9 @@ func TestFasthttpClientDiscardsStreamsClosedEarly(t *testing.T) {
 				}
 				s.answer(fixed("clean"))
 			})
-			client := &fasthttp.HostClient{Addr: p.Base.Host, MaxIdemponentCallAttempts: 1}
+			client := &fasthttp.HostClient{
+				Addr: p.Base.Host, MaxIdemponentCallAttempts: 1, Dial: func(a string) (net.Conn, error) { return net.Dial("tcp", a) },
+			}
 			var q fasthttp.Request
 			q.SetRequestURI(p.Base.String())
 			var first, second fasthttp.Response
