@@ -91,7 +91,7 @@ func (p *Pipeline) send(c *Call) error {
 		return err
 	}
 	c.hold(x)
-	c.outcome.Sent, err = x.Open(&c.request, t.Provider.Timeouts, c.plan.Deadline)
+	c.outcome.Sent, err = x.Open(&c.request, t.Timeouts, c.plan.Deadline)
 	return err
 }
 
@@ -136,7 +136,7 @@ func (p *Pipeline) firstEvent(c *Call) error {
 			return err
 		}
 	}
-	c.exchange.Streaming(c.outcome.Target.Provider.Timeouts.Idle)
+	c.exchange.Streaming(c.outcome.Target.Timeouts.Idle)
 	return nil
 }
 
@@ -149,7 +149,7 @@ func (p *Pipeline) wholeAnswer(c *Call) error {
 	}
 	if !all {
 		c.pieces, c.partial = append(c.pieces, c.whole), true
-		c.exchange.Streaming(c.outcome.Target.Provider.Timeouts.Idle)
+		c.exchange.Streaming(c.outcome.Target.Timeouts.Idle)
 		return nil
 	}
 	c.pieces, c.usage, err = c.codec.DecodeResponse(c.pieces, &c.Content, c.exchange.Header(), c.whole)

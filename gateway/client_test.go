@@ -166,3 +166,14 @@ func (f failure) code() string {
 	}
 	return *f.Code
 }
+
+// closedAddress is one where nobody listens.
+func closedAddress(t testing.TB) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	return ln.Addr().String()
+}
