@@ -29,6 +29,8 @@ func (p *Pipeline) Settle(c *Call, cause error) {
 		} else {
 			x.Finish(asError(cause))
 		}
+	}
+	if c.trying { // also without an exchange, after a panic: a breaker may wait for this attempt
 		c.outcome.Class = class
 		p.observe(c)
 	}
