@@ -59,7 +59,7 @@ func (p *Pipeline) try(c *Call, move routing.Move) error {
 		c.outcome.Refused = true
 		return errUnwell
 	}
-	c.outcome.Pass = pass
+	c.outcome.Pass, c.trying = pass, true
 	c.attempts++
 	err := p.send(c)
 	if err == nil {
@@ -202,7 +202,7 @@ func (p *Pipeline) abandon(c *Call, err error) error {
 // observe tells routing and the metrics how the attempt ended.
 func (p *Pipeline) observe(c *Call) {
 	now := time.Now()
-	c.outcome.Total = now.Sub(c.tryBegun)
+	c.trying, c.outcome.Total = false, now.Sub(c.tryBegun)
 	p.state.Observe(&c.outcome, now)
 	p.metrics.attempt(c.outcome.Target, c.outcome.Class)
 }

@@ -38,6 +38,7 @@ type Call struct {
 	// The attempt under way, or the one that was committed.
 	outcome  routing.Outcome
 	tryBegun time.Time
+	trying   bool // an attempt is under way that was not observed yet
 	codec    adapters.Codec
 	exchange *upstream.Exchange // written under mu
 	stream   adapters.Stream    // nil: the answer is relayed as a whole

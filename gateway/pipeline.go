@@ -126,7 +126,8 @@ func (p *Pipeline) route(c *Call) error {
 func (p *Pipeline) panicked(c *Call, reason any) error {
 	p.metrics.panics.Inc()
 	p.log.Error("panic in a call", slog.String("id", c.ID), slog.Any("panic", reason), slog.String("stack", string(debug.Stack())))
-	return &adapters.Error{Class: adapters.ClassInternal, Message: "internal error", Cause: fmt.Errorf("panic: %v", reason)}
+	c.failed = &adapters.Error{Class: adapters.ClassInternal, Message: "internal error", Cause: fmt.Errorf("panic: %v", reason)}
+	return c.failed
 }
 
 // Request is a call that comes from inside the house instead of a connection.

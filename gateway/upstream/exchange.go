@@ -99,7 +99,8 @@ func (x *Exchange) Open(r *adapters.Request, t routing.Timeouts, limit time.Time
 		if err := x.reconnect(t.Connect); err != nil {
 			return sent, x.explainConnect(err)
 		}
-		sent, _, err = x.roundTrip(r, t.FirstByte)
+		again, _, failed := x.roundTrip(r, t.FirstByte)
+		sent, err = sent || again, failed
 	}
 	if err != nil {
 		return sent, x.explain(err, adapters.ClassReset)
@@ -164,12 +165,13 @@ func (x *Exchange) roundTrip(r *adapters.Request, firstByte time.Duration) (sent
 		return sent, false, err
 	}
 	x.reader = x.host.conns.AcquireReader(x.conn)
-	if _, err := x.reader.Peek(1); err != nil {
-		return true, false, err
-	}
 	for {
+		if _, err := x.reader.Peek(1); err != nil { // fasthttp would make an end of every failure here
+			return true, answered, err
+		}
+		answered = true
 		if err := x.head.Read(x.reader); err != nil {
-			return true, true, err
+			return true, true, headFault(err)
 		}
 		if s := x.head.StatusCode(); s < 100 || s >= 200 || s == fasthttp.StatusSwitchingProtocols {
 			return true, true, nil

@@ -20,7 +20,7 @@ type inflater struct {
 	decoder  io.Reader // opened with the first bytes
 	open     func(io.Reader) (io.Reader, error)
 	rest     []byte // of the compressed piece at hand
-	err      error  // why the compressed side ended
+	err      error  // why it could not be opened
 	out      [4 << 10]byte
 }
 
@@ -42,10 +42,16 @@ func (x *Exchange) beginInflate() error {
 }
 
 func (i *inflater) next() ([]byte, error) {
+	if i.err != nil {
+		return nil, i.err
+	}
 	if i.decoder == nil {
-		if i.decoder, i.err = i.open(i); i.err != nil {
-			return nil, i.explain(i.err)
+		decoder, err := i.open(i)
+		if err != nil {
+			i.err = i.explain(err)
+			return nil, i.err
 		}
+		i.decoder = decoder
 	}
 	for {
 		n, err := i.decoder.Read(i.out[:])
