@@ -2,6 +2,7 @@ package tests
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -89,4 +90,17 @@ func (x *socket) rest(t *testing.T) string {
 		t.Error("the server kept the connection open")
 	}
 	return string(b)
+}
+
+// dialTLS connects by TLS for the length of the test.
+func dialTLS(t *testing.T, a *authority, addr string) *socket {
+	t.Helper()
+	c, err := tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", addr, &tls.Config{RootCAs: a.pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	x := &socket{c, bufio.NewReader(c)}
+	x.extend(t)
+	return x
 }

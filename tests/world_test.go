@@ -132,11 +132,10 @@ func simulateWith(t *testing.T, cfg simulator.Config) *simulated {
 }
 
 // config is a file with this simulator as the only provider, all its models as routes and a single attempt, so
-// that its errors come through; more goes before the providers.
+// that its errors come through; more goes into the block server.
 func (s *simulated) config(more string) string {
 	var b strings.Builder
-	b.WriteString(more)
-	b.WriteString("\nserver: {max_body: 8MiB, max_body_in_flight: 256MiB, drain: 10s}\n")
+	b.WriteString("server: {max_body: 8MiB, max_body_in_flight: 256MiB" + more + "}\n")
 	b.WriteString("defaults: {attempts: 1, breaker: {failures: 1000000}}\n")
 	b.WriteString("providers:\n  sim: {kind: openai, base_url: \"" + s.URL() + "/v1\", api_key: env:SIM_KEY, allow_private: true}\n")
 	b.WriteString("models:\n")
