@@ -61,26 +61,26 @@ var (
 func TestFirstStart(t *testing.T) {
 	t.Parallel()
 	p := vel.Start(t, vel.Options{})
-	if _, err := p.Log.Wait(deadline(t), "the address", func(line string) bool { return strings.Contains(line, p.URL) }); err != nil {
+	if _, err := p.Out.Wait(deadline(t), "the address", func(line string) bool { return strings.Contains(line, p.URL) }); err != nil {
 		t.Error(err)
 	}
-	line, err := p.Log.Wait(deadline(t), "a first key on a line of its own", keyLine.MatchString)
+	line, err := p.Out.Wait(deadline(t), "a first key on a line of its own", keyLine.MatchString)
 	if err != nil {
 		t.Fatal(err)
 	}
 	key := keyLine.FindStringSubmatch(line)[1]
 	for _, m := range []string{"sim-fast", "sim-strong", "sim-search"} {
-		if _, err := p.Log.Wait(deadline(t), "the model "+m, func(line string) bool { return strings.Contains(line, m) }); err != nil {
+		if _, err := p.Out.Wait(deadline(t), "the model "+m, func(line string) bool { return strings.Contains(line, m) }); err != nil {
 			t.Error(err)
 		}
 		if a := ask(t, request(t, "POST", p.URL+"/v1/chat/completions", key, chat(m, "[[latency=1ms]] hi", ""))); a.content(t) == "" {
 			t.Errorf("%s said nothing", m)
 		}
 	}
-	if _, err := p.Log.Wait(deadline(t), "a curl line", curlLine.MatchString); err != nil {
+	if _, err := p.Out.Wait(deadline(t), "a curl line", curlLine.MatchString); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(deadline(t), "bash", "-c", curlCommand(p.Log.Lines()))
+	cmd := exec.CommandContext(deadline(t), "bash", "-c", curlCommand(p.Out.Lines()))
 	cmd.Dir = t.TempDir()
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "chat.completion") {
@@ -114,7 +114,7 @@ func TestFirstStartAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = p.Log.Wait(deadline(t), "a key", keyLine.MatchString)
+		_, err = p.Out.Wait(deadline(t), "a key", keyLine.MatchString)
 		if err := errors.Join(err, p.Stop()); err != nil {
 			t.Fatal(err)
 		}
