@@ -41,6 +41,7 @@ type Content struct {
 	Body               []byte
 	Model              Span // where the model value stands in Body, its quotes included
 	Stream, UsageAsked bool // the client asked for a stream; and in it for the usage event
+	Choices            int  // how many answers the client asked for (n); 0 if it did not say
 }
 
 // Field is one header field. Its value holds neither CR nor LF.
@@ -81,7 +82,9 @@ type Stream interface {
 	// before anything was appended means that another target can still be tried.
 	Feed(out [][]byte, p []byte) ([][]byte, error)
 	// End is called at a clean end of the body: it appends what an SDK needs to see the end, or returns an
-	// *Error of ClassTruncated.
+	// *Error of ClassTruncated and appends nothing. After an error of the provider's in the stream it returns
+	// that error, with Told set if the client has it already. It may be called after a cut too: if it then
+	// returns no error and appends nothing, the client had the whole answer before the cut.
 	End(out [][]byte) ([][]byte, error)
 	// Usage is what was seen last, and whether any was seen.
 	Usage() (Usage, bool)

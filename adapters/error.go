@@ -70,8 +70,18 @@ type Error struct {
 	Status                     int           // the upstream's; 0 if there was none
 	Type, Code, Param, Message string        // empty Code and Param become null
 	RetryAfter                 time.Duration // 0: not said
+	Cause                      error         // for the log; never shown to a client
 	Body                       []byte        // the upstream's own OpenAI-shaped error with its extra members, or nil; valid as long as the answer
+	Told                       bool          // the client has seen it as an event of its stream: no second error frame
 }
 
 // Error is for the log; clients get the message through the gateway's error writer.
-func (e *Error) Error() string { return e.Class.String() + ": " + e.Message }
+func (e *Error) Error() string {
+	if e.Cause != nil {
+		return e.Class.String() + ": " + e.Message + ": " + e.Cause.Error()
+	}
+	return e.Class.String() + ": " + e.Message
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Cause }

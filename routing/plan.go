@@ -1,11 +1,16 @@
 package routing
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/tenancy"
 )
+
+// patience is the longest Retry-After that a call waits for. A provider that asks for more is better answered by
+// telling the client, whose SDK waits by itself and holds no connection meanwhile.
+const patience = 5 * time.Second
 
 // Ask is what a call wants to know.
 type Ask struct {
@@ -14,9 +19,18 @@ type Ask struct {
 	Endpoint adapters.Endpoint
 }
 
+// Move is the next attempt.
+type Move struct {
+	Target *Target
+	Wait   time.Duration // before it starts
+	Force  bool          // nothing else is left: the breaker has no say
+}
+
 // Outcome is how one attempt ended.
 type Outcome struct {
 	Target     *Target
+	Pass       Pass // from State.Begin
+	Refused    bool // State.Begin said no: nothing was tried, and the other fields mean nothing
 	Class      adapters.Class
 	Sent       bool // at least one byte of the request may have reached the provider
 	Committed  bool // our answer's head was written
@@ -25,8 +39,122 @@ type Outcome struct {
 	Total      time.Duration
 }
 
-// Move is the next attempt.
-type Move struct {
-	Target *Target
-	Wait   time.Duration // before it starts
+// Plan is where one call may go and how far it has come. It is a value inside the call and is filled by
+// Table.Plan, which reuses its memory. It belongs to the goroutine that serves the call.
+type Plan struct {
+	Route    *Route
+	Targets  []*Target // in the order in which they are asked
+	Attempts int
+	Deadline time.Time
+	Why      Explanation
+
+	steps []step // steps[i] is what became of Targets[i] so far
+	tries int
 }
+
+// step is a target's part of the walk.
+type step struct {
+	tries int
+	over  bool // not asked again in this call
+	force bool
+	due   time.Time // when it may be asked again
+}
+
+// Reset empties the plan and keeps its memory, but nothing of the table that it came from.
+func (p *Plan) Reset() {
+	clear(p.Targets)
+	clear(p.Why)
+	*p = Plan{Targets: p.Targets[:0], Why: p.Why[:0], steps: p.steps[:0]}
+}
+
+// choose appends a target to the walk.
+func (p *Plan) choose(t *Target, force bool) {
+	p.Targets = append(p.Targets, t)
+	p.steps = append(p.steps, step{force: force})
+}
+
+// Next is the attempt to make after the last one ended (nil: none was made), or false to stop: then the last
+// outcome is the client's. It is pure apart from the plan's own progress and the jitter of a wait.
+func (p *Plan) Next(last *Outcome, now time.Time) (Move, bool) {
+	if last != nil && !p.record(last, now) {
+		return Move{}, false
+	}
+	if p.tries >= p.Attempts || !now.Before(p.Deadline) {
+		return Move{}, false
+	}
+	for i := range p.steps {
+		if s := &p.steps[i]; s.tries == 0 && !s.over {
+			return Move{Target: p.Targets[i], Force: s.force}, true
+		}
+	}
+	return p.again(now)
+}
+
+// record takes an outcome into the walk and tells whether it goes on at all.
+func (p *Plan) record(o *Outcome, now time.Time) bool {
+	s := p.stepOf(o.Target)
+	if s == nil {
+		return false // not of this plan: nothing is known that would make another try safe
+	}
+	if o.Refused {
+		s.over = true
+		return true
+	}
+	p.tries++
+	s.tries++
+	s.over = s.force || !p.repeatable(o)
+	s.due = now.Add(max(jitter(p.backoff(s.tries-1)), o.RetryAfter))
+	return !o.Committed && o.Class.Elsewhere()
+}
+
+// repeatable tells whether the target of the outcome may be asked once more. What may have been executed there is
+// not repeated there: it would be done, and charged, twice.
+func (p *Plan) repeatable(o *Outcome) bool {
+	safe := !o.Sent || o.Class.NotExecuted() || p.Route.RepeatExecuted
+	return safe && o.Class.Again() && o.RetryAfter <= patience
+}
+
+// again chooses among the targets that were tried already: the one that may be asked soonest, which goes round by
+// itself because the one tried first is due first. A wait that would outlast the deadline is not begun.
+func (p *Plan) again(now time.Time) (Move, bool) {
+	best := -1
+	for i := range p.steps {
+		s := &p.steps[i]
+		if s.over || !s.due.Before(p.Deadline) {
+			continue
+		}
+		if best < 0 || s.due.Before(p.steps[best].due) {
+			best = i
+		}
+	}
+	switch {
+	case best >= 0:
+		return Move{Target: p.Targets[best], Wait: max(0, p.steps[best].due.Sub(now))}, true
+	case p.tries == 0 && len(p.steps) > 0 && !p.steps[0].force:
+		// All were refused since the plan was made, and the call has not been tried at all.
+		p.steps[0].force = true
+		return Move{Target: p.Targets[0], Force: true}, true
+	}
+	return Move{}, false
+}
+
+func (p *Plan) stepOf(t *Target) *step {
+	for i := range p.Targets {
+		if p.Targets[i] == t {
+			return &p.steps[i]
+		}
+	}
+	return nil
+}
+
+// backoff is the wait before repeat i+1 on the same target.
+func (p *Plan) backoff(i int) time.Duration {
+	b := p.Route.Backoff
+	if len(b) == 0 {
+		return 0
+	}
+	return b[min(i, len(b)-1)]
+}
+
+// jitter spreads a wait by a fifth to both sides, so that calls that failed together do not come back together.
+func jitter(d time.Duration) time.Duration { return d - d/5 + rand.N(2*(d/5)+1) }

@@ -3,6 +3,7 @@ package routing
 import (
 	"crypto/x509"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/vel-gateway/vel/adapters"
@@ -14,6 +15,13 @@ import (
 // Idle between two reads after it; Total over the whole call with all its attempts.
 type Timeouts struct{ Connect, FirstByte, Idle, Total time.Duration }
 
+// Breaker is when a target is left alone: after Failures in Window that are also at least half of at least ten
+// calls, for Cooldown.
+type Breaker struct {
+	Failures         int
+	Window, Cooldown time.Duration
+}
+
 // Provider is one account at one endpoint. It is immutable; what changes with traffic lives in State and in
 // the upstream pool under its id.
 type Provider struct {
@@ -22,7 +30,7 @@ type Provider struct {
 	Kind          string
 	Base          *url.URL // scheme, host and path prefix, without a trailing slash
 	Key           secrets.Secret
-	Timeouts      Timeouts
+	Timeouts      Timeouts          // what holds where a route says nothing else; Total is not of a provider and zero
 	AllowPrivate  bool              // loopback and private addresses may be dialled
 	Organizations []tenancy.ID      // who may use it; empty: all
 	RootCAs       *x509.CertPool    // nil: the system's
@@ -30,12 +38,19 @@ type Provider struct {
 	Adapter       *adapters.Adapter // what it speaks
 }
 
-// Target is a provider and the model asked of it.
+// OpenTo tells whether callers of the organization may use the provider.
+func (p *Provider) OpenTo(org tenancy.ID) bool {
+	return len(p.Organizations) == 0 || slices.Contains(p.Organizations, org)
+}
+
+// Target is a provider and the model asked of it, as one route uses it.
 type Target struct {
-	ID       string
+	ID       string // provider/model: unique in a route, equal in all routes that share its health
 	Provider *Provider
-	Model    string // the provider's name
-	Weight   int
+	Model    string   // the provider's name
+	Weight   int      // its share with strategy weighted
+	Timeouts Timeouts // the route's, else the provider's, else the default; Total is the route's
+	Breaker  Breaker
 }
 
 // Route is a public model name and where its calls may go, in order.
@@ -43,13 +58,22 @@ type Route struct {
 	Name           string
 	Targets        []*Target
 	Skipped        []Skip // targets that the file names but that can not be used, with the reason
-	Timeouts       Timeouts
+	Total          time.Duration
 	Attempts       int             // every try counts, the first included
-	Backoff        []time.Duration // Backoff[i] precedes retry i+1 on the same target
+	Backoff        []time.Duration // Backoff[i] precedes retry i+1 on the same target; the last one holds for all further
 	RepeatExecuted bool            // a call that may have been executed may be repeated on the same target
 	Created        int64           // unix seconds, for /v1/models
 	OwnedBy        string          // for /v1/models: the first target's provider
 }
 
 // Skip is a target that is left out, and why.
-type Skip struct{ Provider, Model, Reason string }
+type Skip struct {
+	Provider, Model string
+	Reason          Reason
+}
+
+// OpenTo tells whether the principal sees the route in /v1/models: its key may use the name, and at least one
+// target is there for its organization.
+func (r *Route) OpenTo(p *tenancy.Principal) bool {
+	return p.MayUse(r.Name) && slices.ContainsFunc(r.Targets, func(t *Target) bool { return t.Provider.OpenTo(p.Org) })
+}

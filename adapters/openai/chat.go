@@ -1,0 +1,85 @@
+package openai
+
+import (
+	"net/http"
+	"unsafe"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/adapters/strictjson"
+)
+
+// chat is the codec for chat completions. It has no state.
+type chat struct{}
+
+// EncodeRequest passes the body and puts the provider's name of the model where the client's stood: what is
+// before it, the name, what is behind it. The quotes are the client's own, so that nothing is built.
+func (chat) EncodeRequest(dst *adapters.Request, in *adapters.Content, model string) error {
+	dst.Method, dst.Path = http.MethodPost, "/chat/completions"
+	dst.Body = splice(dst.Body, in.Body, in.Model, model)
+	return nil
+}
+
+func splice(out [][]byte, body []byte, at adapters.Span, model string) [][]byte {
+	name := literal(model)
+	start, end := at.Start+1, at.End-1 // inside the quotes
+	if string(body[start:end]) == name {
+		return append(out, body)
+	}
+	return append(out, body[:start], bytesOf(name), body[end:])
+}
+
+// literal is the name as it stands between the quotes of a JSON string.
+func literal(name string) string {
+	for i := range len(name) {
+		if c := name[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
+			quoted := gjson.AppendJSONString(nil, name)
+			return string(quoted[1 : len(quoted)-1])
+		}
+	}
+	return name
+}
+
+// DecodeResponse passes the answer as it is, if it is one.
+func (chat) DecodeResponse(out [][]byte, _ *adapters.Content, h adapters.Header, body []byte) ([][]byte, adapters.Usage, error) {
+	var usage adapters.Usage
+	var answer bool
+	err := strictjson.Walk(body, func(key []byte, start, end int) error {
+		answer = true
+		switch string(key) {
+		case "usage":
+			readUsage(&usage, stringOf(body[start:end]))
+		case "x_groq":
+			readUsage(&usage, gjson.Get(stringOf(body[start:end]), "usage").Raw)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return out, usage, garbage("The provider answered with something that is not JSON.")
+	case isError(body):
+		return out, usage, inBand(h, body)
+	case !answer:
+		return out, usage, garbage("The provider answered with JSON that is not a chat completion.")
+	}
+	return append(out, body), usage, nil
+}
+
+// DecodeStream begins a stream.
+func (chat) DecodeStream(in *adapters.Content, h adapters.Header) adapters.Stream {
+	return &stream{header: h, asked: max(in.Choices, 1)}
+}
+
+// DecodeError understands every shape in which compatible servers, and the proxies before them, say no.
+func (chat) DecodeError(status int, h adapters.Header, body []byte) *adapters.Error {
+	return failure(status, h, body)
+}
+
+func garbage(message string) *adapters.Error {
+	return &adapters.Error{Class: adapters.ClassGarbage, Type: "server_error", Message: message}
+}
+
+// stringOf and bytesOf show the same memory under the other type. Neither is ever written to.
+func stringOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+func bytesOf(s string) []byte  { return unsafe.Slice(unsafe.StringData(s), len(s)) }

@@ -1,0 +1,225 @@
+package openai
+
+import (
+	"bytes"
+	"math/bits"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/adapters/sse"
+	"github.com/vel-gateway/vel/adapters/strictjson"
+)
+
+// stream passes a stream and watches it pass. It holds back only what comes before the end of the first event
+// with data, since that may be an error, which then can become a status or another attempt.
+type stream struct {
+	header adapters.Header
+	events sse.Scanner
+	asked  int    // answers that the client asked for
+	held   []byte // what came before the first event was whole
+	begun  bool   // the first event was good, and the client has it
+
+	ended   choiceSet // answers that have their finish_reason
+	done    bool      // [DONE] came
+	failed  *adapters.Error
+	usage   adapters.Usage
+	counted bool
+}
+
+var (
+	doneMark = []byte("[DONE]")
+	doneLine = []byte("data: [DONE]\n\n")
+)
+
+// Feed appends p itself, once the stream has begun.
+func (s *stream) Feed(out [][]byte, p []byte) ([][]byte, error) {
+	s.events.Feed(p)
+	var ev sse.Event
+	for s.events.Next(&ev) {
+		if ev.Data == nil {
+			continue
+		}
+		if !s.begun {
+			if err := s.first(&ev); err != nil {
+				return out, err
+			}
+		}
+		s.watch(&ev)
+	}
+	switch {
+	case s.events.Err() != nil || !s.begun && len(s.held)+len(p) > sse.MaxEvent:
+		return out, garbage("The provider sent an event that is too large.")
+	case !s.begun:
+		s.held = append(s.held, p...)
+		return out, nil
+	case s.held != nil:
+		out = append(out, s.held)
+		s.held = nil
+	}
+	return append(out, p), nil
+}
+
+// first decides whether the stream begins: with an object that is no error.
+func (s *stream) first(ev *sse.Event) error {
+	switch {
+	case string(ev.Type) == "error" || isError(ev.Data):
+		return inBand(s.header, ev.Data)
+	case !isObject(ev.Data) || !strictjson.Valid(ev.Data):
+		return garbage("The provider answered with a stream that is none of chat completion chunks.")
+	}
+	s.begun = true
+	return nil
+}
+
+// watch reads what Vel must know of an event. It runs for every event of every stream, so it looks for the few
+// keys that matter before anything is parsed. Inside a JSON string the quotes of such a key would be escaped,
+// so what is found is a key, if perhaps not one of the top level; inspect knows.
+func (s *stream) watch(ev *sse.Event) {
+	data := ev.Data
+	switch {
+	case len(data) > 0 && data[0] == '[' && bytes.HasPrefix(data, doneMark):
+		s.done = true
+	case says(data, finishKey), says(data, usageKey), says(data, errorKey):
+		s.inspect(data)
+	}
+	if s.failed == nil && string(ev.Type) == "error" {
+		s.failed = inBand(s.header, data) // no SDK raises on it without an error member, so the client is not told
+	}
+}
+
+// A key is looked for by its end, from a letter that is rare in chunks: bytes.Index is fast as long as the
+// first byte of what it seeks is.
+type soughtKey struct {
+	name []byte
+	skip int // bytes of the name before the end that is sought
+}
+
+var (
+	finishKey = soughtKey{[]byte(`"finish_reason"`), 1}
+	usageKey  = soughtKey{[]byte(`"usage"`), 1}
+	errorKey  = soughtKey{[]byte(`"error"`), 2}
+)
+
+// says tells whether data has the key with a value that is not null.
+func says(data []byte, key soughtKey) bool {
+	for end := key.name[key.skip:]; ; {
+		i := bytes.Index(data, end)
+		if i < 0 {
+			return false
+		}
+		named := i >= key.skip && string(data[i-key.skip:i]) == string(key.name[:key.skip])
+		data = data[i+len(end):]
+		if named && hasValue(data) {
+			return true
+		}
+	}
+}
+
+// hasValue stands behind a string and tells whether a colon follows, and something else than null.
+func hasValue(rest []byte) bool {
+	rest = bytes.TrimLeft(rest, " \t\r\n")
+	if len(rest) == 0 || rest[0] != ':' {
+		return false
+	}
+	rest = bytes.TrimLeft(rest[1:], " \t\r\n")
+	return len(rest) > 0 && rest[0] != 'n'
+}
+
+// inspect reads an event that says something.
+func (s *stream) inspect(data []byte) {
+	gjson.Parse(stringOf(data)).ForEach(func(key, value gjson.Result) bool {
+		switch key.Str {
+		case "choices":
+			s.choices(value)
+		case "usage":
+			s.counted = readUsage(&s.usage, value.Raw) || s.counted
+		case "x_groq":
+			s.counted = readUsage(&s.usage, value.Get("usage").Raw) || s.counted
+		case "error":
+			if truthy(value) {
+				s.failed = inBand(s.header, data)
+				s.failed.Told = true
+			}
+		}
+		return true
+	})
+}
+
+func (s *stream) choices(list gjson.Result) {
+	list.ForEach(func(_, choice gjson.Result) bool {
+		if choice.Get("finish_reason").Type == gjson.String {
+			s.ended.add(choice.Get("index").Int())
+		}
+		return true
+	})
+}
+
+// End completes the stream as the SDKs need it. They take a connection that just ends for a good end, so
+// whoever calls must not let a truncated stream look like one.
+func (s *stream) End(out [][]byte) ([][]byte, error) {
+	var ev sse.Event
+	missing := s.events.End(&ev)
+	whole := true
+	if ev.Data != nil {
+		whole = bytes.HasPrefix(ev.Data, doneMark) || strictjson.Valid(ev.Data)
+	}
+	if !s.begun {
+		if ev.Data == nil || !whole {
+			return out, s.noStream()
+		}
+		if err := s.first(&ev); err != nil {
+			return out, err
+		}
+		out = append(out, s.held)
+		s.held = nil
+	}
+	if ev.Data != nil && whole {
+		s.watch(&ev)
+	}
+	switch {
+	case s.failed != nil:
+		return complete(out, missing), s.failed
+	case s.done && whole:
+		return complete(out, missing), nil
+	case s.finished() && whole:
+		return append(complete(out, missing), doneLine), nil
+	}
+	return out, &adapters.Error{
+		Class: adapters.ClassTruncated, Type: "server_error",
+		Message: "The provider's stream ended before the answer was complete.",
+	}
+}
+
+// complete closes an event that lacks its empty line.
+func complete(out [][]byte, missing string) [][]byte {
+	if missing == "" {
+		return out
+	}
+	return append(out, bytesOf(missing))
+}
+
+// finished tells whether every answer that was asked for has its finish_reason.
+func (s *stream) finished() bool { return s.ended.len() >= s.asked }
+
+// noStream says why a body without a single event is no answer. It may be a plain JSON error under a 200.
+func (s *stream) noStream() error {
+	if isError(s.held) {
+		return inBand(s.header, s.held)
+	}
+	return garbage("The provider answered with something that is not a stream of events.")
+}
+
+// Usage is what was seen last: some send what they have counted so far in every event.
+func (s *stream) Usage() (adapters.Usage, bool) { return s.usage, s.counted }
+
+// choiceSet holds the indexes of answers; n is at most 128.
+type choiceSet [2]uint64
+
+func (c *choiceSet) len() int { return bits.OnesCount64(c[0]) + bits.OnesCount64(c[1]) }
+
+func (c *choiceSet) add(index int64) {
+	if 0 <= index && index < 128 {
+		c[index/64] |= 1 << (index % 64)
+	}
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/vel-gateway/vel/config"
+	"github.com/vel-gateway/vel/gateway"
+	"github.com/vel-gateway/vel/gateway/upstream"
+	"github.com/vel-gateway/vel/routing"
+	"github.com/vel-gateway/vel/secrets"
+)
+
+// App is a gateway and all that it is made of. Everything that is started registers its stop on the next line;
+// Stop runs them in reverse order.
+type App struct {
+	log      *slog.Logger
+	registry *prometheus.Registry
+	state    *routing.State
+	pool     *upstream.Pool
+	metrics  *gateway.Metrics
+	pipeline *gateway.Pipeline
+	server   *gateway.Server
+	sim      *simulated     // nil: there are providers
+	key      secrets.Secret // the first key; none where the file declares organizations
+
+	rev    int64 // of the snapshot; written by publish, which never runs twice at once
+	stops  []func() error
+	failed chan error // what ended by itself
+}
+
+// NewApp makes a gateway that is not started.
+func NewApp(log *slog.Logger) *App {
+	a := &App{log: log, registry: prometheus.NewRegistry(), failed: make(chan error, 1)}
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.metrics = gateway.NewMetrics(a.registry)
+	a.state = &routing.State{OnChange: a.breakerChanged}
+	return a
+}
+
+// Start builds every room, publishes the first snapshot and listens. What was started before an error is stopped.
+func (a *App) Start(cfg *config.Config) (err error) {
+	defer func() {
+		if err != nil {
+			_ = a.Stop() // the reason to stop is the error to report
+		}
+	}()
+	watcher, err := upstream.NewWatcher()
+	if err != nil {
+		return err
+	}
+	a.onStop(watcher.Close)
+	conns := connectionBudget()
+	a.pool = upstream.NewPool(watcher, conns)
+	a.onStop(func() error { a.pool.Close(); return nil })
+	a.pipeline = gateway.NewPipeline(a.state, a.pool, a.metrics, a.log)
+	if err := a.prepare(cfg); err != nil {
+		return err
+	}
+	a.server = gateway.NewServer(cfg.Gateway, a.pipeline, a.registry, conns, a.log)
+	a.registry.MustRegister(a.gauges()...)
+	if err := a.server.Start(watcher, a.fail); err != nil {
+		return err
+	}
+	a.onStop(a.server.Stop)
+	return nil
+}
+
+// prepare starts what the first snapshot needs and publishes it.
+func (a *App) prepare(cfg *config.Config) (err error) {
+	if cfg.Simulated {
+		if a.sim, err = startSimulator(); err != nil {
+			return err
+		}
+		a.onStop(a.sim.stop)
+	}
+	if len(cfg.Tenancy.Organizations) == 0 {
+		if a.key, err = loadFirstKey(dataDir(cfg)); err != nil {
+			return err
+		}
+	}
+	return a.publish(cfg)
+}
+
+func (a *App) onStop(stop func() error) { a.stops = append(a.stops, stop) }
+
+// fail takes the first error of something that should have gone on.
+func (a *App) fail(err error) {
+	select {
+	case a.failed <- err:
+	default:
+	}
+}
+
+// Failed brings the error of a part that ended by itself.
+func (a *App) Failed() <-chan error { return a.failed }
+
+// Stop stops everything in reverse order and returns the first error.
+func (a *App) Stop() error {
+	var first error
+	for i := len(a.stops) - 1; i >= 0; i-- {
+		if err := a.stops[i](); err != nil && first == nil {
+			first = fmt.Errorf("stop: %w", err)
+		}
+	}
+	a.stops = nil
+	return first
+}
+
+// breakerChanged puts a breaker's change into the log and the metrics.
+func (a *App) breakerChanged(target, from, to string) {
+	a.metrics.Breaker(target, from, to)
+	a.log.Warn("breaker changed", slog.String("target", target), slog.String("from", from), slog.String("to", to))
+}
+
+func (a *App) gauges() []prometheus.Collector {
+	return []prometheus.Collector{
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vel_open_connections", Help: "Clients that are connected."},
+			func() float64 { return float64(a.server.Connections()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "vel_resends_total", Help: "Requests written again because a reused connection was closed."},
+			func() float64 { return float64(a.pool.Resends()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "vel_build_info", Help: "1, with the version.", ConstLabels: prometheus.Labels{"version": thisBuild().Version, "go": runtime.Version()},
+		}, func() float64 { return 1 }),
+	}
+}
+
+// spareFiles are the file descriptors that are neither a client nor a provider: logs, databases, listeners.
+const spareFiles = 128
+
+// connectionBudget is how many clients, and how many connections to one provider, the limit on open files allows.
+// The runtime has raised the soft limit to the hard one.
+func connectionBudget() int {
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		return 512
+	}
+	return int(max(64, (min(files.Cur, 1<<21)-spareFiles)/2))
+}

@@ -1,0 +1,168 @@
+// Package config turns one file and the environment into a checked Config, or into one error that lists every
+// fault with its path, its line and what to do about it.
+//
+// Every room owns the struct of its part, its defaults and its checks; this package composes them, joins what
+// one block says to several rooms, and names the parts that are written but not enforced yet. It starts
+// nothing and publishes nothing: who loads again on a change decides what becomes of the result.
+//
+//	vel.yaml ──▶ tree ◀── VEL__…, DATABASE_URL, REDIS_URL
+//	              │ decode: strict, keeps going
+//	              ▼
+//	            file ──▶ well-known providers, PORT ──▶ Validate of every room ──▶ Config, or Faults
+package config
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/vel-gateway/vel/gateway"
+	"github.com/vel-gateway/vel/routing"
+	"github.com/vel-gateway/vel/secrets"
+	"github.com/vel-gateway/vel/tenancy"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Config is what one file and the environment say, checked. It is not changed after Load, but for the base
+// URL of the simulated provider, which is known only once the simulator listens.
+type Config struct {
+	Path      string // of the file; empty: there is none
+	Gateway   gateway.Config
+	Routing   routing.Config // Organizations of a provider hold ids
+	Tenancy   tenancy.Config
+	Database  Database
+	Log       Log
+	Simulated bool // no provider is configured: the routes of SimulatorProvider exist instead
+
+	Secrets     []secrets.Secret // every one that was read, for the redactor
+	Warnings    []Notice         // what does not prevent a start
+	NotEnforced []Part           // what is written but would be ignored: a start is refused
+	Accepted    []Part           // what is written and has no effect yet that anybody could miss: listed at a start
+}
+
+// Load reads the file at path and the environment, as os.Environ gives it. Without a path there is no file.
+// The error is Faults unless the file can not be read at all.
+func Load(path string, environ []string) (*Config, error) {
+	var text []byte
+	if path != "" {
+		var err error
+		if text, err = readBounded(path, maxFile); err != nil {
+			return nil, fmt.Errorf("read configuration: %w", err)
+		}
+	}
+	return parse(path, text, newEnvironment(environ))
+}
+
+func parse(path string, text []byte, env environment) (*Config, error) {
+	d := &decoder{name: path, env: env, from: map[*yaml.Node]string{}, at: map[string]*yaml.Node{}}
+	root, err := parseTree(text)
+	if err != nil {
+		return nil, Faults{{File: path, Problem: err.Error(), Hint: "write one YAML document"}}
+	}
+	if root.Kind == yaml.MappingNode {
+		env.overlay(root, d.from)
+	}
+	f := defaults()
+	d.decode(root, "", reflect.ValueOf(&f).Elem())
+	d.port(&f)
+	simulated := d.wellKnown(&f.Routing)
+	c := &Config{
+		Path: path, Gateway: f.Config, Routing: f.Routing, Tenancy: f.Tenancy, Database: f.Database, Log: f.Log, Simulated: simulated,
+		Secrets: d.secrets,
+	}
+	c.Gateway.AdminListen = f.Admin.Listen
+	d.validate(&f, c)
+	if len(d.faults) > 0 {
+		d.faults.sort()
+		return nil, d.faults
+	}
+	c.ownProviders()
+	c.NotEnforced, c.Accepted = d.parts(&f)
+	c.Warnings = d.warnings
+	return c, nil
+}
+
+// port lets PORT replace the port of listen, and only that. An address that is none is left to Validate.
+func (d *decoder) port(f *file) {
+	if d.env["PORT"] == "" {
+		return
+	}
+	listen, ok := withPort(f.Listen, d.env["PORT"])
+	if !ok {
+		return
+	}
+	f.Listen = listen
+	n := &yaml.Node{Kind: yaml.ScalarNode, Value: listen}
+	d.from[n], d.at["listen"] = "PORT", n
+}
+
+// validate lets every room check its part and then checks what two rooms say about each other. What can not
+// be decoded is not complained of twice.
+func (d *decoder) validate(f *file, c *Config) {
+	decoded := slices.Clone(d.faults)
+	fault := func(path, problem, hint string) {
+		for _, known := range decoded {
+			if path == known.Path || strings.HasPrefix(path, known.Path+".") || strings.HasPrefix(path, known.Path+"[") {
+				return
+			}
+		}
+		d.fault(path, d.nearest(path), problem, hint)
+	}
+	c.Gateway.Validate(fault)
+	f.validate(fault)
+	c.Routing.Validate(fault)
+	c.Tenancy.Validate(fault)
+	c.validateJoins(fault)
+}
+
+// nearest is the value at a path, or the block around it that is written.
+func (d *decoder) nearest(path string) *yaml.Node {
+	for path != "" {
+		if n, ok := d.at[path]; ok {
+			return n
+		}
+		path = path[:max(0, strings.LastIndexAny(path, ".["))]
+	}
+	return d.at[""]
+}
+
+// validateJoins checks the names by which one room's part refers to another's.
+func (c *Config) validateJoins(fault func(path, problem, hint string)) {
+	orgs := slices.Sorted(maps.Keys(c.Tenancy.Organizations))
+	for _, name := range slices.Sorted(maps.Keys(c.Routing.Providers)) {
+		for i, org := range c.Routing.Providers[name].Organizations {
+			exists(string(org), "organization", orgs, fmt.Sprintf("providers.%s.organizations[%d]", name, i), fault)
+		}
+	}
+	models := slices.Sorted(maps.Keys(c.Routing.Models))
+	for _, org := range orgs {
+		for _, key := range slices.Sorted(maps.Keys(c.Tenancy.Organizations[org].Keys)) {
+			for i, model := range c.Tenancy.Organizations[org].Keys[key].Models {
+				exists(model, "model", models, fmt.Sprintf("organizations.%s.keys.%s.models[%d]", org, key, i), fault)
+			}
+		}
+	}
+}
+
+func exists(name, what string, known []string, path string, fault func(path, problem, hint string)) {
+	if slices.Contains(known, name) {
+		return
+	}
+	hint := "declare it under " + what + "s"
+	if meant := suggest(name, known); meant != "" {
+		hint = fmt.Sprintf("did you mean %q?", meant)
+	}
+	fault(path, fmt.Sprintf("there is no %s %s", what, quote(name)), hint)
+}
+
+// ownProviders puts ids in place of the names by which the file says who may use a provider.
+func (c *Config) ownProviders() {
+	for _, p := range c.Routing.Providers {
+		for i, org := range p.Organizations {
+			p.Organizations[i] = tenancy.OrgID(string(org))
+		}
+	}
+}

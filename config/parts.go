@@ -1,0 +1,175 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+)
+
+// Part is one part of the file and what becomes of it.
+type Part struct {
+	Path string `json:"path"`
+	Why  string `json:"why"`
+}
+
+// String is the part on one line.
+func (p Part) String() string { return p.Path + ": " + p.Why }
+
+// effect is what a part of the file does in this version.
+type effect uint8
+
+const (
+	later    effect = iota // nothing: refused at a start unless it is off
+	accepted               // nothing that anybody could miss: listed at a start
+	enforced               // what it says
+)
+
+// treatment is what becomes of everything at and below a path. In a path * is any name and [] any entry.
+type treatment struct {
+	path   string
+	effect effect
+	why    string
+	off    string // a value besides the default that asks for nothing
+}
+
+// treatments is the one table of what this version does with the file. A part is off, and not worth a word,
+// while it has the value that it has without a file: an operator who writes the defaults down asks for nothing
+// new. What no line covers counts as not enforced, so that a new key can not be forgotten here and ignored.
+var treatments = [...]treatment{
+	{path: "listen", effect: enforced},
+	{path: "server", effect: enforced},
+	{path: "log", effect: enforced},
+	{path: "admin.listen", effect: enforced},
+	{path: "admin.oidc", why: "there is no control plane to sign in to yet"},
+	{path: "database", effect: accepted, why: "nothing is stored in the database yet"},
+	{path: "database_direct", why: "Postgres is not spoken yet"},
+	{path: "redis", why: "there are no limits yet that several nodes could share"},
+	{path: "spool", effect: accepted, why: "no records are written yet"},
+	{path: "otel", why: "no traces are made yet"},
+	{path: "retention", why: "nothing is kept yet that could be removed"},
+
+	{path: "defaults.timeouts", effect: enforced},
+	{path: "defaults.attempts", effect: enforced},
+	{path: "defaults.backoff", effect: enforced},
+	{path: "defaults.breaker", effect: accepted, why: "enforced; breakers are kept by each process for itself"},
+
+	{path: "providers.*.kind", effect: enforced},
+	{path: "providers.*.base_url", effect: enforced},
+	{path: "providers.*.api_key", effect: enforced},
+	{path: "providers.*.api", why: "no answer is translated from the Responses API yet", off: "chat"},
+	{path: "providers.*.allow_private", effect: enforced},
+	{path: "providers.*.organizations", effect: enforced},
+	{path: "providers.*.timeouts", effect: enforced},
+	{path: "providers.*.breaker", effect: accepted, why: "enforced; breakers are kept by each process for itself"},
+	{path: "providers.*.tls", effect: enforced},
+	{path: "providers.*.proxy", effect: enforced},
+	{path: "providers.*.limits", why: "no call is counted against the provider's limits yet"},
+	{path: "providers.*.prices", why: "no cost is computed yet"},
+
+	{path: "models.*.targets[].provider", effect: enforced},
+	{path: "models.*.targets[].model", effect: enforced},
+	{path: "models.*.targets[].weight", why: "only the strategy fallback chooses yet, in the order of the targets"},
+	{path: "models.*.strategy", why: "only fallback chooses yet", off: "fallback"},
+	{path: "models.*.sticky", why: "only fallback chooses yet, the same target for all"},
+	{path: "models.*.hedge", why: "no second target is asked while the first is slow yet"},
+	{path: "models.*.cache", why: "no answer is kept yet"},
+	{path: "models.*.mirror", why: "no call is copied yet"},
+	{path: "models.*.rules", why: "no rule is evaluated yet"},
+	{path: "models.*.timeouts", effect: enforced},
+	{path: "models.*.attempts", effect: enforced},
+	{path: "models.*.backoff", effect: enforced},
+	{path: "models.*.repeat_executed", effect: enforced},
+
+	{path: "organizations.*.limits", why: "no call is counted yet"},
+	{path: "organizations.*.budget", why: "no cost is computed yet, so nothing could be held to a budget"},
+	{path: "organizations.*.keys.*.key", effect: enforced},
+	{path: "organizations.*.keys.*.models", effect: enforced},
+	{path: "organizations.*.keys.*.expires", effect: enforced},
+	{path: "organizations.*.keys.*.disabled", effect: enforced},
+	{path: "organizations.*.keys.*.limits", why: "no call is counted yet"},
+	{path: "organizations.*.keys.*.budget", why: "no cost is computed yet, so nothing could be held to a budget"},
+}
+
+// parts walks the file and sorts out what is written and not off.
+func (d *decoder) parts(f *file) (notEnforced, listed []Part) {
+	std := defaults()
+	if _, ok := f.Database.Postgres(); ok {
+		notEnforced = append(notEnforced, Part{"database", "Postgres is not spoken yet"})
+	}
+	walk(reflect.ValueOf(f).Elem(), reflect.ValueOf(&std).Elem(), "", "", func(path string, t treatment, v, standard reflect.Value) {
+		_, written := d.at[path]
+		switch {
+		case t.effect == accepted && written && !isPart(notEnforced, path):
+			listed = append(listed, Part{path, t.why})
+		case t.effect == later && !isOff(v, standard, t.off):
+			notEnforced = append(notEnforced, Part{path, t.why})
+		}
+	})
+	return notEnforced, listed
+}
+
+func isPart(parts []Part, path string) bool {
+	return slices.ContainsFunc(parts, func(p Part) bool { return p.Path == path })
+}
+
+// walk visits the highest parts of the file that the table speaks of, and every value that it does not.
+// standard is the value without a file, or invalid where there is none.
+func walk(v, standard reflect.Value, path, pattern string, visit func(path string, t treatment, v, standard reflect.Value)) {
+	if t, ok := treat(pattern); ok {
+		visit(path, t, v, standard)
+		return
+	}
+	inner := v
+	for inner.Kind() == reflect.Pointer && !inner.IsNil() {
+		inner = inner.Elem()
+	}
+	_, leaf := shapes[inner.Type()]
+	switch {
+	case !leaf && inner.Kind() == reflect.Struct:
+		within := map[string]reflect.Value{}
+		if standard.IsValid() && standard.Kind() == reflect.Struct {
+			fields(standard, func(name string, field reflect.Value, _ reflect.StructField) { within[name] = field })
+		}
+		fields(inner, func(name string, field reflect.Value, _ reflect.StructField) {
+			walk(field, within[name], join(path, name), join(pattern, name), visit)
+		})
+	case inner.Kind() == reflect.Map:
+		byName := map[string]reflect.Value{}
+		for _, key := range inner.MapKeys() {
+			byName[key.String()] = inner.MapIndex(key)
+		}
+		for _, name := range slices.Sorted(maps.Keys(byName)) {
+			walk(byName[name], reflect.Value{}, join(path, name), join(pattern, "*"), visit)
+		}
+	case inner.Kind() == reflect.Slice:
+		for i := range inner.Len() {
+			walk(inner.Index(i), reflect.Value{}, fmt.Sprintf("%s[%d]", path, i), pattern+"[]", visit)
+		}
+	default:
+		visit(path, treatment{path: pattern, why: "it has no effect yet"}, v, standard)
+	}
+}
+
+func treat(pattern string) (treatment, bool) {
+	for _, t := range treatments {
+		if t.path == pattern {
+			return t, true
+		}
+	}
+	return treatment{}, false
+}
+
+// isOff tells whether a part asks for nothing: it is as it is without a file, empty, or a value that says so.
+// What stands behind a pointer was written on purpose, even if it is 0.
+func isOff(v, standard reflect.Value, off string) bool {
+	switch {
+	case standard.IsValid() && reflect.DeepEqual(v.Interface(), standard.Interface()):
+		return true
+	case v.Kind() == reflect.Map || v.Kind() == reflect.Slice:
+		return v.Len() == 0
+	case v.Kind() == reflect.String && off != "" && v.String() == off:
+		return true
+	}
+	return v.IsZero()
+}

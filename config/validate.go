@@ -1,0 +1,79 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// validate checks the blocks that no room owns yet.
+func (f *file) validate(fault func(path, problem, hint string)) {
+	_, sqlite := f.Database.SQLite()
+	_, postgres := f.Database.Postgres()
+	if !sqlite && !postgres {
+		fault("database", "is empty", "write sqlite:PATH or postgres://…, or remove it")
+	}
+	if _, ok := f.DatabaseDirect.SQLite(); ok {
+		fault("database_direct", "is not a postgres:// URL", "leave it empty for SQLite")
+	}
+	f.Spool.validate(fault)
+	oneOf(f.Log.Level, "log.level", fault, "debug", "info", "warn", "error")
+	oneOf(f.Log.Format, "log.format", fault, "json", "text")
+	f.OTel.validate(fault)
+	f.Admin.OIDC.validate(fault)
+	for _, r := range []struct {
+		name string
+		days float64
+	}{
+		{"calls", f.Retention.Calls.Hours()}, {"rollups", f.Retention.Rollups.Hours()},
+		{"audit", f.Retention.Audit.Hours()}, {"content", f.Retention.Content.Hours()},
+	} {
+		if r.days < day.Hours() {
+			fault("retention."+r.name, "is less than a day", "records are removed by the day; write 1d or more")
+		}
+	}
+}
+
+func (s *Spool) validate(fault func(path, problem, hint string)) {
+	if s.Dir == "" {
+		fault("spool.dir", "is empty", "name a directory of this node's own")
+	}
+	if s.Sync <= 0 {
+		fault("spool.sync", "must be more than 0", "write 50ms, or strict: true to wait for every record")
+	}
+	if s.MaxBytes == (Share{}) {
+		fault("spool.max_bytes", "must be more than 0", "write it as 10GiB or 20%")
+	}
+	oneOf(s.OnFull, "spool.on_full", fault, "refuse", "drop")
+}
+
+func (o *OTel) validate(fault func(path, problem, hint string)) {
+	if o.Endpoint != "" && !isURL(o.Endpoint, "http", "https") {
+		fault("otel.endpoint", quote(o.Endpoint)+" is not an http:// or https:// URL", "write it as http://collector:4318")
+	}
+	if o.Sample < 0 || o.Sample > 1 {
+		fault("otel.sample", "must be from 0 to 1", "write 0.01 for 1 %")
+	}
+}
+
+func (o *OIDC) validate(fault func(path, problem, hint string)) {
+	if o.Issuer == "" {
+		if o.ClientID != "" || o.ClientSecret != nil {
+			fault("admin.oidc", "has no issuer", "add issuer, or remove the client")
+		}
+		return
+	}
+	if u, err := url.Parse(o.Issuer); err != nil || u.Scheme != "https" || u.Host == "" {
+		fault("admin.oidc.issuer", quote(o.Issuer)+" is not an https:// URL", "write the issuer as its discovery document does")
+	}
+	if o.ClientID == "" {
+		fault("admin.oidc", "has no client_id", "add the id that the issuer knows us by")
+	}
+}
+
+func oneOf(value, path string, fault func(path, problem, hint string), allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		fault(path, fmt.Sprintf("%s is not one of the choices", quote(value)), "use "+strings.Join(allowed, ", "))
+	}
+}

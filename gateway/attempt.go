@@ -1,0 +1,238 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"slices"
+	"time"
+	"unsafe"
+
+	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/routing"
+)
+
+// How much of an answer is gathered before the client gets its head. Up to wholeBelow it is checked as a whole,
+// and another target can still be tried if it is none; what is larger begins to flow. Of an error answer
+// errorBelow is enough.
+const (
+	wholeBelow = 1 << 20
+	errorBelow = 64 << 10
+)
+
+// attempt tries targets until one answers or the plan says stop.
+func (p *Pipeline) attempt(c *Call) error {
+	var last *routing.Outcome
+	var failed error
+	for {
+		move, ok := c.plan.Next(last, time.Now())
+		if !ok {
+			return failed
+		}
+		if !c.wait(move.Wait) {
+			return endedError(c.endedBy())
+		}
+		err := p.try(c, move)
+		if err == nil {
+			return nil
+		}
+		if !c.outcome.Refused || failed == nil {
+			failed = err
+		}
+		last = &c.outcome
+	}
+}
+
+// errUnwell is what a target whose breaker is open answers without being asked.
+var errUnwell = &adapters.Error{
+	Class: adapters.ClassOverloaded, Type: "server_error", Code: "provider_unavailable",
+	Message: "The provider is failing and is given time to recover.", RetryAfter: time.Second,
+}
+
+// try makes one attempt, up to the point where the answer's head could be written.
+func (p *Pipeline) try(c *Call, move routing.Move) error {
+	c.tryBegun = time.Now()
+	c.outcome = routing.Outcome{Target: move.Target}
+	pass, ok := p.state.Begin(move, c.tryBegun)
+	if !ok {
+		c.outcome.Refused = true
+		return errUnwell
+	}
+	c.outcome.Pass = pass
+	c.attempts++
+	err := p.send(c)
+	if err == nil {
+		err = p.receive(c)
+	}
+	if err != nil {
+		err = p.abandon(c, err)
+	}
+	return err
+}
+
+// send encodes the request from the original and brings it to the provider.
+func (p *Pipeline) send(c *Call) error {
+	t := c.outcome.Target
+	c.codec = t.Provider.Adapter.Codecs[c.Content.Endpoint]
+	c.request.Reset()
+	if err := c.codec.EncodeRequest(&c.request, &c.Content, t.Model); err != nil {
+		return err
+	}
+	c.request.Header = append(c.request.Header,
+		adapters.Field{Name: "Content-Type", Value: contentType(c.Content.ContentType)},
+		adapters.Field{Name: "Accept", Value: "*/*"},
+		adapters.Field{Name: "User-Agent", Value: "vel"})
+	if err := t.Provider.Adapter.Signer.Sign(&c.request, t.Provider.Key, c.tryBegun); err != nil {
+		return &adapters.Error{Class: adapters.ClassCredential, Message: "The provider's credential can not be used.", Cause: err}
+	}
+	x, err := p.pool.Acquire(t.Provider)
+	if err != nil {
+		return err
+	}
+	c.hold(x)
+	c.outcome.Sent, err = x.Open(&c.request, t.Provider.Timeouts, c.plan.Deadline)
+	return err
+}
+
+// contentType is the client's, without a copy: the request outlives the attempt.
+func contentType(fromClient []byte) string {
+	if len(fromClient) == 0 {
+		return "application/json"
+	}
+	return unsafe.String(unsafe.SliceData(fromClient), len(fromClient))
+}
+
+// receive waits until it is certain that the provider answers: an error status, a first event that is an error
+// and a 200 with nonsense can still become another attempt.
+func (p *Pipeline) receive(c *Call) error {
+	x := c.exchange
+	if status := x.Status(); status < 200 || status > 299 {
+		if _, err := c.gather(errorBelow); err != nil {
+			return err
+		}
+		return c.codec.DecodeError(status, x.Header(), c.whole)
+	}
+	if c.Content.Stream && !isJSON(x.Header().ContentType()) {
+		return p.firstEvent(c)
+	}
+	return p.wholeAnswer(c)
+}
+
+// firstEvent reads a stream up to its first data event.
+func (p *Pipeline) firstEvent(c *Call) error {
+	c.stream = c.codec.DecodeStream(&c.Content, c.exchange.Header())
+	for len(c.pieces) == 0 {
+		b, err := c.exchange.Next()
+		if err == io.EOF {
+			c.ended = true
+			c.pieces, err = c.stream.End(c.pieces)
+			return err
+		}
+		if err == nil {
+			c.pieces, err = c.stream.Feed(c.pieces, b)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	c.exchange.Streaming(c.outcome.Target.Provider.Timeouts.Idle)
+	return nil
+}
+
+// wholeAnswer gathers an answer that is no stream and checks it, unless it is so large that it must flow.
+func (p *Pipeline) wholeAnswer(c *Call) error {
+	c.length = c.exchange.Length()
+	all, err := c.gather(wholeBelow)
+	if err != nil {
+		return err
+	}
+	if !all {
+		c.pieces, c.partial = append(c.pieces, c.whole), true
+		c.exchange.Streaming(c.outcome.Target.Provider.Timeouts.Idle)
+		return nil
+	}
+	c.pieces, c.usage, err = c.codec.DecodeResponse(c.pieces, &c.Content, c.exchange.Header(), c.whole)
+	c.ended, c.length = true, 0
+	for _, piece := range c.pieces {
+		c.length += len(piece)
+	}
+	return err
+}
+
+// gather reads the body into whole, until it ends (true) or is larger than limit.
+func (c *Call) gather(limit int) (all bool, err error) {
+	if n := c.exchange.Length(); n > 0 {
+		c.whole = slices.Grow(c.whole[:0], min(n, limit))
+	}
+	c.whole = c.whole[:0]
+	for len(c.whole) <= limit {
+		b, err := c.exchange.Next()
+		if err == io.EOF {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		c.whole = append(c.whole, b...)
+	}
+	return false, nil
+}
+
+// abandon ends an attempt that brought nothing and returns the error as the client may see it.
+func (p *Pipeline) abandon(c *Call, err error) error {
+	failed := asError(err)
+	if why := c.endedBy(); why != adapters.ClassNone {
+		failed = endedError(why)
+	}
+	x := c.exchange
+	c.hold(nil)
+	if x != nil {
+		x.Finish(failed)
+	}
+	c.stream, c.usage, c.pieces, c.partial, c.ended, c.length = nil, adapters.Usage{}, c.pieces[:0], false, false, -1
+	c.outcome.Class, c.outcome.RetryAfter = failed.Class, failed.RetryAfter
+	p.observe(c)
+	p.report(c, failed)
+	return failed
+}
+
+// observe tells routing and the metrics how the attempt ended.
+func (p *Pipeline) observe(c *Call) {
+	now := time.Now()
+	c.outcome.Total = now.Sub(c.tryBegun)
+	p.state.Observe(&c.outcome, now)
+	p.metrics.attempt(c.outcome.Target, c.outcome.Class)
+}
+
+// report writes down why an attempt failed, for the operator: here are the causes that no client sees.
+func (p *Pipeline) report(c *Call, failed *adapters.Error) {
+	level := slog.LevelInfo
+	switch failed.Class {
+	case adapters.ClassGone, adapters.ClassInvalid, adapters.ClassDraining:
+		return
+	case adapters.ClassCredential, adapters.ClassQuota, adapters.ClassInternal:
+		level = slog.LevelError // an operator must act
+	}
+	t := c.outcome.Target
+	p.log.LogAttrs(context.Background(), level, "attempt failed",
+		slog.String("id", c.ID), slog.String("provider", t.Provider.Name), slog.String("model", t.Model),
+		slog.String("class", failed.Class.String()), slog.Int("status", failed.Status),
+		slog.String("reason", c.snapshot.Redactor.Scrub(failed.Error())))
+}
+
+// asError makes any failure of an attempt an *adapters.Error.
+func asError(err error) *adapters.Error {
+	if e, ok := errors.AsType[*adapters.Error](err); ok {
+		return e
+	}
+	return &adapters.Error{Class: adapters.ClassInternal, Message: "internal error", Cause: err}
+}
+
+// endedError is the failure of a call that was ended from outside.
+func endedError(why adapters.Class) *adapters.Error {
+	if why == adapters.ClassDraining {
+		return &adapters.Error{Class: why, Message: "Vel is shutting down.", RetryAfter: time.Second}
+	}
+	return &adapters.Error{Class: why, Message: "The client left."}
+}

@@ -1,0 +1,148 @@
+package gateway
+
+import (
+	"io"
+	"sync"
+	"time"
+
+	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/gateway/upstream"
+	"github.com/vel-gateway/vel/routing"
+	"github.com/vel-gateway/vel/tenancy"
+)
+
+// Call is one client request from its key to its record. It is an object and not a stack frame, because relay
+// and settle run after the handler returned.
+//
+// One goroutine owns it from acquire to Settle; end alone may come from others.
+type Call struct {
+	pipe *Pipeline
+
+	// What the client sent, filled in by whoever opens the call. All bytes alias the request.
+	ID      string             // ours, on every answer and line of log
+	Key     []byte             // the presented key; unused if Who is set
+	Who     *tenancy.Principal // who calls, from identify on
+	Content adapters.Content
+	Client  string // address, for the log
+	Agent   []byte // User-Agent, for the log
+
+	conn     *conn // nil for a call without a connection
+	snapshot *Snapshot
+	chat     adapters.Chat
+	plan     routing.Plan
+	request  adapters.Request
+	begun    time.Time
+	attempts int
+	settled  bool
+
+	// The attempt under way, or the one that was committed.
+	outcome  routing.Outcome
+	tryBegun time.Time
+	codec    adapters.Codec
+	exchange *upstream.Exchange // written under mu
+	stream   adapters.Stream    // nil: the answer is relayed as a whole
+	failed   error              // why the last attempt failed, or why the relay broke off
+
+	// The answer.
+	pieces  [][]byte // what the client may have now
+	whole   []byte   // a gathered body; pieces may alias it
+	partial bool     // pieces hold the beginning of an answer that is relayed unread
+	ended   bool     // pieces hold the end of the answer
+	length  int      // of the answer, or -1
+	usage   adapters.Usage
+	first   time.Duration // from begun to the first byte for the client
+	refusal int           // the status that the client saw instead of an answer
+
+	mu   sync.Mutex
+	why  adapters.Class // why the call was ended from outside; ClassNone while it was not
+	wake chan struct{}  // ends a backoff
+}
+
+// end ends the call from outside: the client left, or the process stops. Whatever its owner waits for wakes up.
+func (c *Call) end(why adapters.Class) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.why == adapters.ClassNone {
+		c.why = why
+	}
+	if c.exchange != nil {
+		c.exchange.Cancel()
+	}
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Cancel ends the call because its client left.
+func (c *Call) Cancel() { c.end(adapters.ClassGone) }
+
+// endedBy tells why the call was ended from outside, or ClassNone.
+func (c *Call) endedBy() adapters.Class {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.why
+}
+
+// hold takes an exchange over, so that end reaches it; nil lets it go. An exchange that comes too late is
+// cancelled at once.
+func (c *Call) hold(x *upstream.Exchange) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.exchange = x
+	if x != nil && c.why != adapters.ClassNone {
+		x.Cancel()
+	}
+}
+
+// wait sleeps before an attempt; false means that the call ended meanwhile.
+func (c *Call) wait(d time.Duration) bool {
+	if d > 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-c.wake:
+		}
+	}
+	return c.endedBy() == adapters.ClassNone
+}
+
+// flush writes the pieces at hand. A failed write means that the client left.
+func (c *Call) flush(w io.Writer) (written int64, err error) {
+	for _, p := range c.pieces {
+		n, err := w.Write(p)
+		written += int64(n)
+		if err != nil {
+			c.failed = endedError(adapters.ClassGone)
+			return written, err
+		}
+	}
+	c.pieces = c.pieces[:0]
+	return written, nil
+}
+
+// The four methods that make a Call the body of fasthttp's answer. There is no Close: fasthttp would call both.
+
+// SupportsBodyWriteTo lets fasthttp call WriteTo instead of Read.
+func (c *Call) SupportsBodyWriteTo() bool { return true }
+
+// Read is never called; fasthttp asks for an io.Reader.
+func (c *Call) Read([]byte) (int, error) { return 0, io.ErrNoProgress }
+
+// WriteTo relays the answer.
+func (c *Call) WriteTo(w io.Writer) (n int64, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = c.pipe.panicked(c, p)
+		}
+	}()
+	return c.pipe.Relay(c, w)
+}
+
+// CloseWithError settles the call. It comes after WriteTo, and also when WriteTo never ran.
+func (c *Call) CloseWithError(err error) error {
+	c.pipe.Settle(c, err)
+	c.pipe.release(c)
+	return nil
+}

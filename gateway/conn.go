@@ -1,0 +1,151 @@
+package gateway
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/vel-gateway/vel/adapters"
+)
+
+// writeStall is how long a client may take nothing of an answer. Without it a slow reader pins an exchange
+// for ever.
+const writeStall = 60 * time.Second
+
+// errBodies says that all request bodies together take the memory they may.
+var errBodies = errors.New("request bodies in flight are over their bound")
+
+// conn is a client's connection. fasthttp reads and writes it on the serving goroutine; the watcher and the
+// drain reach the call on it through mu.
+type conn struct {
+	*net.TCPConn
+	listener *listener
+	slot     int32
+
+	mu   sync.Mutex
+	call ender // the call that is served now
+	gone bool  // the client left, before or during a call
+
+	// These are touched by a Close too, and fasthttp's shutdown closes idle connections on a goroutine of its own.
+	reserved atomic.Int64 // counted against the bound of all bodies
+	linger   atomic.Bool  // the answer was early: the client still sends
+	closed   atomic.Bool
+
+	// The rest belongs to the serving goroutine.
+	writeBy  time.Time // the write deadline that stands
+	received int64     // bytes since the last answer
+	overfull bool      // the bound was reached in the middle of this request
+}
+
+// ender is what can be ended from outside: a call.
+type ender interface{ end(why adapters.Class) }
+
+// connOf finds our connection below TLS. It is nil for a call that has none.
+func connOf(ctx *fasthttp.RequestCtx) *conn {
+	switch c := ctx.Conn().(type) {
+	case *conn:
+		return c
+	case *tls.Conn:
+		if c, ok := c.NetConn().(*conn); ok {
+			return c
+		}
+	}
+	return nil
+}
+
+// attach names the call that ends when the client leaves; at once if the client has left.
+func (c *conn) attach(call ender) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.call = call
+	if c.gone {
+		call.end(adapters.ClassGone)
+	}
+}
+
+// detach forgets the call. After it nobody ends the call from outside, so that it may be used again.
+func (c *conn) detach() {
+	c.mu.Lock()
+	c.call = nil
+	c.mu.Unlock()
+	c.received, c.overfull = 0, false
+	c.releaseBody()
+}
+
+// Left is called by the watcher.
+func (c *conn) Left() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gone = true
+	if c.call != nil {
+		c.call.end(adapters.ClassGone)
+	}
+}
+
+// drain ends the call because this process stops.
+func (c *conn) drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.call != nil {
+		c.call.end(adapters.ClassDraining)
+	}
+}
+
+// Read counts what a request takes of the memory for bodies.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.TCPConn.Read(p)
+	c.received += int64(n)
+	if c.received > c.reserved.Load()+bodyQuantum && !c.reserve() {
+		return 0, errBodies
+	}
+	return n, err
+}
+
+// Write arms the deadline of every write, whoever makes it: our answers, fasthttp's own and the TLS layer's.
+// The deadline moves rarely, because each move costs a timer.
+func (c *conn) Write(p []byte) (int, error) {
+	if now := time.Now(); c.writeBy.Sub(now) < writeStall/2 {
+		c.writeBy = now.Add(writeStall)
+		if err := c.SetWriteDeadline(c.writeBy); err != nil {
+			return 0, err
+		}
+	}
+	return c.TCPConn.Write(p)
+}
+
+// Close closes the connection, at once or after the client stopped sending. It may be called twice.
+func (c *conn) Close() error {
+	if c.closed.Swap(true) {
+		return nil
+	}
+	c.releaseBody()
+	c.listener.forget(c)
+	if c.linger.Load() && c.listener.lingerOn(c) {
+		return nil
+	}
+	return c.TCPConn.Close()
+}
+
+// bodyQuantum is what a request takes before it is counted: the usual one is never counted at all.
+const bodyQuantum = 64 << 10
+
+func (c *conn) reserve() bool {
+	want := c.received - c.reserved.Load()
+	if !c.listener.bodies.take(want) {
+		c.overfull = true
+		return false
+	}
+	c.reserved.Add(want)
+	return true
+}
+
+func (c *conn) releaseBody() {
+	if n := c.reserved.Swap(0); n > 0 {
+		c.listener.bodies.give(n)
+	}
+}

@@ -1,0 +1,115 @@
+package gateway
+
+import (
+	"log/slog"
+	"strconv"
+
+	"github.com/google/uuid"
+	"github.com/valyala/fasthttp"
+
+	"github.com/vel-gateway/vel/adapters"
+)
+
+// newID makes the id of a request: it sorts by time and says nothing about who called.
+func newID() string { return "req_" + uuid.Must(uuid.NewV7()).String() }
+
+// serve answers one request on the data plane's port.
+func (s *Server) serve(ctx *fasthttp.RequestCtx) {
+	to := match(ctx.Request.Header.RequestURI())
+	if to.kind == pathCall && string(ctx.Request.Header.Method()) == "POST" && !marked(&ctx.Request.Header) {
+		s.call(ctx, to.endpoint)
+		return
+	}
+	s.plain(ctx, &to)
+}
+
+// call takes an inference call through the pipeline. A stream, and every other answer, is written after this
+// returns: the call is then the body of the answer.
+func (s *Server) call(ctx *fasthttp.RequestCtx, endpoint adapters.Endpoint) {
+	c := s.pipe.acquire(newID())
+	defer func() {
+		if reason := recover(); reason != nil {
+			s.fail(ctx, c, s.pipe.panicked(c, reason))
+		}
+	}()
+	h := &ctx.Request.Header
+	c.Key, c.Agent = presentedKey(h), h.UserAgent()
+	c.Client = s.clientOf(ctx)
+	c.Content = adapters.Content{
+		Endpoint: endpoint, Method: "POST", Path: h.RequestURI(), ContentType: h.ContentType(), Body: ctx.Request.Body(),
+	}
+	if c.conn = connOf(ctx); c.conn != nil {
+		c.conn.attach(c)
+	}
+	if err := s.pipe.Open(c); err != nil {
+		s.fail(ctx, c, err)
+		return
+	}
+	s.cors.allow(ctx)
+	writeHead(&ctx.Response, c)
+	ctx.Response.SetBodyStream(c, c.length)
+}
+
+// fail writes the answer of a call that brought none and ends it.
+func (s *Server) fail(ctx *fasthttp.RequestCtx, c *Call, err error) {
+	c.failed = err
+	ctx.Response.Reset()
+	s.cors.allow(ctx)
+	a := refuse(c, err)
+	c.refusal = a.status
+	if t := c.outcome.Target; t != nil && c.attempts > 0 {
+		writeRouted(&ctx.Response.Header, c)
+	}
+	writeRefusal(&ctx.Response, c.ID, &a)
+	s.pipe.Settle(c, err)
+	s.pipe.release(c)
+}
+
+// plain answers everything that is no inference call.
+func (s *Server) plain(ctx *fasthttp.RequestCtx, to *path) {
+	s.cors.allow(ctx)
+	method, uri := string(ctx.Request.Header.Method()), string(ctx.Path())
+	switch {
+	case marked(&ctx.Request.Header):
+		s.refuse(ctx, errTwoLengths)
+		ctx.SetConnectionClose()
+	case method == fasthttp.MethodOptions && s.cors.preflight(ctx):
+	case s.admin != nil && to.kind == pathMetrics, to.kind == pathUnknown:
+		s.refuse(ctx, errUnknownPath(method, uri))
+	case to.kind == pathUnserved:
+		s.refuse(ctx, errNotServed(uri))
+	case !to.allows(&ctx.Request.Header):
+		ctx.Response.Header.Set("Allow", to.methods)
+		s.refuse(ctx, errMethod(method, uri, to.methods))
+	case to.kind == pathModels, to.kind == pathModel:
+		s.models(ctx, to)
+	default:
+		s.operate(ctx, to.kind)
+	}
+}
+
+// refuse answers a request that became no call.
+func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
+	c := Call{ID: newID()}
+	a := refuse(&c, err)
+	writeRefusal(&ctx.Response, c.ID, &a)
+	s.pipe.metrics.refused.Inc()
+	s.log.Info("refused", slog.String("id", c.ID), slog.Int("status", a.status), slog.String("class", classOf(err).String()),
+		slog.String("method", string(ctx.Method())), slog.String("path", string(ctx.Path())), slog.String("client", s.clientOf(ctx)))
+}
+
+// writeRefusal writes an error as an answer.
+func writeRefusal(r *fasthttp.Response, id string, a *answer) {
+	h := &r.Header
+	r.SetStatusCode(a.status)
+	h.SetContentType("application/json")
+	h.Set("x-request-id", id)
+	if a.retryAfter > 0 {
+		h.Set("retry-after", retryAfterSeconds(a.retryAfter))
+		h.Set("retry-after-ms", strconv.FormatInt(a.retryAfter.Milliseconds(), 10))
+	}
+	if a.shouldRetry != "" {
+		h.Set("x-should-retry", a.shouldRetry)
+	}
+	r.SetBodyRaw(a.body)
+}

@@ -1,0 +1,83 @@
+package gateway
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+)
+
+// Header fields cross the gateway by allow-lists in both directions. Towards the provider nothing of the client's
+// passes but the content type: what a request needs is written by Pipeline.send, and the credential by the
+// adapter's signer. Towards the client passes what stands here.
+var passed = [...]string{"Openai-Processing-Ms", "Openai-Version"}
+
+// Names and values that every answer has, as bytes, because setting them must cost nothing.
+var (
+	nameRequestID  = []byte("X-Request-Id")
+	nameUpstreamID = []byte("X-Upstream-Request-Id")
+	nameProvider   = []byte("X-Vel-Provider")
+	nameModel      = []byte("X-Vel-Model")
+	nameAttempts   = []byte("X-Vel-Attempts")
+	nameCache      = []byte("Cache-Control")
+	nameBuffering  = []byte("X-Accel-Buffering")
+	typeStream     = []byte("text/event-stream; charset=utf-8")
+	typeJSON       = []byte("application/json")
+	valueNoCache   = []byte("no-cache")
+	valueNo        = []byte("no")
+)
+
+// presentedKey finds the client's key in the first carrier that has one. It aliases the request.
+func presentedKey(h *fasthttp.RequestHeader) []byte {
+	if v := h.Peek("Authorization"); len(v) > 7 && bytes.EqualFold(v[:7], []byte("Bearer ")) {
+		return bytes.TrimSpace(v[7:])
+	}
+	for _, name := range [...]string{"Api-Key", "X-Api-Key", "X-Goog-Api-Key"} {
+		if v := h.Peek(name); len(v) > 0 {
+			return v
+		}
+	}
+	return nil
+}
+
+// writeHead writes the head of a call's answer.
+func writeHead(r *fasthttp.Response, c *Call) {
+	from, to := c.exchange.Header(), &r.Header
+	r.SetStatusCode(c.exchange.Status())
+	if c.stream != nil {
+		to.SetContentTypeBytes(typeStream)
+		to.SetCanonical(nameCache, valueNoCache)
+		to.SetCanonical(nameBuffering, valueNo)
+	} else if t := from.ContentType(); len(t) > 0 {
+		to.SetContentTypeBytes(t)
+	} else {
+		to.SetContentTypeBytes(typeJSON) // an SDK makes a string of what has no type
+	}
+	to.SetBytesV("X-Request-Id", []byte(c.ID))
+	writeRouted(to, c)
+	for _, name := range passed {
+		if v := from.Peek(name); len(v) > 0 {
+			to.SetBytesV(name, v)
+		}
+	}
+}
+
+// writeRouted says where the call went.
+func writeRouted(to *fasthttp.ResponseHeader, c *Call) {
+	if c.exchange != nil {
+		if id := c.exchange.Header().Peek("X-Request-Id"); len(id) > 0 {
+			to.SetCanonical(nameUpstreamID, id)
+		}
+	}
+	t := c.outcome.Target
+	to.SetCanonical(nameProvider, []byte(t.Provider.Name))
+	to.SetCanonical(nameModel, []byte(t.Model))
+	to.SetCanonical(nameAttempts, strconv.AppendInt(nil, int64(c.attempts), 10))
+}
+
+// isJSON tells whether a content type is JSON.
+func isJSON(contentType []byte) bool {
+	kind, _, _ := bytes.Cut(contentType, []byte(";"))
+	kind = bytes.TrimSpace(kind)
+	return bytes.EqualFold(kind, typeJSON) || bytes.HasSuffix(bytes.ToLower(kind), []byte("+json"))
+}

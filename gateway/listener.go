@@ -1,0 +1,156 @@
+package gateway
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vel-gateway/vel/gateway/upstream"
+)
+
+// listener accepts clients, watches each for leaving and keeps them for the drain.
+type listener struct {
+	tcp     *net.TCPListener
+	watcher *upstream.Watcher
+	tls     *tls.Config // nil: plain HTTP
+	bodies  bodyBound
+
+	mu    sync.Mutex // guards conns: they come and go on many goroutines
+	conns map[*conn]struct{}
+
+	lingering sync.WaitGroup
+	places    chan struct{} // how many may linger at once
+}
+
+// How an early refusal leaves: the client, which still sends, must read the answer before it sees a reset.
+const (
+	lingerFor    = 2 * time.Second
+	lingerPlaces = 256
+)
+
+func newListener(tcp *net.TCPListener, w *upstream.Watcher, cert *certificate, maxBodies int64) *listener {
+	l := &listener{
+		tcp: tcp, watcher: w, bodies: bodyBound{max: maxBodies},
+		conns: map[*conn]struct{}{}, places: make(chan struct{}, lingerPlaces),
+	}
+	if cert != nil {
+		l.tls = cert.config()
+	}
+	return l
+}
+
+// Accept waits for the next client.
+func (l *listener) Accept() (net.Conn, error) {
+	for {
+		tcp, err := l.tcp.AcceptTCP()
+		if err != nil {
+			return nil, err
+		}
+		c := &conn{TCPConn: tcp, listener: l}
+		if c.slot, err = l.watcher.Add(tcp, c); err != nil {
+			_ = tcp.Close() // it left already
+			continue
+		}
+		l.mu.Lock()
+		l.conns[c] = struct{}{}
+		l.mu.Unlock()
+		if l.tls != nil {
+			return tls.Server(c, l.tls), nil
+		}
+		return c, nil
+	}
+}
+
+// Close stops accepting; the connections that stand go on.
+func (l *listener) Close() error { return l.tcp.Close() }
+
+// Addr is where the listener listens.
+func (l *listener) Addr() net.Addr { return l.tcp.Addr() }
+
+func (l *listener) forget(c *conn) {
+	l.watcher.Remove(c.slot, c)
+	l.mu.Lock()
+	delete(l.conns, c)
+	l.mu.Unlock()
+}
+
+// drain ends every call under way.
+func (l *listener) drain() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
+		c.drain()
+	}
+}
+
+// open is the number of connections.
+func (l *listener) open() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns)
+}
+
+// lingerOn closes our side and reads on until the client closes its own. It refuses when too many do so.
+func (l *listener) lingerOn(c *conn) bool {
+	select {
+	case l.places <- struct{}{}:
+	default:
+		return false
+	}
+	l.lingering.Go(func() {
+		defer func() { <-l.places }()
+		defer func() { _ = c.TCPConn.Close() }()
+		if c.SetReadDeadline(time.Now().Add(lingerFor)) != nil || c.CloseWrite() != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, c.TCPConn) // until it closes or the time is over
+	})
+	return true
+}
+
+// wait returns when nobody lingers.
+func (l *listener) wait() { l.lingering.Wait() }
+
+// bodyBound is the memory that all large request bodies may take together.
+type bodyBound struct {
+	max  int64
+	used atomic.Int64
+}
+
+func (b *bodyBound) take(n int64) bool {
+	if b.used.Add(n) > b.max {
+		b.used.Add(-n)
+		return false
+	}
+	return true
+}
+
+func (b *bodyBound) give(n int64) { b.used.Add(-n) }
+
+// certificate serves a key pair from files and reads them again when told to.
+type certificate struct {
+	certFile, keyFile string
+	pair              atomic.Pointer[tls.Certificate]
+}
+
+// load reads the files; on an error the old pair stays.
+func (c *certificate) load() error {
+	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		return fmt.Errorf("load server.tls: %w", err)
+	}
+	c.pair.Store(&pair)
+	return nil
+}
+
+func (c *certificate) config() *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		NextProtos:     []string{"http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.pair.Load(), nil },
+	}
+}

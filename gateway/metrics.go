@@ -1,0 +1,181 @@
+package gateway
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/routing"
+)
+
+// Metrics is what the data plane counts. A label is a route, a provider or a model of the configuration, never a
+// key, a user or a text of the client's, so that the number of series is bounded by the file.
+type Metrics struct {
+	calls      *prometheus.CounterVec
+	seconds    *prometheus.HistogramVec
+	firstToken *prometheus.HistogramVec
+	tokens     *prometheus.CounterVec
+	attempts   *prometheus.CounterVec
+	errors     *prometheus.CounterVec
+	breakers   *prometheus.GaugeVec
+	streams    prometheus.Gauge
+	panics     prometheus.Counter
+	refused    prometheus.Counter
+
+	mu     sync.RWMutex // guards the two maps of children: looking one up by its labels costs ten times as much
+	byCall map[callLabels]*callSeries
+	byTry  map[tryLabels]*trySeries
+}
+
+type callLabels struct {
+	route, provider, model, endpoint string
+	status                           statusClass
+}
+
+type callSeries struct {
+	calls               prometheus.Counter
+	seconds, firstToken prometheus.Observer
+	tokensIn, tokensOut prometheus.Counter
+}
+
+type tryLabels struct {
+	target *routing.Target
+	class  adapters.Class
+}
+
+type trySeries struct{ attempts, errors prometheus.Counter }
+
+type statusClass uint8
+
+var statusNames = [...]string{"1xx", "2xx", "3xx", "4xx", "5xx", "499"}
+
+func classOfStatus(status int) statusClass {
+	if status == statusGone {
+		return 5
+	}
+	return statusClass(min(max(status/100-1, 0), 4))
+}
+
+// From 1 ms, which is our own part, to the quarter of an hour that a reasoning model may take.
+var buckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900}
+
+// NewMetrics registers the data plane's metrics.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	call := []string{"route", "provider", "model", "endpoint", "status"}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		r.MustRegister(v)
+		return v
+	}
+	histogram := func(name, help string) *prometheus.HistogramVec {
+		v := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: name, Help: help, Buckets: buckets,
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour,
+		}, call)
+		r.MustRegister(v)
+		return v
+	}
+	m := &Metrics{
+		calls:      counter("vel_calls_total", "Calls that ended, by the status that the client saw; 499: the client left.", call...),
+		seconds:    histogram("vel_call_seconds", "From the request to the end of the answer."),
+		firstToken: histogram("vel_first_token_seconds", "From the request to the first byte of the answer's body."),
+		tokens:     counter("vel_tokens_total", "Tokens that providers reported.", "route", "provider", "model", "kind"),
+		attempts:   counter("vel_attempts_total", "Attempts that ended, by what became of them.", "provider", "model", "outcome"),
+		errors:     counter("vel_upstream_errors_total", "Attempts that the provider failed, by class.", "provider", "model", "class"),
+		breakers:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "vel_breaker_open", Help: "1 while the target's breaker is open or half-open."}, []string{"target"}),
+		streams:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_open_streams", Help: "Streams that are relayed now."}),
+		panics:     prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_panics_total", Help: "Calls that ended in a panic; each is a bug."}),
+		refused:    prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_refused_total", Help: "Requests refused before a call began: no key, a bad path, a bad head."}),
+		byCall:     map[callLabels]*callSeries{}, byTry: map[tryLabels]*trySeries{},
+	}
+	r.MustRegister(m.breakers, m.streams, m.panics, m.refused)
+	return m
+}
+
+// Breaker shows the state of a target's breaker; it fits routing.State.OnChange.
+func (m *Metrics) Breaker(target, _, to string) {
+	open := 1.0
+	if to == "closed" {
+		open = 0
+	}
+	m.breakers.WithLabelValues(target).Set(open)
+}
+
+// Forget drops the cached series of targets that a reload replaced.
+func (m *Metrics) Forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.byCall)
+	clear(m.byTry)
+}
+
+// call counts a call that ended with what the client saw.
+func (m *Metrics) call(c *Call, status int, total time.Duration) {
+	labels := callLabels{endpoint: c.Content.Endpoint.String(), status: classOfStatus(status)}
+	labels.route, labels.provider, labels.model = c.went()
+	s := m.ofCall(labels)
+	s.calls.Inc()
+	s.seconds.Observe(total.Seconds())
+	if c.first > 0 {
+		s.firstToken.Observe(c.first.Seconds())
+	}
+	if in, out := c.usage.Tokens(); in+out > 0 {
+		s.tokensIn.Add(float64(in))
+		s.tokensOut.Add(float64(out))
+	}
+}
+
+func (m *Metrics) ofCall(l callLabels) *callSeries {
+	m.mu.RLock()
+	s := m.byCall[l]
+	m.mu.RUnlock()
+	if s != nil {
+		return s
+	}
+	values := []string{l.route, l.provider, l.model, l.endpoint, statusNames[l.status]}
+	s = &callSeries{
+		calls: m.calls.WithLabelValues(values...), seconds: m.seconds.WithLabelValues(values...), firstToken: m.firstToken.WithLabelValues(values...),
+		tokensIn:  m.tokens.WithLabelValues(l.route, l.provider, l.model, "input"),
+		tokensOut: m.tokens.WithLabelValues(l.route, l.provider, l.model, "output"),
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.byCall[l] = s
+	return s
+}
+
+// attempt counts an attempt that ended.
+func (m *Metrics) attempt(t *routing.Target, class adapters.Class) {
+	s := m.ofTry(tryLabels{t, class})
+	s.attempts.Inc()
+	if s.errors != nil {
+		s.errors.Inc()
+	}
+}
+
+func (m *Metrics) ofTry(l tryLabels) *trySeries {
+	m.mu.RLock()
+	s := m.byTry[l]
+	m.mu.RUnlock()
+	if s != nil {
+		return s
+	}
+	provider, model, class := l.target.Provider.Name, l.target.Model, l.class.String()
+	s = &trySeries{attempts: m.attempts.WithLabelValues(provider, model, outcomeName(l.class))}
+	if l.class.Elsewhere() {
+		s.errors = m.errors.WithLabelValues(provider, model, class)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.byTry[l] = s
+	return s
+}
+
+func outcomeName(class adapters.Class) string {
+	if class == adapters.ClassNone {
+		return "answered"
+	}
+	return class.String()
+}

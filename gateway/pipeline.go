@@ -1,0 +1,187 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/gateway/upstream"
+	"github.com/vel-gateway/vel/routing"
+	"github.com/vel-gateway/vel/secrets"
+	"github.com/vel-gateway/vel/tenancy"
+)
+
+// Snapshot is all that the data plane reads of the configuration. It is immutable; a reload publishes another.
+type Snapshot struct {
+	Keys     *tenancy.KeyIndex
+	Routes   *routing.Table
+	Redactor *secrets.Redactor // knows every provider's key
+	Rev      int64
+}
+
+// Pipeline takes calls through their phases. It knows no connection, so that a task runs the same path.
+//
+//	Open    1 identify  2 parse  3 plan  4 admit  5 attempt
+//	Relay   6 relay
+//	Settle  7 settle
+type Pipeline struct {
+	snapshot atomic.Pointer[Snapshot]
+	state    *routing.State
+	pool     *upstream.Pool
+	metrics  *Metrics
+	log      *slog.Logger
+	calls    sync.Pool
+}
+
+// NewPipeline makes a pipeline. Publish must be called before the first call.
+func NewPipeline(state *routing.State, pool *upstream.Pool, metrics *Metrics, log *slog.Logger) *Pipeline {
+	p := &Pipeline{state: state, pool: pool, metrics: metrics, log: log}
+	p.calls.New = func() any { return &Call{pipe: p, wake: make(chan struct{}, 1)} }
+	return p
+}
+
+// Publish makes a snapshot the one that the next calls see. Calls under way keep theirs.
+func (p *Pipeline) Publish(s *Snapshot) { p.snapshot.Store(s) }
+
+// Snapshot is the one that the next call will see.
+func (p *Pipeline) Snapshot() *Snapshot { return p.snapshot.Load() }
+
+// acquire begins a call; release ends it.
+func (p *Pipeline) acquire(id string) *Call {
+	c := p.calls.Get().(*Call)
+	c.ID, c.begun, c.length = id, time.Now(), -1
+	c.snapshot = p.snapshot.Load()
+	return c
+}
+
+// keepBelow is up to which size a call keeps the buffer of its answer for the next one.
+const keepBelow = 64 << 10
+
+func (p *Pipeline) release(c *Call) {
+	select { // a wake-up that came after the last wait
+	case <-c.wake:
+	default:
+	}
+	c.plan.Reset()
+	whole := c.whole[:0]
+	if cap(whole) > keepBelow {
+		whole = nil
+	}
+	c.request.Reset()
+	clear(c.pieces[:cap(c.pieces)])
+	// The parts with memory of their own are kept; everything that belonged to this call is forgotten.
+	*c = Call{pipe: p, wake: c.wake, plan: c.plan, request: c.request, pieces: c.pieces[:0], whole: whole}
+	p.calls.Put(c)
+}
+
+// Open takes the call through phases 1 to 5. When it returns nil, the head of the answer is known and nothing
+// has been written; Relay and Settle must follow. After an error only Settle must.
+func (p *Pipeline) Open(c *Call) error {
+	for _, phase := range [...]func(*Call) error{p.identify, p.parse, p.route, p.attempt} {
+		if err := phase(c); err != nil {
+			c.failed = err
+			return err
+		}
+	}
+	return nil
+}
+
+// identify finds who calls.
+func (p *Pipeline) identify(c *Call) error {
+	if c.Who != nil {
+		return nil
+	}
+	var err error
+	c.Who, err = p.lookup(c.snapshot, c.Key)
+	return err
+}
+
+func (p *Pipeline) lookup(s *Snapshot, key []byte) (*tenancy.Principal, error) {
+	if len(key) == 0 {
+		return nil, errNoKey
+	}
+	return s.Keys.Lookup(tenancy.HashKey(key), time.Now())
+}
+
+// parse finds what the call asks for.
+func (p *Pipeline) parse(c *Call) error {
+	return adapters.ParseChat(c.Content.Body, &c.Content, &c.chat)
+}
+
+// route decides where the call may go. It is pure: nothing is held yet.
+func (p *Pipeline) route(c *Call) error {
+	ask := routing.Ask{Model: c.chat.Model, Who: c.Who, Endpoint: c.Content.Endpoint}
+	return c.snapshot.Routes.Plan(&c.plan, &ask, p.state, c.begun)
+}
+
+// panicked turns a panic into a failed call: one call may fail, the process goes on.
+func (p *Pipeline) panicked(c *Call, reason any) error {
+	p.metrics.panics.Inc()
+	p.log.Error("panic in a call", slog.String("id", c.ID), slog.Any("panic", reason), slog.String("stack", string(debug.Stack())))
+	return &adapters.Error{Class: adapters.ClassInternal, Message: "internal error", Cause: fmt.Errorf("panic: %v", reason)}
+}
+
+// Request is a call that comes from inside the house instead of a connection.
+type Request struct {
+	As       tenancy.Identity
+	Endpoint adapters.Endpoint
+	Body     []byte
+}
+
+// Result says how such a call ended.
+type Result struct {
+	Provider, Model string // of the attempt that answered
+	Attempts        int
+	Usage           adapters.Usage
+}
+
+// Execute runs a whole call without a connection: the same phases, the same limits, the same record. each gets
+// the answer as it comes, valid until it returns; an error from it ends the call, as a client does by leaving.
+// ctx ends it too.
+func (p *Pipeline) Execute(ctx context.Context, r *Request, each func(piece []byte) error) (res *Result, err error) {
+	c := p.acquire(newID())
+	defer p.release(c)
+	defer func() { p.Settle(c, err) }()
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = p.panicked(c, reason)
+		}
+	}()
+	cancelled := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { defer close(cancelled); c.Cancel() })
+	defer func() {
+		if !stop() {
+			<-cancelled // the call is used again after this
+		}
+	}()
+
+	c.Content = adapters.Content{Endpoint: r.Endpoint, Method: "POST", Body: r.Body}
+	if c.Who, err = c.snapshot.Keys.Resolve(r.As, c.begun); err != nil {
+		return nil, err
+	}
+	if err = p.Open(c); err != nil {
+		return nil, err
+	}
+	if _, err = p.Relay(c, pieceWriter(each)); err == nil {
+		err = c.failed
+	}
+	return &Result{Provider: c.outcome.Target.Provider.Name, Model: c.outcome.Target.Model, Attempts: c.attempts, Usage: c.usage}, err
+}
+
+// pieceWriter makes a function an io.Writer.
+type pieceWriter func(piece []byte) error
+
+func (f pieceWriter) Write(p []byte) (int, error) {
+	if err := f(p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+var _ io.Writer = pieceWriter(nil)

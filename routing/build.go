@@ -1,0 +1,183 @@
+package routing
+
+import (
+	"cmp"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vel-gateway/vel/adapters"
+)
+
+// builder makes a table out of a checked configuration.
+type builder struct {
+	cfg       *Config
+	kinds     map[string]*adapters.Adapter
+	created   int64
+	providers map[string]*Provider
+}
+
+// Build makes the table of a configuration that Validate found no fault in. It does everything that can fail, so
+// that a reload either has a whole new table or keeps the old one; the error names every part that failed. kinds
+// has the adapter of each kind, and as "perplexity/chat" that of an api which is not the kind's usual one. created
+// (unix seconds) is the age of the routes in /v1/models.
+func Build(cfg Config, kinds map[string]*adapters.Adapter, created int64) (*Table, error) {
+	b := builder{&cfg, kinds, created, make(map[string]*Provider, len(cfg.Providers))}
+	t := &Table{byName: make(map[string]*Route, len(cfg.Models))}
+	var faults []error
+	cfg.Unenforced(func(path string) { faults = append(faults, fmt.Errorf("%s can not be enforced yet", path)) })
+	for _, name := range slices.Sorted(maps.Keys(cfg.Providers)) {
+		p, err := b.provider(name)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("build provider %s: %w", name, err))
+			continue
+		}
+		b.providers[name] = p
+		t.providers = append(t.providers, p)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Models)) {
+		r, err := b.route(name)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("build model %s: %w", name, err))
+			continue
+		}
+		t.routes = append(t.routes, r)
+		t.byName[name] = r
+	}
+	return t, errors.Join(faults...)
+}
+
+func (b *builder) provider(name string) (*Provider, error) {
+	c := b.cfg.Providers[name]
+	kind := c.Kind
+	if c.API == "chat" {
+		kind += "/" + c.API
+	}
+	a, ok := b.kinds[kind]
+	if !ok {
+		return nil, fmt.Errorf("there is no adapter for %s", kind)
+	}
+	p := &Provider{
+		ID: "provider:" + name, Name: name, Kind: c.Kind, Adapter: a,
+		Timeouts:     timeouts(b.cfg.Defaults.Timeouts, c.Timeouts),
+		AllowPrivate: c.AllowPrivate, Organizations: slices.Clone(c.Organizations),
+	}
+	p.Timeouts.Total = 0
+	if c.APIKey != nil {
+		p.Key = *c.APIKey
+	}
+	var err error
+	if p.Base, err = base(cmp.Or(c.BaseURL, a.BaseURL)); err != nil {
+		return nil, err
+	}
+	if p.RootCAs, err = authorities(c.TLS.CA); err != nil {
+		return nil, err
+	}
+	if c.Proxy != "" {
+		if p.Proxy, err = url.Parse(c.Proxy); err != nil {
+			return nil, errors.New("the proxy is no URL") // url's error would quote it
+		}
+	}
+	return p, nil
+}
+
+func (b *builder) route(name string) (*Route, error) {
+	c := b.cfg.Models[name]
+	d := b.cfg.Defaults
+	r := &Route{
+		Name:    name,
+		Total:   timeouts(d.Timeouts, c.Timeouts).Total,
+		Backoff: slices.Clone(d.Backoff), Attempts: d.Attempts,
+		RepeatExecuted: c.RepeatExecuted, Created: b.created,
+	}
+	if c.Attempts != nil {
+		r.Attempts = *c.Attempts
+	}
+	if c.Backoff != nil {
+		r.Backoff = slices.Clone(c.Backoff)
+	}
+	for i := range c.Targets {
+		t := &c.Targets[i]
+		p, ok := b.providers[t.Provider]
+		if !ok {
+			return nil, fmt.Errorf("there is no provider %q", t.Provider)
+		}
+		if p.Key.IsZero() {
+			r.Skipped = append(r.Skipped, Skip{p.Name, t.upstream(name), NoCredential})
+			continue
+		}
+		of := b.cfg.Providers[t.Provider]
+		r.Targets = append(r.Targets, &Target{
+			ID: p.Name + "/" + t.upstream(name), Provider: p, Model: t.upstream(name), Weight: t.weight(),
+			Timeouts: timeouts(d.Timeouts, of.Timeouts, c.Timeouts),
+			Breaker:  breaker(d.Breaker, of.Breaker),
+		})
+	}
+	if len(r.Targets) > 0 {
+		r.OwnedBy = r.Targets[0].Provider.Name
+	}
+	return r, nil
+}
+
+// timeouts resolves what is inherited: a later layer that says something wins.
+func timeouts(layers ...TimeoutsConfig) Timeouts {
+	var t Timeouts
+	for _, l := range layers {
+		override(&t.Connect, l.Connect)
+		override(&t.FirstByte, l.FirstByte)
+		override(&t.Idle, l.Idle)
+		override(&t.Total, l.Total)
+	}
+	return t
+}
+
+func breaker(layers ...BreakerConfig) Breaker {
+	var b Breaker
+	for _, l := range layers {
+		override(&b.Failures, l.Failures)
+		override(&b.Window, l.Window)
+		override(&b.Cooldown, l.Cooldown)
+	}
+	return b
+}
+
+func override[T int | time.Duration](to *T, written *T) {
+	if written != nil {
+		*to = *written
+	}
+}
+
+// base is where the provider's API begins, without a trailing slash, so that a path can be put behind it.
+func base(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" {
+		return nil, errors.New("the base URL is no URL") // url's error would quote it
+	}
+	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), strings.TrimRight(u.RawPath, "/")
+	return u, nil
+}
+
+// authorities reads a PEM file of certificates to believe. No file means the system's.
+func authorities(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the authorities: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("read the authorities: %s has no PEM certificate", path)
+	}
+	return pool, nil
+}

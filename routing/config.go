@@ -1,0 +1,146 @@
+package routing
+
+import (
+	"time"
+
+	"github.com/vel-gateway/vel/secrets"
+	"github.com/vel-gateway/vel/tenancy"
+)
+
+// Config is the room's part of the file: where calls may go. A pointer or slice that is nil was not written
+// and is inherited; what was written and is zero is checked as such.
+type Config struct {
+	Defaults  DefaultsConfig            `yaml:"defaults" jsonschema:"description=What holds for every provider and model that does not say otherwise."`
+	Providers map[string]ProviderConfig `yaml:"providers" jsonschema:"description=Accounts at AI providers by the name that targets use."`
+	Models    map[string]ModelConfig    `yaml:"models" jsonschema:"description=The model names that clients ask for."`
+}
+
+// DefaultsConfig is what providers and models inherit.
+type DefaultsConfig struct {
+	Timeouts TimeoutsConfig  `yaml:"timeouts" jsonschema:"description=How long each part of a call may take."`
+	Attempts int             `yaml:"attempts" jsonschema:"description=Tries for one call at most; the first one counts.,minimum=1,maximum=10"`
+	Backoff  []time.Duration `yaml:"backoff" jsonschema:"description=The wait before each repeat at the same target; the last value holds for all further ones."`
+	Breaker  BreakerConfig   `yaml:"breaker" jsonschema:"description=When a failing target is left alone."`
+}
+
+// TimeoutsConfig limits the parts of a call. Total is of the call and stands under defaults or a model; the
+// others are of one attempt and may stand under a provider too.
+type TimeoutsConfig struct {
+	Connect   *time.Duration `yaml:"connect" jsonschema:"description=For a connection to stand with its TLS handshake."`
+	FirstByte *time.Duration `yaml:"first_byte" jsonschema:"description=From the request sent to the first data of the answer."`
+	Idle      *time.Duration `yaml:"idle" jsonschema:"description=Between two pieces of the answer."`
+	Total     *time.Duration `yaml:"total" jsonschema:"description=For the whole call with all its attempts."`
+}
+
+// BreakerConfig says when a target is left alone: after Failures in Window that are also at least half of at
+// least ten calls, for Cooldown.
+type BreakerConfig struct {
+	Failures *int           `yaml:"failures" jsonschema:"description=Failures within the window that open the breaker if they are also at least half of at least ten calls.,minimum=1"`
+	Window   *time.Duration `yaml:"window" jsonschema:"description=How far back failures count."`
+	Cooldown *time.Duration `yaml:"cooldown" jsonschema:"description=How long an open breaker keeps calls away before it lets one through to see."`
+}
+
+// ProviderConfig is one account at one endpoint.
+type ProviderConfig struct {
+	Kind    string `yaml:"kind" jsonschema:"description=What the endpoint speaks; every OpenAI-compatible server is openai.,enum=openai,enum=groq,enum=perplexity"`
+	BaseURL string `yaml:"base_url" jsonschema:"description=Where the API begins; the kind's public endpoint if it is not written."`
+	// APIKey is nil if it was not written, and points to an empty secret if its reference leads nowhere: then
+	// the provider's targets are skipped with the reason "no credential".
+	APIKey       *secrets.Secret `yaml:"api_key" jsonschema:"description=A reference as env:NAME or file:PATH; the word none for a server that wants no key."`
+	API          string          `yaml:"api" jsonschema:"description=Which API of perplexity is used: responses unless written.,enum=responses,enum=chat"`
+	AllowPrivate bool            `yaml:"allow_private" jsonschema:"description=Loopback and private addresses may be dialled."`
+	// Organizations holds ids when Build reads it: package config puts them in place of the file's names.
+	Organizations []tenancy.ID           `yaml:"organizations" jsonschema:"description=Who may use it; everybody if it is not written."`
+	Timeouts      TimeoutsConfig         `yaml:"timeouts" jsonschema:"description=What differs from the defaults; total belongs to a model."`
+	Breaker       BreakerConfig          `yaml:"breaker" jsonschema:"description=What differs from the defaults."`
+	Limits        *AccountLimits         `yaml:"limits" jsonschema:"description=What the provider allows our account."`
+	TLS           ProviderTLS            `yaml:"tls" jsonschema:"description=How the endpoint proves itself."`
+	Proxy         string                 `yaml:"proxy" jsonschema:"description=A proxy as http://host:port; from the environment if it is not written."`
+	Prices        map[string]PriceConfig `yaml:"prices" jsonschema:"description=What a model costs here by the provider's name of it."`
+}
+
+// AccountLimits is what a provider allows our account.
+type AccountLimits struct {
+	RPM      *int64 `yaml:"rpm" jsonschema:"description=Requests a minute.,minimum=1"`
+	InFlight *int64 `yaml:"in_flight" jsonschema:"description=Requests at the same time.,minimum=1"`
+}
+
+// ProviderTLS says whose certificate is believed.
+type ProviderTLS struct {
+	CA string `yaml:"ca" jsonschema:"description=A PEM file of authorities to believe instead of the system's."`
+}
+
+// PriceConfig is the price of a model in dollars per million tokens, as decimals so that no digit is lost.
+type PriceConfig struct {
+	Input  string `yaml:"input" jsonschema:"description=Dollars per million tokens that are sent."`
+	Output string `yaml:"output" jsonschema:"description=Dollars per million tokens that come back."`
+}
+
+// ModelConfig is one public name and where its calls may go.
+type ModelConfig struct {
+	Strategy string          `yaml:"strategy" jsonschema:"description=How a target is chosen: in order (fallback) unless written.,enum=fallback,enum=weighted,enum=fastest,enum=cheapest,enum=least_request"`
+	Sticky   *StickyConfig   `yaml:"sticky" jsonschema:"description=Calls that belong together go to the same target."`
+	Hedge    *HedgeConfig    `yaml:"hedge" jsonschema:"description=A second target is asked when the first is slow."`
+	Cache    *CacheConfig    `yaml:"cache" jsonschema:"description=Equal calls get the answer that is kept."`
+	Mirror   *MirrorConfig   `yaml:"mirror" jsonschema:"description=A share of the calls is also sent to another target whose answer nobody sees."`
+	Rules    []RuleConfig    `yaml:"rules" jsonschema:"description=Conditions that choose other targets; the first match wins."`
+	Targets  []TargetConfig  `yaml:"targets" jsonschema:"description=Where calls go in this order."`
+	Timeouts TimeoutsConfig  `yaml:"timeouts" jsonschema:"description=What differs from the provider and the defaults."`
+	Attempts *int            `yaml:"attempts" jsonschema:"description=Tries for one call at most; the first one counts.,minimum=1,maximum=10"`
+	Backoff  []time.Duration `yaml:"backoff" jsonschema:"description=The wait before each repeat at the same target."`
+
+	RepeatExecuted bool `yaml:"repeat_executed" jsonschema:"description=A call that the provider may have executed may be sent to it once more; it may be charged twice."`
+}
+
+// TargetConfig is a provider and its name of the model.
+type TargetConfig struct {
+	Provider string `yaml:"provider" jsonschema:"description=A name under providers."`
+	Model    string `yaml:"model" jsonschema:"description=The provider's name of the model; the public name if it is not written."`
+	Weight   *int   `yaml:"weight" jsonschema:"description=The share of calls with strategy weighted.,minimum=0"`
+}
+
+// StickyConfig keeps calls that belong together on one target.
+type StickyConfig struct {
+	By  string        `yaml:"by" jsonschema:"description=What makes calls belong together.,enum=key,enum=user,enum=session,enum=prefix"`
+	TTL time.Duration `yaml:"ttl" jsonschema:"description=How long after the last call."`
+}
+
+// HedgeConfig asks a second target when the first is slow.
+type HedgeConfig struct {
+	After        string `yaml:"after" jsonschema:"description=The percentile of the usual time to wait as p95.,pattern=^p[1-9][0-9]?$"`
+	MaxExtraCost string `yaml:"max_extra_cost" jsonschema:"description=The share of the route's cost that second calls may add as 5%."`
+}
+
+// CacheConfig keeps answers.
+type CacheConfig struct {
+	TTL time.Duration `yaml:"ttl" jsonschema:"description=How long an answer is kept."`
+}
+
+// MirrorConfig copies a share of the calls to another target.
+type MirrorConfig struct {
+	Percent float64      `yaml:"percent" jsonschema:"description=How many of a hundred calls.,minimum=0,maximum=100"`
+	To      TargetConfig `yaml:"to" jsonschema:"description=Where the copies go."`
+}
+
+// RuleConfig sends the calls that match When to another model's targets (Use) or to its own.
+type RuleConfig struct {
+	When    string         `yaml:"when" jsonschema:"description=The condition."`
+	Use     string         `yaml:"use" jsonschema:"description=The name of another model."`
+	Targets []TargetConfig `yaml:"targets" jsonschema:"description=Where matching calls go in this order."`
+}
+
+// Defaults is what holds without a file. Every call makes a value of its own. Who decodes a file over it must
+// let a list replace the list (mapstructure: ZeroFields); by default a shorter one keeps the longer one's end.
+func Defaults() Config {
+	return Config{Defaults: DefaultsConfig{
+		Timeouts: TimeoutsConfig{
+			Connect:   new(2 * time.Second),
+			FirstByte: new(120 * time.Second),
+			Idle:      new(60 * time.Second),
+			Total:     new(15 * time.Minute),
+		},
+		Attempts: 3,
+		Backoff:  []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond},
+		Breaker:  BreakerConfig{Failures: new(5), Window: new(60 * time.Second), Cooldown: new(30 * time.Second)},
+	}}
+}

@@ -1,0 +1,71 @@
+package routing
+
+import "time"
+
+// Reason is why a target is part of a plan, or why not.
+type Reason uint8
+
+// The reasons.
+const (
+	Chosen            Reason = iota + 1 // asked, in the plan's order
+	LastResort                          // every target is out, and this one is back soonest
+	BreakerOpen                         // it failed too often and is left alone until a time
+	BreakerProbing                      // it failed too often, and another call is just finding out whether it is back
+	Cooling                             // it asked us to stay away until a time
+	NoCredential                        // its provider's key is not set
+	WrongOrganization                   // its provider is for other organizations
+	NotSpoken                           // its adapter does not have the endpoint
+	reasons
+)
+
+var reasonTexts = [reasons]string{
+	"", "chosen", "last resort", "breaker open", "breaker half-open, probe under way", "cooling",
+	"no credential", "not for this organization", "endpoint not spoken",
+}
+
+// String is the reason in words, as records and people read it.
+func (r Reason) String() string {
+	if r < reasons {
+		return reasonTexts[r]
+	}
+	return "unknown"
+}
+
+// Candidate is what became of one target of the route. Until is set where time mends the reason, and says when.
+type Candidate struct {
+	Provider, Model string
+	Reason          Reason
+	Until           time.Time
+}
+
+// Explanation accounts for every target that the route names, each once. It is kept as codes and becomes text
+// only when somebody reads it.
+type Explanation []Candidate
+
+// AppendText appends one line for people, as
+//
+//	openai/gpt-4o: breaker open until 2026-11-22T10:00:05Z; groq/llama-3.3-70b: chosen
+func (e Explanation) AppendText(b []byte) ([]byte, error) {
+	for i := range e {
+		c := &e[i]
+		if i > 0 {
+			b = append(b, "; "...)
+		}
+		b = append(b, c.Provider...)
+		b = append(b, '/')
+		b = append(b, c.Model...)
+		b = append(b, ": "...)
+		b = append(b, c.Reason.String()...)
+		if !c.Until.IsZero() {
+			b = append(b, " until "...)
+			b = c.Until.UTC().AppendFormat(b, time.RFC3339)
+		}
+	}
+	return b, nil
+}
+
+// String is AppendText on its own.
+func (e Explanation) String() string {
+	b, _ := e.AppendText(nil)
+	return string(b)
+}

@@ -1,0 +1,126 @@
+package routing
+
+import (
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/vel-gateway/vel/tenancy"
+)
+
+// Refusal is why a call goes nowhere. It is comparable: err == UnknownModel.
+type Refusal uint8
+
+// The refusals, with the status that suits each.
+const (
+	UnknownModel Refusal = iota + 1 // no route has this name (404)
+	NotAllowed                      // the key may not use the name, or no target is there for its organization (403)
+	NoTarget                        // no target can be used: the providers' keys are not set (503)
+	NotServed                       // no target speaks the endpoint (501)
+	refusals
+)
+
+var refusalTexts = [refusals]string{
+	"", "no route has this name", "the key may not use this route", "no target of the route can be used",
+	"no target of the route speaks this endpoint",
+}
+
+// Error is for the log; the gateway has words of its own for clients.
+func (r Refusal) Error() string {
+	if r < refusals {
+		return refusalTexts[r]
+	}
+	return "unknown refusal"
+}
+
+// Table is every route of one configuration. It is immutable and is replaced as a whole with the snapshot.
+type Table struct {
+	routes    []*Route // by name
+	byName    map[string]*Route
+	providers []*Provider // by name, also those without a credential
+}
+
+// Route finds a route by its public name, which may alias a request body.
+func (t *Table) Route(name string) (*Route, bool) {
+	r, ok := t.byName[name]
+	return r, ok
+}
+
+// All yields every route in the order of names.
+func (t *Table) All() iter.Seq[*Route] { return slices.Values(t.routes) }
+
+// Routes yields the routes that the principal may use, in the order of names, for /v1/models.
+func (t *Table) Routes(p *tenancy.Principal) iter.Seq[*Route] {
+	return func(yield func(*Route) bool) {
+		for _, r := range t.routes {
+			if r.OpenTo(p) && !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// Providers are all providers in the order of names, also those without a credential.
+func (t *Table) Providers() []*Provider { return t.providers }
+
+// Plan fills dst with where the call may go. The error is a Refusal; what dst.Why holds then explains it.
+// Planning takes nothing and changes nothing: the same table, ask, state and time give the same plan.
+func (t *Table) Plan(dst *Plan, a *Ask, s *State, now time.Time) error {
+	dst.Reset()
+	r, ok := t.byName[a.Model]
+	if !ok {
+		return UnknownModel
+	}
+	dst.Route = r
+	if !a.Who.MayUse(r.Name) {
+		return NotAllowed
+	}
+	dst.Attempts, dst.Deadline = r.Attempts, now.Add(r.Total)
+
+	worst, resort := WrongOrganization, -1 // resort: the target that is back soonest, if all are out
+	for i, target := range r.Targets {
+		c := Candidate{Provider: target.Provider.Name, Model: target.Model}
+		switch {
+		case !target.Provider.OpenTo(a.Who.Org):
+			c.Reason = WrongOrganization
+		case target.Provider.Adapter.Codecs[a.Endpoint] == nil:
+			c.Reason, worst = NotSpoken, NotSpoken
+		default:
+			c.Reason, c.Until = s.standing(target, now)
+			if c.Reason == Chosen {
+				dst.choose(target, false)
+			} else if resort < 0 || c.Until.Before(dst.Why[resort].Until) {
+				resort = i // Why[i] is of Targets[i]: the skipped ones come after all of them
+			}
+		}
+		dst.Why = append(dst.Why, c)
+	}
+	for i := range r.Skipped {
+		k := &r.Skipped[i]
+		dst.Why = append(dst.Why, Candidate{Provider: k.Provider, Model: k.Model, Reason: k.Reason})
+		if worst == WrongOrganization {
+			worst = k.Reason
+		}
+	}
+	switch {
+	case len(dst.Targets) > 0:
+		return nil
+	case resort >= 0:
+		dst.choose(r.Targets[resort], true)
+		dst.Why[resort].Reason = LastResort
+		return nil
+	}
+	return refusal(worst)
+}
+
+// refusal is what a call is told when not one target is left. An endpoint that is not spoken says most: the caller
+// could use some of those targets; then a key that is not set, which the operator can mend.
+func refusal(worst Reason) Refusal {
+	switch worst {
+	case NotSpoken:
+		return NotServed
+	case NoCredential:
+		return NoTarget
+	}
+	return NotAllowed
+}

@@ -1,0 +1,300 @@
+package routing
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Bounds of what a file may say. They keep typing errors out, not wishes.
+const (
+	mostAttempts    = 10
+	longestBackoff  = time.Minute
+	shortestBreaker = time.Second
+	longestName     = 256
+)
+
+var (
+	kinds      = []string{"openai", "groq", "perplexity"}
+	apis       = []string{"responses", "chat"}
+	strategies = []string{"fallback", "weighted", "fastest", "cheapest", "least_request"}
+	stickies   = []string{"key", "user", "session", "prefix"}
+
+	nameForm       = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	priceForm      = regexp.MustCompile(`^[0-9]{1,9}(\.[0-9]{1,6})?$`) // six decimals: a whole number of pico-dollars a token
+	percentForm    = regexp.MustCompile(`^[0-9]{1,3}(\.[0-9]{1,3})?%$`)
+	percentileForm = regexp.MustCompile(`^p[1-9][0-9]?$`)
+)
+
+// checker reports faults. It goes on after each, so that one reading of the file finds all of them.
+type checker struct {
+	cfg   *Config
+	fault func(path, problem, hint string)
+}
+
+// Validate reports every fault with its path as in the file, and what to write instead. It reads no file and
+// resolves no name.
+func (c *Config) Validate(fault func(path, problem, hint string)) {
+	k := checker{c, fault}
+	k.defaults("defaults", &c.Defaults)
+	for _, name := range slices.Sorted(maps.Keys(c.Providers)) {
+		p := c.Providers[name]
+		k.provider("providers."+name, name, &p)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
+		m := c.Models[name]
+		k.model("models."+name, name, &m)
+	}
+}
+
+// Unenforced yields the path of everything that is written but that this room can not enforce yet.
+func (c *Config) Unenforced(each func(path string)) {
+	mark := func(written bool, path string) {
+		if written {
+			each(path)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Providers)) {
+		p, at := c.Providers[name], "providers."+name
+		mark(p.Limits != nil, at+".limits")
+		mark(p.Prices != nil, at+".prices")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
+		m, at := c.Models[name], "models."+name
+		mark(m.Strategy != "" && m.Strategy != "fallback", at+".strategy")
+		mark(m.Sticky != nil, at+".sticky")
+		mark(m.Hedge != nil, at+".hedge")
+		mark(m.Cache != nil, at+".cache")
+		mark(m.Mirror != nil, at+".mirror")
+		mark(len(m.Rules) > 0, at+".rules")
+	}
+}
+
+func (k checker) defaults(at string, d *DefaultsConfig) {
+	k.timeouts(at+".timeouts", &d.Timeouts)
+	k.attempts(at+".attempts", d.Attempts)
+	k.backoff(at+".backoff", d.Backoff)
+	k.breaker(at+".breaker", &d.Breaker)
+	for _, missing := range []struct {
+		name string
+		is   bool
+	}{
+		{"timeouts.connect", d.Timeouts.Connect == nil}, {"timeouts.first_byte", d.Timeouts.FirstByte == nil},
+		{"timeouts.idle", d.Timeouts.Idle == nil}, {"timeouts.total", d.Timeouts.Total == nil},
+		{"backoff", d.Backoff == nil},
+		{"breaker.failures", d.Breaker.Failures == nil}, {"breaker.window", d.Breaker.Window == nil},
+		{"breaker.cooldown", d.Breaker.Cooldown == nil},
+	} {
+		if missing.is {
+			k.fault(at+"."+missing.name, "has no value", "leave the line out for the default")
+		}
+	}
+}
+
+func (k checker) timeouts(at string, t *TimeoutsConfig) {
+	k.positive(at+".connect", t.Connect)
+	k.positive(at+".first_byte", t.FirstByte)
+	k.positive(at+".idle", t.Idle)
+	k.positive(at+".total", t.Total)
+}
+
+func (k checker) positive(at string, d *time.Duration) {
+	if d != nil && *d <= 0 {
+		k.fault(at, "must be longer than 0", "write a duration as 500ms, 30s or 10m; leave the line out for the default")
+	}
+}
+
+func (k checker) attempts(at string, n int) {
+	if n < 1 || n > mostAttempts {
+		k.fault(at, fmt.Sprintf("must be 1 to %d, not %d", mostAttempts, n), "every try counts: 1 means no retry and no fallback")
+	}
+}
+
+// backoff checks a list that was written; nil was not.
+func (k checker) backoff(at string, waits []time.Duration) {
+	if waits == nil {
+		return
+	}
+	if len(waits) == 0 || len(waits) > mostAttempts {
+		k.fault(at, fmt.Sprintf("must have 1 to %d waits, not %d", mostAttempts, len(waits)), "the last one holds for all further repeats; attempts: 1 turns them off")
+	}
+	for i, d := range waits {
+		here := fmt.Sprintf("%s[%d]", at, i)
+		switch {
+		case d <= 0 || d > longestBackoff:
+			k.fault(here, "must be longer than 0 and at most "+longestBackoff.String(), "write durations as [100ms, 200ms, 400ms]")
+		case i > 0 && d < waits[i-1]:
+			k.fault(here, "is shorter than the wait before it", "write the waits in ascending order")
+		}
+	}
+}
+
+func (k checker) breaker(at string, b *BreakerConfig) {
+	if b.Failures != nil && *b.Failures < 1 {
+		k.fault(at+".failures", "must be at least 1", "5 failures open the breaker by default")
+	}
+	for _, d := range []struct {
+		name string
+		is   *time.Duration
+	}{{".window", b.Window}, {".cooldown", b.Cooldown}} {
+		if d.is != nil && *d.is < shortestBreaker {
+			k.fault(at+d.name, "must be at least "+shortestBreaker.String(), "write a duration as 30s or 1m")
+		}
+	}
+}
+
+func (k checker) model(at, name string, m *ModelConfig) {
+	k.text(at, "the name", name)
+	if name == "" {
+		k.fault(at, "the name is empty", "write the name that clients ask for")
+	}
+	k.oneOf(at+".strategy", m.Strategy, strategies)
+	k.extras(at, m)
+	for i := range m.Rules {
+		k.rule(fmt.Sprintf("%s.rules[%d]", at, i), name, &m.Rules[i])
+	}
+	if len(m.Targets) == 0 {
+		k.fault(at+".targets", "there is no target", "write at least one: [{provider: …}]")
+	}
+	k.targets(at+".targets", name, m.Targets, m.Strategy == "weighted")
+	k.timeouts(at+".timeouts", &m.Timeouts)
+	if m.Attempts != nil {
+		k.attempts(at+".attempts", *m.Attempts)
+	}
+	k.backoff(at+".backoff", m.Backoff)
+}
+
+func (k checker) extras(at string, m *ModelConfig) {
+	if s := m.Sticky; s != nil {
+		if s.By == "" {
+			k.fault(at+".sticky.by", "is missing", "write one of: "+strings.Join(stickies, ", "))
+		}
+		k.oneOf(at+".sticky.by", s.By, stickies)
+		k.positive(at+".sticky.ttl", &s.TTL)
+	}
+	if h := m.Hedge; h != nil {
+		k.form(at+".hedge.after", h.After, percentileForm, "write a percentile of the usual time, as p95")
+		k.form(at+".hedge.max_extra_cost", h.MaxExtraCost, percentForm, "write a share of the cost, as 5%")
+	}
+	if c := m.Cache; c != nil {
+		k.positive(at+".cache.ttl", &c.TTL)
+	}
+	if r := m.Mirror; r != nil {
+		if !(r.Percent > 0 && r.Percent <= 100) { // so that NaN is a fault too
+			k.fault(at+".mirror.percent", "must be more than 0 and at most 100", "how many of a hundred calls are copied")
+		}
+		k.target(at+".mirror.to", &r.To)
+		k.weight(at+".mirror.to", &r.To, false)
+	}
+}
+
+func (k checker) rule(at, model string, r *RuleConfig) {
+	if strings.TrimSpace(r.When) == "" {
+		k.fault(at+".when", "is missing", `write a condition, as 'task == "code"'`)
+	}
+	switch {
+	case (r.Use == "") == (len(r.Targets) == 0):
+		k.fault(at, "must have either use or targets", "use names another model; targets are the rule's own")
+	case r.Use == model:
+		k.fault(at+".use", "leads back to the model itself", "leave the rule out: the model's own targets are asked if no rule matches")
+	case r.Use != "":
+		if _, ok := k.cfg.Models[r.Use]; !ok {
+			k.fault(at+".use", fmt.Sprintf("there is no model %q", r.Use), k.known(slices.Sorted(maps.Keys(k.cfg.Models))))
+		}
+	}
+	k.targets(at+".targets", model, r.Targets, false)
+}
+
+func (k checker) targets(at, route string, targets []TargetConfig, weighted bool) {
+	first, sum := make(map[[2]string]int), 0
+	for i := range targets {
+		t, here := &targets[i], fmt.Sprintf("%s[%d]", at, i)
+		k.target(here, t)
+		k.weight(here, t, weighted)
+		sum += t.weight()
+		id := [2]string{t.Provider, t.upstream(route)}
+		if j, twice := first[id]; twice {
+			k.fault(here, fmt.Sprintf("is the same as %s[%d]", at, j), "remove one; a target is repeated by attempts")
+			continue
+		}
+		first[id] = i
+	}
+	if weighted && len(targets) > 0 && sum == 0 {
+		k.fault(at, "every weight is 0", "give at least one target a weight")
+	}
+}
+
+func (k checker) target(at string, t *TargetConfig) {
+	k.text(at+".model", "it", t.Model)
+	if t.Provider == "" {
+		k.fault(at+".provider", "is missing", "write a name under providers")
+	} else if _, ok := k.cfg.Providers[t.Provider]; !ok {
+		k.fault(at+".provider", fmt.Sprintf("there is no provider %q", t.Provider), k.known(slices.Sorted(maps.Keys(k.cfg.Providers))))
+	}
+}
+
+func (k checker) weight(at string, t *TargetConfig, weighted bool) {
+	switch {
+	case t.Weight == nil:
+	case *t.Weight < 0:
+		k.fault(at+".weight", "must not be negative", "0 takes the target out")
+	case !weighted:
+		k.fault(at+".weight", "has an effect with strategy weighted only", "write strategy: weighted, or remove the weight")
+	}
+}
+
+// weight is the share that is written, or 1.
+func (t *TargetConfig) weight() int {
+	if t.Weight == nil {
+		return 1
+	}
+	return *t.Weight
+}
+
+// upstream is the provider's name of the model.
+func (t *TargetConfig) upstream(route string) string {
+	if t.Model == "" {
+		return route
+	}
+	return t.Model
+}
+
+// text refuses what could break a header line or a log line, and what nobody means.
+func (k checker) text(at, what, s string) {
+	switch {
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl):
+		k.fault(at, what+" has a control character or is no UTF-8", "write printable text on one line")
+	case len(s) > longestName:
+		k.fault(at, fmt.Sprintf("%s has more than %d bytes", what, longestName), "shorten it")
+	case s != strings.TrimSpace(s):
+		k.fault(at, what+" has a space at an end", "remove the space")
+	}
+}
+
+func (k checker) oneOf(at, s string, known []string) {
+	if s != "" && !slices.Contains(known, s) {
+		k.fault(at, fmt.Sprintf("%q is not known", s), "write one of: "+strings.Join(known, ", "))
+	}
+}
+
+func (k checker) form(at, s string, form *regexp.Regexp, hint string) {
+	if !form.MatchString(s) {
+		k.fault(at, fmt.Sprintf("%q is not understood", s), hint)
+	}
+}
+
+func (k checker) known(names []string) string {
+	if len(names) == 0 {
+		return "the file has none"
+	}
+	const most = 10
+	if len(names) > most {
+		names = append(names[:most:most], "…")
+	}
+	return "the file has: " + strings.Join(names, ", ")
+}

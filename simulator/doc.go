@@ -1,0 +1,36 @@
+// Package simulator pretends to be providers that speak the OpenAI wire: chat completions as JSON and as
+// server-sent events, models, errors and headers, with honest latencies, token counts and prices, and with
+// faults on demand.
+//
+// It owns the far end of every test and of a first run without a provider key: what a provider sends, when,
+// and what it noticed of its callers. It owns nothing of the gateway and imports nothing of it, so that it
+// can never agree with the gateway's mistakes. It is a test tool: it is not hardened for open networks.
+//
+// # One call
+//
+//	read the body ─▶ keep it (recorder.go) ─▶ key (401) ─▶ request (400, 404) ─▶ faults ─▶ status=…
+//	                                                                               │
+//	      count how it ended (stats.go) ◀─ answer or stream ◀─ wait ◀─ compose ◀───┘
+//
+// The body is read to its end before anything else, because net/http watches for a client that leaves only
+// from then on.
+//
+// # Faults
+//
+// The last user message may carry markers: [[latency=200ms chunks=50 die=10]]. Two opening brackets followed
+// at once by a small letter begin a marker; anything else in brackets is text. Words are separated by spaces,
+// every word must be known (400 otherwise, naming the strangers), none may stand twice in one message. The
+// table in fault.go is the one place that says what each word does; GET /simulator/faults prints it. The same
+// words can be set for a whole server with PUT /simulator/faults; a marker's words win over those.
+//
+// # Control paths
+//
+//	GET    /simulator/stats            what happened so far; ?left=3&wait=2s answers as soon as left ≥ 3
+//	DELETE /simulator/stats            count from zero (what is open stays counted as open)
+//	GET    /simulator/faults           the server's faults and the table of words
+//	PUT    /simulator/faults           {"status": 503, "retry_after": 2}: from now on, for every call
+//	DELETE /simulator/faults           healthy again
+//	GET    /simulator/requests         the last requests, newest first, without bodies
+//	GET    /simulator/requests/{id}    one of them whole, by x-request-id, by the marker's id=…, or "last"
+//	GET    /simulator/profiles         the models with their latencies and prices
+package simulator

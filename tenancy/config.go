@@ -1,0 +1,188 @@
+package tenancy
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	_ "time/tzdata" // budgets name time zones, also on machines that have none installed
+
+	"github.com/vel-gateway/vel/secrets"
+)
+
+// Config is the room's part of the file: who may call.
+type Config struct {
+	Organizations map[string]OrgConfig `yaml:"organizations" jsonschema:"description=Who may call; each organization with its keys."`
+}
+
+// OrgConfig is one organization.
+type OrgConfig struct {
+	Budget *BudgetConfig        `yaml:"budget" jsonschema:"description=What all its keys may spend together."`
+	Limits *LimitsConfig        `yaml:"limits" jsonschema:"description=What all its keys may do together."`
+	Keys   map[string]KeyConfig `yaml:"keys" jsonschema:"description=Virtual keys by name."`
+}
+
+// KeyConfig is one virtual key. Key is nil if it was not written, and points to an empty secret if its
+// reference leads nowhere: then the key does not exist.
+type KeyConfig struct {
+	Key      *secrets.Secret `yaml:"key" jsonschema:"description=What the client sends: env:NAME or file:PATH; at least 24 characters."`
+	Models   []string        `yaml:"models" jsonschema:"description=Public model names that it may use; all if it is not written."`
+	Limits   *LimitsConfig   `yaml:"limits" jsonschema:"description=What this key may do."`
+	Budget   *BudgetConfig   `yaml:"budget" jsonschema:"description=What this key may spend."`
+	Expires  time.Time       `yaml:"expires" jsonschema:"description=When it stops working as 2027-01-31T00:00:00Z; never if it is not written."`
+	Disabled bool            `yaml:"disabled" jsonschema:"description=The key is kept but opens nothing."`
+}
+
+// LimitsConfig bounds how fast a key or an organization may call. What is nil is not limited.
+type LimitsConfig struct {
+	RPM            *int64 `yaml:"rpm" jsonschema:"description=Requests a minute.,minimum=1"`
+	TPM            *int64 `yaml:"tpm" jsonschema:"description=Tokens a minute.,minimum=1"`
+	RPH            *int64 `yaml:"rph" jsonschema:"description=Requests an hour.,minimum=1"`
+	TPD            *int64 `yaml:"tpd" jsonschema:"description=Tokens a day.,minimum=1"`
+	InFlight       *int64 `yaml:"in_flight" jsonschema:"description=Calls at the same time.,minimum=1"`
+	Burst          *int64 `yaml:"burst" jsonschema:"description=Requests that may come at once.,minimum=1"`
+	OnStoreFailure string `yaml:"on_store_failure" jsonschema:"description=What holds while the counters can not be reached.,enum=local,enum=closed,enum=open"`
+}
+
+// BudgetConfig bounds what a key or an organization may spend in a calendar window.
+type BudgetConfig struct {
+	USD      string   `yaml:"usd" jsonschema:"oneof_type=string;number,description=Dollars as a decimal."`
+	Per      string   `yaml:"per" jsonschema:"description=The calendar window.,enum=day,enum=week,enum=month"`
+	Timezone string   `yaml:"timezone" jsonschema:"description=Where the window begins at midnight as Europe/Berlin; UTC if it is not written."`
+	WarnAt   *float64 `yaml:"warn_at" jsonschema:"description=The share that is announced.,minimum=0,maximum=1"`
+	Hard     *bool    `yaml:"hard" jsonschema:"description=Calls beyond it are refused."`
+}
+
+// shortestKey is the length in characters below which a key from the file could be guessed.
+const shortestKey = 24
+
+var (
+	name    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	decimal = regexp.MustCompile(`^[0-9]{1,12}(\.[0-9]{1,9})?$`)
+	visible = regexp.MustCompile(`^[\x21-\x7e]+$`)
+)
+
+// Defaults is what holds without a file: nobody is declared.
+func Defaults() Config { return Config{} }
+
+// OrgID is the id of the organization that stands under this name in the file, equal on every node.
+func OrgID(org string) ID { return ID("org:" + org) }
+
+// KeyID is the id of the key that stands under these names in the file, equal on every node.
+func KeyID(org, key string) ID { return ID("key:" + org + "/" + key) }
+
+// Keys are the keys that the file declares and that have a secret, in the order of their ids.
+func (c *Config) Keys() []APIKey {
+	var keys []APIKey
+	for org, o := range c.Organizations {
+		for key, k := range o.Keys {
+			if k.Key == nil || k.Key.IsZero() {
+				continue
+			}
+			keys = append(keys, APIKey{
+				ID: KeyID(org, key), Org: OrgID(org), Name: key, Hash: HashKey([]byte(k.Key.Reveal())),
+				Models: k.Models, Expires: k.Expires, Disabled: k.Disabled,
+			})
+		}
+	}
+	slices.SortFunc(keys, func(a, b APIKey) int { return cmp.Compare(a.ID, b.ID) })
+	return keys
+}
+
+// Validate reports every fault through fault, with its dotted path in the file and what to do about it.
+// Whether the models of a key exist is checked where the models are known: in package config.
+func (c *Config) Validate(fault func(path, problem, hint string)) {
+	first := map[Hash]string{} // the path of the key that has this secret
+	for _, org := range slices.Sorted(maps.Keys(c.Organizations)) {
+		o, path := c.Organizations[org], "organizations."+org
+		validateName(org, path, fault)
+		o.Limits.validate(path+".limits", fault)
+		o.Budget.validate(path+".budget", fault)
+		for _, key := range slices.Sorted(maps.Keys(o.Keys)) {
+			k := o.Keys[key]
+			k.validate(key, path+".keys."+key, first, fault)
+		}
+	}
+}
+
+func (k *KeyConfig) validate(key, path string, first map[Hash]string, fault func(path, problem, hint string)) {
+	validateName(key, path, fault)
+	k.Limits.validate(path+".limits", fault)
+	k.Budget.validate(path+".budget", fault)
+	if k.Key == nil {
+		fault(path, "has no key", "add key: env:NAME or key: file:PATH")
+		return
+	}
+	if k.Key.IsZero() {
+		return
+	}
+	text := k.Key.Reveal()
+	if len(text) < shortestKey {
+		fault(path+".key", fmt.Sprintf("has only %d characters", len(text)),
+			fmt.Sprintf("use at least %d random ones: openssl rand -base64 32", shortestKey))
+	}
+	if !visible.MatchString(text) {
+		fault(path+".key", "has characters that no header can carry", "use letters, digits and punctuation without spaces")
+	}
+	hash := HashKey([]byte(text))
+	if other, taken := first[hash]; taken {
+		fault(path+".key", "is the same secret as "+other+".key", "give every key a secret of its own")
+		return
+	}
+	first[hash] = path
+}
+
+func validateName(n, path string, fault func(path, problem, hint string)) {
+	if !name.MatchString(n) {
+		fault(path, fmt.Sprintf("%q can not be a name", n), "use at most 64 letters, digits, dots, dashes and underscores, and begin with a letter or digit")
+	}
+}
+
+func (l *LimitsConfig) validate(path string, fault func(path, problem, hint string)) {
+	if l == nil {
+		return
+	}
+	for _, limit := range []struct {
+		name string
+		max  *int64
+	}{{"rpm", l.RPM}, {"tpm", l.TPM}, {"rph", l.RPH}, {"tpd", l.TPD}, {"in_flight", l.InFlight}, {"burst", l.Burst}} {
+		if limit.max != nil && *limit.max < 1 {
+			fault(path+"."+limit.name, "must be at least 1", "remove it for no limit, or disable the key")
+		}
+	}
+	if l.OnStoreFailure != "" {
+		oneOf(l.OnStoreFailure, path+".on_store_failure", fault, "local", "closed", "open")
+	}
+}
+
+func (b *BudgetConfig) validate(path string, fault func(path, problem, hint string)) {
+	if b == nil {
+		return
+	}
+	if b.USD == "" {
+		fault(path, "has no amount", "add usd, in dollars")
+	} else if !decimal.MatchString(b.USD) {
+		fault(path+".usd", fmt.Sprintf("%q is not an amount in dollars", b.USD), "write a decimal such as 500 or 19.99")
+	}
+	if b.Per == "" {
+		fault(path, "has no window", "add per: day, week or month")
+	} else {
+		oneOf(b.Per, path+".per", fault, "day", "week", "month")
+	}
+	if _, err := time.LoadLocation(b.Timezone); err != nil || b.Timezone == "Local" {
+		fault(path+".timezone", fmt.Sprintf("%q is not a time zone", b.Timezone), "write a name of the IANA database such as Europe/Berlin")
+	}
+	if b.WarnAt != nil && (*b.WarnAt <= 0 || *b.WarnAt > 1) {
+		fault(path+".warn_at", "must be more than 0 and at most 1", "write 0.8 for 80 %")
+	}
+}
+
+func oneOf(value, path string, fault func(path, problem, hint string), allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		fault(path, fmt.Sprintf("%q is not one of the choices", value), "use "+strings.Join(allowed, ", "))
+	}
+}
