@@ -1,8 +1,6 @@
 package tests
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -142,13 +140,13 @@ func askStream(t *testing.T, req *http.Request) stream {
 	return stream{a, events(a.body)}
 }
 
+// endings makes one line ending of the three that the rules allow.
+var endings = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+
 // events reads the data of every event that an empty line has ended; openai's clients drop the others too.
 func events(body []byte) []string {
 	var all, lines []string
-	scan := bufio.NewScanner(bytes.NewReader(body))
-	scan.Buffer(nil, len(body)+1)
-	for scan.Scan() {
-		line := scan.Text()
+	for line := range strings.SplitSeq(endings.Replace(string(body)), "\n") {
 		if data, ok := strings.CutPrefix(line, "data:"); ok {
 			lines = append(lines, strings.TrimPrefix(data, " "))
 		} else if line == "" && lines != nil {
@@ -178,6 +176,16 @@ func (s stream) text(t *testing.T) string {
 		}
 	}
 	return text.String()
+}
+
+// said is the whole text of an answer, however it came.
+func (s stream) said(t *testing.T) string {
+	t.Helper()
+	if !strings.HasPrefix(s.header.Get("Content-Type"), "text/event-stream") {
+		return s.content(t)
+	}
+	s.whole(t)
+	return s.text(t)
 }
 
 // whole checks that the stream came to its proper end and carried no error.

@@ -2,11 +2,13 @@ package tests
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/vel-gateway/vel/tests/faultproxy"
+	"github.com/vel-gateway/vel/tests/vel"
 )
 
 // pair is a Vel with two providers: "first" is bent by a proxy or by the simulator's own faults, "second" is well.
@@ -14,7 +16,7 @@ type pair struct {
 	*world
 	proxy         *faultproxy.Proxy
 	first, second *simulated
-	url           string
+	process       *vel.Process
 }
 
 // newPair starts one; its route "pair" has both targets, "alone" only the first.
@@ -23,10 +25,11 @@ func newPair(t *testing.T) *pair {
 	w := shared(t)
 	p := &pair{world: w, first: simulate(t), second: simulate(t)}
 	p.proxy = faultproxy.New(t, p.first.Addr())
-	v := startVel(t, `
+	p.process = startVel(t, `
 defaults:
   timeouts: {connect: 1s, first_byte: 700ms, idle: 700ms, total: 20s}
   backoff: [10ms]
+  breaker: {failures: 5, window: 60s, cooldown: 1s}
 providers:
   first: {kind: openai, base_url: "http://`+p.proxy.Addr()+`/v1", api_key: env:SIM_KEY, allow_private: true}
   second: {kind: openai, base_url: "http://`+p.second.Addr()+`/v1", api_key: env:SIM_KEY, allow_private: true}
@@ -34,13 +37,12 @@ models:
   pair: {targets: [{provider: first, model: sim-echo}, {provider: second, model: sim-echo}]}
   alone: {targets: [{provider: first, model: sim-echo}]}
 `)
-	p.url = v.URL
 	return p
 }
 
 func (p *pair) post(t *testing.T, model, text, more string) stream {
 	t.Helper()
-	return askStream(t, request(t, "POST", p.url+"/v1/chat/completions", p.key, chat(model, text, more)))
+	return askStream(t, request(t, "POST", p.process.URL+"/v1/chat/completions", p.key, chat(model, text, more)))
 }
 
 const streaming = `,"stream":true`
@@ -84,33 +86,22 @@ func TestFallbackBeforeCommitment(t *testing.T) {
 	for _, f := range beforeCommitment {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			p := newPair(t)
-			p.proxy.Set(t, f.fault)
-			p.first.fail(t, f.words)
-			if f.only != "stream" {
-				s := p.post(t, "pair", "hello", "")
-				if got := s.content(t); got != "hello" {
-					t.Errorf("got %q", got)
+			for kind, more := range map[string]string{"json": "", "stream": streaming} {
+				if f.only != "" && f.only != kind {
+					continue
 				}
-				s.fellBack(t)
-			}
-			if f.only != "json" {
-				s := p.post(t, "pair", "hello", streaming)
-				s.whole(t)
-				if got := s.text(t); got != "hello" {
-					t.Errorf("got %q", got)
+				p := newPair(t) // of its own: the first failure may keep calls away from the provider for a while
+				p.proxy.Set(t, f.fault)
+				p.first.fail(t, f.words)
+				s := p.post(t, "pair", "hello", more)
+				if got := s.said(t); got != "hello" {
+					t.Errorf("%s: got %q", kind, got)
 				}
-				s.fellBack(t)
+				if by, n := s.header.Get("X-Vel-Provider"), s.header.Get("X-Vel-Attempts"); by != "second" || n != "2" {
+					t.Errorf("%s: answered by %q at attempt %q, want the second provider at the second", kind, by, n)
+				}
 			}
 		})
-	}
-}
-
-// fellBack checks that the second provider answered at the second attempt.
-func (s stream) fellBack(t *testing.T) {
-	t.Helper()
-	if by, n := s.header.Get("X-Vel-Provider"), s.header.Get("X-Vel-Attempts"); by != "second" || n != "2" {
-		t.Errorf("answered by %q at attempt %q, want the second provider at the second", by, n)
 	}
 }
 
@@ -296,25 +287,66 @@ func TestAllDown(t *testing.T) {
 	})
 }
 
-// TestBreakerOpens: after enough failures the provider is left alone, and the client is told when to come back.
-func TestBreakerOpens(t *testing.T) {
+// TestBreaker: after enough failures the provider is left alone as long as there is another, and asked again when it
+// had time to recover.
+func TestBreaker(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	p.first.fail(t, "status=500")
-	for range 12 { // up to three attempts each: certainly ten calls
+	for range 10 {
 		p.post(t, "alone", "hello", "")
 	}
+	open := func() float64 {
+		m, err := p.process.Metrics(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.Sum("vel_breaker_open")
+	}
+	if n := open(); n != 1 {
+		t.Errorf("%v breakers are open, want 1", n)
+	}
 	before := p.first.Stats().Calls
-	a := p.post(t, "alone", "hello", "")
-	a.wantError(t, 503, "")
-	if after := a.header.Get("Retry-After"); after == "" {
-		t.Error("no retry-after while the breaker is open")
+	a := p.post(t, "pair", "hello", "")
+	if by, n := a.header.Get("X-Vel-Provider"), a.header.Get("X-Vel-Attempts"); a.content(t) != "hello" || by != "second" || n != "1" {
+		t.Errorf("answered by %q at attempt %q, want the second provider at the first", by, n)
 	}
 	if now := p.first.Stats().Calls; now != before {
 		t.Errorf("an open breaker let %d calls through", now-before)
 	}
-	if s := p.post(t, "pair", "hello", ""); s.content(t) != "hello" || s.header.Get("X-Vel-Provider") != "second" {
-		t.Errorf("the route with a healthy second target was answered by %q", s.header.Get("X-Vel-Provider"))
+	p.first.fail(t, "")
+	err := vel.Poll(deadline(t), "the first provider to be asked again", func() (bool, error) {
+		return p.post(t, "pair", "hello", "").header.Get("X-Vel-Provider") == "first", nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if n := open(); n != 0 {
+		t.Errorf("%v breakers are open, want none", n)
+	}
+}
+
+// TestRetryAfterKeepsAway: a provider that asks us to stay away is not asked meanwhile as long as there is another, and
+// a client without one is told when to come back.
+func TestRetryAfterKeepsAway(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	p.first.fail(t, "status=429 retry_after=40")
+	p.post(t, "alone", "hello", "").wantError(t, 429, "")
+	before := p.first.Stats().Calls
+	if a := p.post(t, "pair", "hello", ""); a.content(t) != "hello" || a.header.Get("X-Vel-Attempts") != "1" {
+		t.Errorf("answered at attempt %q, want the second provider at once", a.header.Get("X-Vel-Attempts"))
+	}
+	if now := p.first.Stats().Calls; now != before {
+		t.Errorf("the provider was asked %d times more", now-before)
+	}
+	a := p.post(t, "alone", "hello", "")
+	a.readError(t)
+	if a.status != 429 && a.status != 503 {
+		t.Errorf("status %d, want 429 or 503", a.status)
+	}
+	if s, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || s < 30 || s > 40 {
+		t.Errorf("retry-after %q, want what is left of 40 seconds", a.header.Get("Retry-After"))
 	}
 }
 
@@ -322,13 +354,14 @@ func TestBreakerOpens(t *testing.T) {
 func TestSlowButAlive(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
-	p.proxy.Set(t, faultproxy.Fault{Kind: faultproxy.Slow, Pace: 30 * time.Millisecond})
-	s := p.post(t, "alone", "hello", streaming)
-	s.whole(t)
-	if got := s.text(t); got != "hello" {
-		t.Errorf("got %q", got)
-	}
-	if got := p.post(t, "alone", "hello", "").content(t); got != "hello" {
-		t.Errorf("got %q", got)
+	p.proxy.Set(t, faultproxy.Fault{Kind: faultproxy.Slow, Pace: 3 * time.Millisecond})
+	for kind, more := range map[string]string{"json": "", "stream": streaming} {
+		begun := time.Now()
+		if got := p.post(t, "alone", "[[chunks=20 size=200]] hello", more).said(t); len(got) != 4000 {
+			t.Errorf("%s: %d bytes, want 4000", kind, len(got))
+		}
+		if d := time.Since(begun); d < 700*time.Millisecond {
+			t.Errorf("%s: took %s, which proves nothing about a timeout of 700ms", kind, d)
+		}
 	}
 }

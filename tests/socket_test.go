@@ -70,10 +70,13 @@ func (x *socket) sendBody(t *testing.T, head string, body []byte) answer {
 	return x.read(t)
 }
 
-// read reads one answer.
+// read reads one answer, behind those that only say 100 Continue.
 func (x *socket) read(t *testing.T) answer {
 	t.Helper()
 	res, err := http.ReadResponse(x.in, nil)
+	for err == nil && res.StatusCode == http.StatusContinue {
+		res, err = http.ReadResponse(x.in, nil)
+	}
 	if err != nil {
 		t.Fatalf("read the answer: %v", err)
 	}

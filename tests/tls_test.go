@@ -130,6 +130,7 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+	x.extend(t)
 	if got := x.send(t, w.raw(chat("sim-echo", "still secretly", ""))).content(t); got != "still secretly" {
 		t.Errorf("got %q", got)
 	}

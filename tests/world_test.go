@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -68,6 +69,11 @@ func shared(t *testing.T) *world {
 }
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// Most tests wait for timers of Vel and not for a processor: more of them fit than there are processors.
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	if w, err := start(); err == nil {
 		if err := errors.Join(w.vel.Stop(), w.sim.Stop(context.Background()), os.RemoveAll(w.vel.Dir)); err != nil {
