@@ -66,9 +66,10 @@ func (p *Pipeline) try(c *Call, move routing.Move) error {
 		err = p.receive(c)
 	}
 	if err != nil {
-		err = p.abandon(c, err)
+		return p.abandon(c, err)
 	}
-	return err
+	c.outcome.Pass.Answered() // a breaker that probes need not wait for the end of a stream
+	return nil
 }
 
 // send encodes the request from the original and brings it to the provider.
@@ -91,7 +92,7 @@ func (p *Pipeline) send(c *Call) error {
 		return err
 	}
 	c.hold(x)
-	c.outcome.Sent, err = x.Open(&c.request, t.Provider.Timeouts, c.plan.Deadline)
+	c.outcome.Sent, err = x.Open(&c.request, t.Timeouts, c.plan.Deadline)
 	return err
 }
 
@@ -136,7 +137,7 @@ func (p *Pipeline) firstEvent(c *Call) error {
 			return err
 		}
 	}
-	c.exchange.Streaming(c.outcome.Target.Provider.Timeouts.Idle)
+	c.exchange.Streaming(c.outcome.Target.Timeouts.Idle)
 	return nil
 }
 
@@ -149,7 +150,7 @@ func (p *Pipeline) wholeAnswer(c *Call) error {
 	}
 	if !all {
 		c.pieces, c.partial = append(c.pieces, c.whole), true
-		c.exchange.Streaming(c.outcome.Target.Provider.Timeouts.Idle)
+		c.exchange.Streaming(c.outcome.Target.Timeouts.Idle)
 		return nil
 	}
 	c.pieces, c.usage, err = c.codec.DecodeResponse(c.pieces, &c.Content, c.exchange.Header(), c.whole)

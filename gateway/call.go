@@ -48,6 +48,7 @@ type Call struct {
 	whole   []byte   // a gathered body; pieces may alias it
 	partial bool     // pieces hold the beginning of an answer that is relayed unread
 	ended   bool     // pieces hold the end of the answer
+	torn    bool     // the connection broke after the end: it can not be used again
 	length  int      // of the answer, or -1
 	usage   adapters.Usage
 	first   time.Duration // from begun to the first byte for the client

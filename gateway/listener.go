@@ -104,7 +104,7 @@ func (l *listener) lingerOn(c *conn) bool {
 	l.lingering.Go(func() {
 		defer func() { <-l.places }()
 		defer func() { _ = c.TCPConn.Close() }()
-		if c.SetReadDeadline(time.Now().Add(lingerFor)) != nil || c.CloseWrite() != nil {
+		if c.TCPConn.SetReadDeadline(time.Now().Add(lingerFor)) != nil || c.CloseWrite() != nil {
 			return
 		}
 		_, _ = io.Copy(io.Discard, c.TCPConn) // until it closes or the time is over

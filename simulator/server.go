@@ -30,7 +30,6 @@ const (
 	maxBody        = 128 << 20
 	headerTimeout  = 30 * time.Second
 	idleTimeout    = 2 * time.Minute // longer than a gateway keeps idle connections to a big provider
-	rememberedIDs  = 4096            // ids of fail=N that are remembered
 	defaultListen  = "127.0.0.1:0"
 	defaultCompany = "simulator"
 )

@@ -24,7 +24,8 @@ func kinds() map[string]*adapters.Adapter {
 		"groq":   openai.New("groq", "https://api.groq.com/openai/v1"),
 		// Perplexity answers chat only through its Responses API, which Vel does not speak yet: its models are
 		// there, and a call says that they are not served.
-		"perplexity": {Kind: "perplexity", BaseURL: "https://api.perplexity.ai"},
+		"perplexity":      {Kind: "perplexity", BaseURL: "https://api.perplexity.ai"},
+		"perplexity/chat": openai.New("perplexity", "https://api.perplexity.ai"), // api: chat, for compatible servers
 	}
 }
 

@@ -128,7 +128,7 @@ func (x *Exchange) connect(timeout time.Duration) error {
 
 // dial opens the connection in x.conn, at most until the call's end.
 func (x *Exchange) dial(timeout time.Duration) error {
-	ctx, hangUp := context.WithDeadline(context.Background(), x.earlier(timeout))
+	ctx, hangUp := context.WithDeadline(context.Background(), earlier(time.Now().Add(timeout), x.limit))
 	defer hangUp()
 	x.mu.Lock()
 	if x.cancelled {
@@ -183,13 +183,14 @@ func (x *Exchange) Streaming(idle time.Duration) { x.idle, x.armed = idle, time.
 // arm is the only place that moves a deadline. Once cancelled it refuses, so that a late call can not take
 // back the deadline that woke the owner.
 func (x *Exchange) arm(d time.Duration) error {
+	x.armed = time.Now()
+	until := earlier(x.armed.Add(d), x.limit)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.cancelled {
 		return errCancelled
 	}
-	x.armed = time.Now()
-	return x.socket.SetDeadline(x.earlier(d))
+	return x.conn.deadline(until, d)
 }
 
 // rearm moves the deadline of a stream on, rarely: a timer update for every event is not free.
@@ -200,10 +201,10 @@ func (x *Exchange) rearm() error {
 	return x.arm(x.idle)
 }
 
-func (x *Exchange) earlier(d time.Duration) time.Time {
-	t := time.Now().Add(d)
-	if !x.limit.IsZero() && x.limit.Before(t) {
-		return x.limit
+// earlier is the first of a time and the call's end, if it has one.
+func earlier(t, limit time.Time) time.Time {
+	if !limit.IsZero() && limit.Before(t) {
+		return limit
 	}
 	return t
 }
