@@ -115,10 +115,14 @@ func TestAccessLog(t *testing.T) {
 		want            vel.Record
 	}{
 		{"whole", fullKey, chat("sim-echo", secretary+" one two", ""), vel.Record{Route: "sim-echo", Provider: "sim", Model: "sim-echo", Status: 200, Attempts: 1}},
-		{"stream", fullKey, chat("sim-echo", secretary+" one two", streaming+`,"stream_options":{"include_usage":true}`),
-			vel.Record{Route: "sim-echo", Provider: "sim", Model: "sim-echo", Status: 200, Stream: true, Attempts: 1}},
-		{"provider fails", fullKey, chat("sim-echo", "[[status=422]] "+secretary, ""),
-			vel.Record{Route: "sim-echo", Provider: "sim", Model: "sim-echo", Status: 422, Attempts: 1}},
+		{
+			"stream", fullKey, chat("sim-echo", secretary+" one two", streaming+`,"stream_options":{"include_usage":true}`),
+			vel.Record{Route: "sim-echo", Provider: "sim", Model: "sim-echo", Status: 200, Stream: true, Attempts: 1},
+		},
+		{
+			"provider fails", fullKey, chat("sim-echo", "[[status=422]] "+secretary, ""),
+			vel.Record{Route: "sim-echo", Provider: "sim", Model: "sim-echo", Status: 422, Attempts: 1},
+		},
 		{"not allowed", narrowKey, chat("sim-echo", secretary, ""), vel.Record{Status: 403}},
 		{"unknown model", fullKey, chat("nobody", secretary, ""), vel.Record{Status: 404}},
 		{"bad JSON", fullKey, `{"model":"sim-echo","messages":"` + secretary, vel.Record{Status: 400}},

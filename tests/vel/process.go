@@ -129,7 +129,7 @@ func (p *Process) waitReady() error {
 	return Poll(ctx, "vel to be ready", func() (bool, error) {
 		select {
 		case <-p.done:
-			return false, fmt.Errorf("vel ended before it was ready: %v", p.err)
+			return false, fmt.Errorf("vel ended before it was ready: %w", p.err)
 		default:
 		}
 		res, err := p.client.Get(p.URL + "/readyz")

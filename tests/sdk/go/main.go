@@ -285,10 +285,7 @@ func errorInStream(ctx context.Context) error {
 	for events.Next() {
 		chunks++
 	}
-	if events.Err() == nil || chunks == 0 {
-		return fmt.Errorf("a broken stream ended after %d chunks with %v", chunks, events.Err())
-	}
-	return nil
+	return errors.Join(want("an error", events.Err() != nil, true), want("chunks before it", chunks > 0, true))
 }
 
 // seen waits until the simulator has counted, and fails if it does not within the time.
