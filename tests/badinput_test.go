@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vel-gateway/vel/tests/vel"
 )
 
 func TestBadInput(t *testing.T) {
@@ -181,6 +183,43 @@ func TestTooLarge(t *testing.T) {
 		x.read(t).wantError(t, 413, "")
 	})
 	stillThere(t, w)
+}
+
+// TestBodiesInFlight: all bodies together may take no more memory than is configured; who comes too late is told so,
+// and there is room again when the others are gone.
+func TestBodiesInFlight(t *testing.T) {
+	t.Parallel()
+	w := shared(t)
+	sim := simulate(t)
+	p := vel.Start(t, options(strings.Replace(sim.config(""), "max_body_in_flight: 256MiB", "max_body_in_flight: 16MiB", 1)))
+	const size = 7 << 20
+	head := "POST /v1/chat/completions HTTP/1.1\r\nHost: vel\r\nAuthorization: Bearer " + w.key +
+		"\r\nContent-Type: application/json\r\nContent-Length: " + itoa(size) + "\r\n\r\n"
+	part := bytes.Repeat([]byte(" "), size-1)
+	var holding []*socket
+	for range 2 {
+		x := dial(t, p.Addr())
+		x.write(t, head+string(part))
+		holding = append(holding, x)
+	}
+	err := vel.Poll(deadline(t), "a third body to be refused", func() (bool, error) {
+		a := dial(t, p.Addr()).sendBody(t, head, part)
+		a.readError(t)
+		return a.status == 503 || a.status == 429, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range holding {
+		_ = x.conn.Close()
+	}
+	err = vel.Poll(deadline(t), "room for another body", func() (bool, error) {
+		body := chat("sim-echo", "room", `,"x":"`+strings.Repeat("x", size)+`"`)
+		return askVel(t, p, body).status == 200, nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 func TestSmuggling(t *testing.T) {

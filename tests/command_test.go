@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"bufio"
 	"errors"
 	"os"
 	"os/exec"
@@ -8,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -85,6 +87,57 @@ func TestFirstStart(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "chat.completion") {
 		t.Errorf("the printed curl line failed: %v\n%s", err, out)
+	}
+}
+
+// TestProviderFromEnvironment: a provider and its well-known models exist as soon as its key is set.
+func TestProviderFromEnvironment(t *testing.T) {
+	t.Parallel()
+	const openaiKey = "sk-canary-openai-0123456789abcdefghijklmnop"
+	p := vel.Start(t, vel.Options{Env: []string{"OPENAI_API_KEY=" + openaiKey}, Canaries: []string{openaiKey}})
+	line, err := p.Out.Wait(deadline(t), "a first key", keyLine.MatchString)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := ask(t, request(t, "GET", p.URL+"/v1/models", keyLine.FindStringSubmatch(line)[1], ""))
+	if s := string(list.body); !strings.Contains(s, `"gpt-`) || strings.Contains(s, `"sim-`) {
+		t.Errorf("not OpenAI's models alone: %s", s)
+	}
+}
+
+// TestSimulate runs the pretend providers as a program of their own.
+func TestSimulate(t *testing.T) {
+	t.Parallel()
+	binary, err := vel.Binary(vel.Plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary, "simulate", "--listen", "127.0.0.1:0")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	url := ""
+	lines := bufio.NewScanner(out)
+	for url == "" && lines.Scan() {
+		url = regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(lines.Text())
+	}
+	if url == "" {
+		t.Fatal("vel simulate printed no address")
+	}
+	if got := ask(t, request(t, "POST", url+"/v1/chat/completions", "any-key", chat("sim-echo", "hi", ""))).content(t); got != "hi" {
+		t.Errorf("got %q", got)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for lines.Scan() { // to the end, before Wait closes the pipe
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("vel simulate ended with %v", err)
 	}
 }
 

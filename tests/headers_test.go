@@ -164,10 +164,17 @@ func TestKeyMasked(t *testing.T) {
 	t.Parallel()
 	up := scripted(t, func(rw http.ResponseWriter, r *http.Request) {
 		status := http.StatusUnauthorized
-		if body, _ := io.ReadAll(r.Body); bytes.Contains(body, []byte("answer 400")) {
-			status = http.StatusBadRequest
-		}
 		key := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		body, _ := io.ReadAll(r.Body)
+		switch {
+		case bytes.Contains(body, []byte("answer 400")):
+			status = http.StatusBadRequest
+		case bytes.Contains(body, []byte("answer in a stream")):
+			rw.Header().Set("Content-Type", "text/event-stream")
+			writePieces(rw, `data: {"choices":[{"index":0,"delta":{"content":"x"}}]}`+"\n\n"+
+				`data: {"error":{"message":"Incorrect API key provided: `+key+`","type":"t","param":null,"code":null}}`+"\n\n", 4096)
+			return
+		}
 		rw.Header().Set("Content-Type", "application/json")
 		rw.Header().Set("Retry-After", key)
 		rw.WriteHeader(status)
@@ -177,7 +184,9 @@ func TestKeyMasked(t *testing.T) {
 	refused, bad := askVel(t, p, chat("scripted", "answer 401", "")), askVel(t, p, chat("scripted", "answer 400", ""))
 	refused.wantError(t, 502, "")
 	bad.wantError(t, 400, "invalid_api_key")
-	for _, a := range []answer{refused, bad} {
+	broken := askVel(t, p, chat("scripted", "answer in a stream", streaming))
+	stream{broken, events(broken.body)}.broken(t)
+	for _, a := range []answer{refused, bad, broken} {
 		if strings.Contains(string(a.body), up.key) {
 			t.Errorf("the answer quotes the provider's key: %s", a.body)
 		}

@@ -155,6 +155,21 @@ func TestAccessLog(t *testing.T) {
 	}
 }
 
+// TestTrustedProxies: X-Forwarded-For is believed from the configured networks only.
+func TestTrustedProxies(t *testing.T) {
+	t.Parallel()
+	for networks, want := range map[string]string{"127.0.0.0/8": "192.0.2.7", "10.0.0.0/8": "127.0.0.1"} {
+		sim := simulate(t)
+		p := vel.Start(t, options(sim.config(", trusted_proxies: ["+networks+"]")))
+		a := ask(t, request(t, "POST", p.URL+"/v1/chat/completions", fullKey, chat("sim-echo", "hi", ""),
+			func(r *http.Request) { r.Header.Set("X-Forwarded-For", "192.0.2.7") }))
+		r, err := p.Log.Call(deadline(t), a.header.Get("X-Request-Id"))
+		if err != nil || r.Client != want {
+			t.Errorf("behind %s the client is %q, want %q (%v)", networks, r.Client, want, err)
+		}
+	}
+}
+
 // TestLogIsJSON: every line of the log is one JSON object, also those of a broken client and of a failing provider.
 func TestLogIsJSON(t *testing.T) {
 	t.Parallel()

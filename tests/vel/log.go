@@ -102,6 +102,7 @@ type Record struct {
 	Key          string   `json:"key"`
 	Org          string   `json:"org"`
 	Class        string   `json:"class"`
+	Client       string   `json:"client"`
 }
 
 // Call waits for the access-log line of the call with this x-request-id.
