@@ -52,7 +52,7 @@ var errUnwell = &adapters.Error{
 
 // try makes one attempt, up to the point where the answer's head could be written.
 func (p *Pipeline) try(c *Call, move routing.Move) error {
-	c.tryBegun = time.Now()
+	c.tryBegun, c.foreign = time.Now(), c.foreign[:0]
 	c.outcome = routing.Outcome{Target: move.Target}
 	pass, ok := p.state.Begin(move, c.tryBegun)
 	if !ok {
@@ -108,6 +108,7 @@ func contentType(fromClient []byte) string {
 // and a 200 with nonsense can still become another attempt.
 func (p *Pipeline) receive(c *Call) error {
 	x := c.exchange
+	c.foreign = append(c.foreign[:0], x.Header().Peek("X-Request-Id")...)
 	if status := x.Status(); status < 200 || status > 299 {
 		if _, err := c.gather(errorBelow); err != nil {
 			return err

@@ -41,6 +41,7 @@ type Call struct {
 	codec    adapters.Codec
 	exchange *upstream.Exchange // written under mu
 	stream   adapters.Stream    // nil: the answer is relayed as a whole
+	foreign  []byte             // the provider's id of its answer
 	failed   error              // why the last attempt failed, or why the relay broke off
 
 	// The answer.

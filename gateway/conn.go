@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,8 @@ var errBodies = errors.New("request bodies in flight are over their bound")
 type conn struct {
 	*net.TCPConn
 	listener *listener
+	peer     netip.Addr
+	client   string // the peer as text
 	slot     int32
 
 	mu   sync.Mutex

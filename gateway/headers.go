@@ -64,10 +64,8 @@ func writeHead(r *fasthttp.Response, c *Call) {
 
 // writeRouted says where the call went.
 func writeRouted(to *fasthttp.ResponseHeader, c *Call) {
-	if c.exchange != nil {
-		if id := c.exchange.Header().Peek("X-Request-Id"); len(id) > 0 {
-			to.SetCanonical(nameUpstreamID, id)
-		}
+	if len(c.foreign) > 0 {
+		to.SetCanonical(nameUpstreamID, c.foreign)
 	}
 	t := c.outcome.Target
 	to.SetCanonical(nameProvider, []byte(t.Provider.Name))

@@ -1,9 +1,9 @@
 package gateway
 
 import (
-	"net"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/valyala/fasthttp"
@@ -15,18 +15,29 @@ func (s *Server) operate(ctx *fasthttp.RequestCtx, kind pathKind) {
 	case pathHealth:
 		writeJSON(ctx, []byte(`{"status":"ok"}`))
 	case pathReady:
-		if !s.ready.Load() {
-			ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
-			writeJSON(ctx, []byte(`{"status":"stopping"}`))
-			return
-		}
-		writeJSON(ctx, []byte(`{"status":"ready"}`))
+		s.readiness(ctx)
 	case pathMetrics:
 		if addr, err := netip.ParseAddr(s.clientOf(ctx)); err != nil || !addr.Unmap().IsLoopback() {
 			s.refuse(ctx, errUnknownPath("GET", "/metrics")) // no credential exists yet that would open it from afar
 			return
 		}
 		s.writeMetrics(ctx)
+	}
+}
+
+// readiness tells a balancer whether to send calls, and notes that one is there.
+func (s *Server) readiness(ctx *fasthttp.RequestCtx) {
+	s.asked.Store(time.Now().UnixNano())
+	if s.ready.Load() {
+		s.looks.Add(1)
+		writeJSON(ctx, []byte(`{"status":"ready"}`))
+		return
+	}
+	ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
+	writeJSON(ctx, []byte(`{"status":"stopping"}`))
+	select {
+	case s.told <- struct{}{}:
+	default: // it was told before
 	}
 }
 
@@ -65,14 +76,14 @@ func (s *Server) writeMetrics(ctx *fasthttp.RequestCtx) {
 
 // clientOf is the client's address: the peer's, or what a trusted proxy says of the one before it.
 func (s *Server) clientOf(ctx *fasthttp.RequestCtx) string {
-	tcp, ok := ctx.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return ""
+	c := connOf(ctx)
+	if c == nil { // of the second port
+		return ctx.RemoteIP().String()
 	}
-	peer := tcp.AddrPort().Addr().Unmap()
-	if len(s.config.Server.TrustedProxies) == 0 || !s.trusts(peer) {
-		return peer.String()
+	if len(s.config.Server.TrustedProxies) == 0 || !s.trusts(c.peer) {
+		return c.client
 	}
+	peer := c.peer
 	hops := strings.Split(string(ctx.Request.Header.Peek("X-Forwarded-For")), ",")
 	for i := len(hops) - 1; i >= 0; i-- { // the last hop that we do not trust is the client
 		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))

@@ -38,7 +38,7 @@ func (p *Pipeline) Settle(c *Call, cause error) {
 	}
 	total := time.Since(c.begun)
 	status := c.status(class)
-	p.metrics.call(c, status, total)
+	p.metrics.call(c, class, status, total)
 	p.writeLine(c, class, status, total)
 }
 

@@ -214,7 +214,7 @@ func TestEveryFieldIsDescribed(t *testing.T) {
 			return
 		}
 		for f := range fields(of) {
-			tag := f.Tag.Get("koanf")
+			tag := f.Tag.Get("yaml")
 			description, found := strings.CutPrefix(f.Tag.Get("jsonschema"), "description=")
 			if tag == "" || !found {
 				t.Errorf("%s.%s has no tag or no description", at, f.Name)

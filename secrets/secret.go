@@ -14,21 +14,33 @@ import (
 const mask = "***"
 
 // Secret is a string that no formatting verb, logger or encoder reveals. Only Reveal gives the value,
-// so that a search for it finds every place where a secret is used.
-type Secret struct{ value string }
+// that a search for it finds every place where a secret is used.
+//
+// Inside it is a pointer, because a verb that fmt finds wrong (%p) prints a struct's fields past its methods.
+type Secret struct{ value *string }
 
 // New wraps a value. The empty string means "no secret".
-func New(value string) Secret { return Secret{value} }
+func New(value string) Secret {
+	if value == "" {
+		return Secret{}
+	}
+	return Secret{&value}
+}
 
 // Reveal returns the value itself, to be written to a provider and nowhere else.
-func (s Secret) Reveal() string { return s.value }
+func (s Secret) Reveal() string {
+	if s.value == nil {
+		return ""
+	}
+	return *s.value
+}
 
 // IsZero tells whether there is no secret.
-func (s Secret) IsZero() bool { return s.value == "" }
+func (s Secret) IsZero() bool { return s.value == nil }
 
 // String returns the mask, or nothing for an empty secret.
 func (s Secret) String() string {
-	if s.value == "" {
+	if s.IsZero() {
 		return ""
 	}
 	return mask
