@@ -82,6 +82,9 @@ func (s *Server) earlyFault(ctx *fasthttp.RequestCtx, c *conn, err error) error 
 	case c != nil && c.overfull:
 		return errTooManyBodies
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		if c != nil && c.received > int64(s.config.Server.MaxBody) {
+			return errTooLarge // fasthttp has forgotten the head of a chunked request by now
+		}
 		if key := presentedKey(&ctx.Request.Header); len(key) == 0 {
 			return errNoKey
 		}

@@ -199,7 +199,7 @@ func statusOf(c *Call, e *adapters.Error) int {
 	case adapters.ClassInternal:
 		return http.StatusInternalServerError
 	case adapters.ClassConnect:
-		if e.Status != 0 || c.attempts > 1 {
+		if e.Status != 0 || len(c.plan.Targets) > 1 {
 			return http.StatusServiceUnavailable // not one provider: all of them
 		}
 	}

@@ -40,7 +40,7 @@ func (s *Server) call(ctx *fasthttp.RequestCtx, endpoint adapters.Endpoint) {
 	}()
 	h := &ctx.Request.Header
 	c.Key, c.Agent = presentedKey(h), h.UserAgent()
-	c.Client = s.clientOf(ctx)
+	c.Client, c.Passed = s.clientOf(ctx), passing(c.Passed, h)
 	c.Content = adapters.Content{
 		Endpoint: endpoint, Method: "POST", Path: h.RequestURI(), ContentType: h.ContentType(), Body: ctx.Request.Body(),
 	}

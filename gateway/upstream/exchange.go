@@ -31,7 +31,7 @@ type Exchange struct {
 	conn      *conn              // written under mu, read by the owner without it
 
 	// The rest belongs to the owner alone.
-	head    fasthttp.ResponseHeader
+	head    Head
 	reader  *bufio.Reader // until the bytes that came with the head are used up; under TLS to the end
 	held    int           // bytes of the reader that the last Next gave out
 	body    body
@@ -52,7 +52,6 @@ type Exchange struct {
 func newExchange(p *Pool) *Exchange {
 	x := &Exchange{pool: p}
 	x.pull = x.pullFrom
-	x.head.SetNoDefaultContentType(true)
 	return x
 }
 
@@ -166,16 +165,13 @@ func (x *Exchange) roundTrip(r *adapters.Request, firstByte time.Duration) (sent
 	}
 	x.reader = x.host.conns.AcquireReader(x.conn)
 	for {
-		if _, err := x.reader.Peek(1); err != nil { // fasthttp would make an end of every failure here
-			return true, answered, err
+		if err := x.head.read(x.reader); err != nil {
+			return true, answered || x.reader.Buffered() > 0, err
 		}
-		answered = true
-		if err := x.head.Read(x.reader); err != nil {
-			return true, true, headFault(err)
-		}
-		if s := x.head.StatusCode(); s < 100 || s >= 200 || s == fasthttp.StatusSwitchingProtocols {
+		if s := x.head.status; s >= 200 || s == fasthttp.StatusSwitchingProtocols {
 			return true, true, nil
 		}
+		answered = true // and what answers in between goes on
 	}
 }
 
@@ -212,10 +208,10 @@ func earlier(t, limit time.Time) time.Time {
 }
 
 // Status is the answer's status code.
-func (x *Exchange) Status() int { return x.head.StatusCode() }
+func (x *Exchange) Status() int { return x.head.status }
 
 // Header is the answer's head, valid until Finish.
-func (x *Exchange) Header() *fasthttp.ResponseHeader { return &x.head }
+func (x *Exchange) Header() *Head { return &x.head }
 
 // Resent tells whether the request was written twice because a reused connection was closed.
 func (x *Exchange) Resent() bool { return x.resent }
@@ -228,7 +224,7 @@ func (x *Exchange) Finish(err error) {
 	x.conn, x.socket, x.hangUp, x.cancelled = nil, nil, nil, false
 	x.mu.Unlock()
 
-	whole = whole && x.body.reusable() && !x.head.ConnectionClose()
+	whole = whole && x.body.reusable() && !x.head.close
 	if x.reader != nil {
 		whole = whole && x.reader.Buffered() == x.held
 		x.dropReader()
@@ -242,7 +238,7 @@ func (x *Exchange) Finish(err error) {
 }
 
 func (x *Exchange) reset() {
-	x.head.Reset()
+	x.head.reset()
 	x.host, x.body, x.limit, x.idle, x.armed = nil, body{}, time.Time{}, 0, time.Time{}
 	x.resent, x.out, x.inflate, x.pullErr = false, x.out[:0], nil, nil
 	clear(x.vector)
