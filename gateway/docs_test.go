@@ -18,6 +18,7 @@ func (c *capture) Register(x prometheus.Collector) error {
 	c.collectors = append(c.collectors, x)
 	return nil
 }
+
 func (c *capture) MustRegister(xs ...prometheus.Collector) {
 	c.collectors = append(c.collectors, xs...)
 }

@@ -32,7 +32,6 @@ func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // Names and values that every answer has, as bytes, because setting them must cost nothing.
 var (
-	nameRequestID  = []byte("X-Request-Id")
 	nameUpstreamID = []byte("X-Upstream-Request-Id")
 	nameProvider   = []byte("X-Vel-Provider")
 	nameModel      = []byte("X-Vel-Model")

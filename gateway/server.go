@@ -25,9 +25,8 @@ const (
 	slowestBody = 64 << 10 // bytes a second
 )
 
-// cutBefore is how long before the end of a drain the calls that still run are ended, so that their clients get
-// a proper end.
-const cutBefore = 2 * time.Second
+// endWithin is how long the calls that a drain ended may take to give their clients a proper end.
+const endWithin = 2 * time.Second
 
 // Server serves the data plane on one port, and the operator's few paths with it or on a second one.
 type Server struct {
@@ -162,10 +161,10 @@ func (s *Server) farewell() {
 // event that says so. It waits for everything that Start began.
 func (s *Server) Stop() error {
 	s.farewell()
-	whole := s.config.Server.Drain
-	ctx, done := context.WithTimeout(context.Background(), whole+cutBefore)
+	drain := s.config.Server.Drain
+	ctx, done := context.WithTimeout(context.Background(), drain+endWithin)
 	defer done()
-	cut := time.AfterFunc(max(0, whole-cutBefore), s.listener.drain)
+	cut := time.AfterFunc(drain, s.listener.drain)
 	defer cut.Stop()
 	err := s.http.ShutdownWithContext(ctx)
 	if s.admin != nil {

@@ -278,7 +278,7 @@ func TestAllDown(t *testing.T) {
 		p := newPair(t)
 		p.proxy.Set(t, faultproxy.Fault{Kind: faultproxy.Refuse})
 		p.second.fail(t, "die=0")
-		e := p.post(t, "pair", "hello", "").wantError(t, 502, "")
+		e := p.post(t, "pair", "hello", "").wantError(t, 503, "") // not one provider: all of them
 		for _, leak := range []string{"127.0.0.1", "dial", "refused", "EOF", "reset by peer"} {
 			if strings.Contains(e.Message, leak) {
 				t.Errorf("the message shows our inside: %q", e.Message)

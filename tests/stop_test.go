@@ -77,7 +77,7 @@ func TestDrainCuts(t *testing.T) {
 	}
 	silent.read(t).wantError(t, 503, "")
 	ended(t, p)
-	if s := sim.Stats(); s.Open != 0 || s.Left != 2 {
+	if s, err := sim.Await(deadline(t), func(s simulator.Stats) bool { return s.Open == 0 && s.Left == 2 }); err != nil {
 		t.Errorf("the provider saw %d callers leave and %d stay", s.Left, s.Open)
 	}
 }

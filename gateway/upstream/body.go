@@ -156,14 +156,13 @@ func (x *Exchange) pullFrom(fd uintptr) bool {
 	}
 	for {
 		x.got, x.pullErr = syscall.Read(int(fd), *x.piece)
-		switch x.pullErr {
-		case syscall.EINTR:
-			continue
-		case syscall.EAGAIN:
+		if x.pullErr == syscall.EAGAIN {
 			x.dropPiece()
 			return false
 		}
-		return true
+		if x.pullErr != syscall.EINTR {
+			return true
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -103,7 +104,7 @@ func (c *conn) holdsPlaintext() bool {
 	c.until = time.Time{}
 	var one [1]byte
 	n, err := secure.Read(one[:])
-	timeout, ok := err.(net.Error)
+	timeout, ok := errors.AsType[net.Error](err)
 	return n > 0 || !ok || !timeout.Timeout()
 }
 

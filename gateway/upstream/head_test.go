@@ -91,7 +91,7 @@ func TestHeadRefuses(t *testing.T) {
 func TestHeadOfALostConnection(t *testing.T) {
 	t.Parallel()
 	var h Head
-	if err := h.read(bufio.NewReader(strings.NewReader(""))); err != io.EOF { //nolint:errorlint // exactly: nothing came
+	if err := h.read(bufio.NewReader(strings.NewReader(""))); err != io.EOF {
 		t.Errorf("nothing came: %v", err)
 	}
 	if err := h.read(bufio.NewReader(strings.NewReader("HTTP/1.1 200 OK\r\nA: b\r\n"))); !errors.Is(err, io.ErrUnexpectedEOF) {
