@@ -180,6 +180,9 @@ var codes = map[adapters.Class]string{
 func statusOf(c *Call, e *adapters.Error) int {
 	switch e.Class {
 	case adapters.ClassInvalid:
+		if e.Status == http.StatusNotImplemented {
+			return e.Status // our own word for what Vel does not serve yet
+		}
 		return either(e.Status, http.StatusBadRequest)
 	case adapters.ClassRate, adapters.ClassQuota:
 		return http.StatusTooManyRequests
