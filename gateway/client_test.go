@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 const (
@@ -176,4 +178,14 @@ func closedAddress(t testing.TB) string {
 	}
 	defer func() { _ = ln.Close() }()
 	return ln.Addr().String()
+}
+
+// fasthttpHead is a head as the server's hook sees it.
+type fasthttpHead struct{ fasthttp.RequestHeader }
+
+func (h *fasthttpHead) read(t testing.TB, s string) {
+	t.Helper()
+	if err := h.Read(bufio.NewReader(strings.NewReader(s))); err != nil {
+		t.Fatal(err)
+	}
 }

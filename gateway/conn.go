@@ -78,6 +78,11 @@ func (c *conn) detach() {
 	c.mu.Lock()
 	c.call = nil
 	c.mu.Unlock()
+	c.served()
+}
+
+// served forgets what the request took, so that the requests of a connection do not add up.
+func (c *conn) served() {
 	c.received, c.overfull = 0, false
 	c.releaseBody()
 }

@@ -73,6 +73,9 @@ func (s *Server) fail(ctx *fasthttp.RequestCtx, c *Call, err error) {
 
 // plain answers everything that is no inference call.
 func (s *Server) plain(ctx *fasthttp.RequestCtx, to *path) {
+	if c := connOf(ctx); c != nil {
+		c.served()
+	}
 	s.cors.allow(ctx)
 	method, uri := string(ctx.Request.Header.Method()), string(ctx.Path())
 	switch {

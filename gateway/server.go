@@ -170,6 +170,10 @@ func (s *Server) Stop() error {
 	if s.admin != nil {
 		err = errors.Join(err, s.admin.ShutdownWithContext(ctx))
 	}
+	_ = s.listener.Close() // closed already, unless fasthttp had not begun to serve: then it would go on for ever
+	if s.admin != nil {
+		_ = s.adminListener.Close()
+	}
 	s.listener.wait()
 	s.serving.Wait()
 	return err
