@@ -3,10 +3,12 @@ package gateway
 import (
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -26,6 +28,7 @@ var errBodies = errors.New("request bodies in flight are over their bound")
 type conn struct {
 	*net.TCPConn
 	listener *listener
+	raw      syscall.RawConn
 	peer     netip.Addr
 	client   string // the peer as text
 	slot     int32
@@ -43,6 +46,8 @@ type conn struct {
 	writeBy  time.Time // the write deadline that stands
 	readBy   time.Time // the read deadline that stands
 	wantRead time.Time // the one that fasthttp asked for
+	ahead    *[]byte   // read with the first byte of a request and not asked for yet
+	rest     []byte    // of ahead
 	received int64     // bytes since the last answer
 	overfull bool      // the bound was reached in the middle of this request
 }
@@ -113,21 +118,82 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// Read counts what a request takes of the memory for bodies.
+// Read gives fasthttp what the client sent and counts what a request takes of the memory for bodies.
+//
+// fasthttp waits for a request with a read of one byte, so that a client who sends nothing holds no buffer of its.
+// What comes with that byte is kept for the next read, which would else be a second system call.
 func (c *conn) Read(p []byte) (int, error) {
+	if len(c.rest) > 0 {
+		return c.readRest(p), nil
+	}
 	if off := c.wantRead.Sub(c.readBy); off < 0 || off > time.Second {
 		c.readBy = c.wantRead
 		if err := c.TCPConn.SetReadDeadline(c.readBy); err != nil {
 			return 0, err
 		}
 	}
-	n, err := c.TCPConn.Read(p)
+	var n int
+	var err error
+	if len(p) == 1 {
+		n, err = c.readAhead(p)
+	} else {
+		n, err = c.TCPConn.Read(p)
+	}
 	c.received += int64(n)
 	if c.received > c.reserved.Load()+bodyQuantum && !c.reserve() {
 		return 0, errBodies
 	}
 	return n, err
 }
+
+// readAhead waits for the first byte of a request without holding a buffer.
+func (c *conn) readAhead(p []byte) (n int, err error) {
+	waited := c.raw.Read(func(fd uintptr) bool {
+		c.ahead = aheads.Get().(*[]byte)
+		for {
+			if n, err = syscall.Read(int(fd), *c.ahead); err != syscall.EINTR {
+				break
+			}
+		}
+		if err == syscall.EAGAIN {
+			c.dropAhead()
+			return false
+		}
+		return true
+	})
+	switch {
+	case waited != nil:
+		err = waited
+	case err != nil:
+		err = &net.OpError{Op: "read", Net: "tcp", Addr: c.RemoteAddr(), Err: err}
+	case n == 0:
+		err = io.EOF
+	}
+	if err != nil {
+		c.dropAhead()
+		return 0, err
+	}
+	c.rest = (*c.ahead)[:n]
+	return c.readRest(p), nil
+}
+
+func (c *conn) readRest(p []byte) int {
+	n := copy(p, c.rest)
+	if c.rest = c.rest[n:]; len(c.rest) == 0 {
+		c.dropAhead()
+	}
+	return n
+}
+
+func (c *conn) dropAhead() {
+	if c.ahead != nil {
+		aheads.Put(c.ahead)
+		c.ahead = nil
+	}
+}
+
+// aheads are the buffers of first reads, each held only from the read to the parsing of a request.
+var aheads = sync.Pool{New: func() any { b := make([]byte, readBuffer); return &b }}
 
 // Write arms the deadline of every write, whoever makes it: our answers, fasthttp's own and the TLS layer's.
 // The deadline moves rarely, because each move costs a timer.

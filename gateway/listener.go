@@ -59,7 +59,10 @@ func (l *listener) Accept() (net.Conn, error) {
 			l.turnAway(c)
 			continue
 		}
-		if c.slot, err = l.watcher.Add(tcp, c); err != nil {
+		if c.raw, err = tcp.SyscallConn(); err == nil {
+			c.slot, err = l.watcher.Add(tcp, c)
+		}
+		if err != nil {
 			_ = tcp.Close() // it left already
 			continue
 		}

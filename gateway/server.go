@@ -17,6 +17,10 @@ import (
 	"github.com/vel-gateway/vel/gateway/upstream"
 )
 
+// readBuffer holds a request's head, and a small request whole. It is held only while a request is read: see
+// conn.Read.
+const readBuffer = 8192
+
 // How the server reads. A head must come within headTimeout; a body may take that and a second for each
 // slowestBody of it.
 const (
@@ -65,7 +69,7 @@ func (s *Server) newHTTP(handler fasthttp.RequestHandler) *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler: handler, ErrorHandler: s.refuseEarly, HeaderReceived: s.headReceived, Logger: silent{},
 		Concurrency:    2 * s.maxConns, // the listener turns away before: fasthttp would answer in plain text
-		ReadBufferSize: 8192, WriteBufferSize: 4096, MaxRequestBodySize: int(s.config.Server.MaxBody),
+		ReadBufferSize: readBuffer, ReduceMemoryUsage: true, WriteBufferSize: 4096, MaxRequestBodySize: int(s.config.Server.MaxBody),
 		ReadTimeout: headTimeout, WriteTimeout: 0, IdleTimeout: idleTimeout, TCPKeepalive: true, TCPKeepalivePeriod: 15 * time.Second,
 		CloseOnShutdown: true, NoDefaultServerHeader: true, NoDefaultContentType: true, SecureErrorLogMessage: true,
 		DisablePreParseMultipartForm: true, StreamRequestBody: false,
