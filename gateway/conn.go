@@ -30,6 +30,7 @@ type conn struct {
 	mu   sync.Mutex
 	call ender // the call that is served now
 	gone bool  // the client left, before or during a call
+	stop bool  // this process stops: no further call
 
 	// These are touched by a Close too, and fasthttp's shutdown closes idle connections on a goroutine of its own.
 	reserved atomic.Int64 // counted against the bound of all bodies
@@ -58,13 +59,16 @@ func connOf(ctx *fasthttp.RequestCtx) *conn {
 	return nil
 }
 
-// attach names the call that ends when the client leaves; at once if the client has left.
+// attach names the call that ends when the client leaves; at once if the client has left or a drain has passed.
 func (c *conn) attach(call ender) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.call = call
-	if c.gone {
+	switch {
+	case c.gone:
 		call.end(adapters.ClassGone)
+	case c.stop:
+		call.end(adapters.ClassDraining)
 	}
 }
 
@@ -92,10 +96,11 @@ func (c *conn) Left() {
 	}
 }
 
-// drain ends the call because this process stops.
+// drain ends the call because this process stops, and any that begins later: its head or body may be on the way.
 func (c *conn) drain() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.stop = true
 	if c.call != nil {
 		c.call.end(adapters.ClassDraining)
 	}
@@ -128,6 +133,7 @@ func (c *conn) Close() error {
 	if c.closed.Swap(true) {
 		return nil
 	}
+	defer c.listener.closing.Done()
 	c.releaseBody()
 	c.listener.forget(c)
 	if c.linger.Load() && c.listener.lingerOn(c) {

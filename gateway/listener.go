@@ -22,6 +22,7 @@ type listener struct {
 	mu    sync.Mutex // guards conns: they come and go on many goroutines
 	conns map[*conn]struct{}
 
+	closing   sync.WaitGroup // counts the connections that are not closed yet
 	lingering sync.WaitGroup
 	places    chan struct{} // how many may linger at once
 }
@@ -58,6 +59,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		l.mu.Lock()
 		l.conns[c] = struct{}{}
 		l.mu.Unlock()
+		l.closing.Add(1)
 		if l.tls != nil {
 			return tls.Server(c, l.tls), nil
 		}
