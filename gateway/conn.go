@@ -119,8 +119,8 @@ func (c *conn) Read(p []byte) (int, error) {
 // Write arms the deadline of every write, whoever makes it: our answers, fasthttp's own and the TLS layer's.
 // The deadline moves rarely, because each move costs a timer.
 func (c *conn) Write(p []byte) (int, error) {
-	if now := time.Now(); c.writeBy.Sub(now) < writeStall/2 {
-		c.writeBy = now.Add(writeStall)
+	if now := time.Now(); c.writeBy.Sub(now) < c.listener.stall/2 {
+		c.writeBy = now.Add(c.listener.stall)
 		if err := c.SetWriteDeadline(c.writeBy); err != nil {
 			return 0, err
 		}

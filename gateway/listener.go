@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +16,10 @@ import (
 // listener accepts clients, watches each for leaving and keeps them for the drain.
 type listener struct {
 	tcp     *net.TCPListener
+	accept  func() (*net.TCPConn, error)
+	stop    chan struct{} // closed with the listener
+	once    sync.Once     // guards stop
+	stall   time.Duration // writeStall
 	watcher *upstream.Watcher
 	tls     *tls.Config // nil: plain HTTP
 	bodies  bodyBound
@@ -35,7 +40,7 @@ const (
 
 func newListener(tcp *net.TCPListener, w *upstream.Watcher, cert *certificate, maxBodies int64) *listener {
 	l := &listener{
-		tcp: tcp, watcher: w, bodies: bodyBound{max: maxBodies},
+		tcp: tcp, accept: tcp.AcceptTCP, stop: make(chan struct{}), stall: writeStall, watcher: w, bodies: bodyBound{max: maxBodies},
 		conns: map[*conn]struct{}{}, places: make(chan struct{}, lingerPlaces),
 	}
 	if cert != nil {
@@ -47,9 +52,12 @@ func newListener(tcp *net.TCPListener, w *upstream.Watcher, cert *certificate, m
 // Accept waits for the next client.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
-		tcp, err := l.tcp.AcceptTCP()
+		tcp, err := l.accept()
 		if err != nil {
-			return nil, err
+			if l.passes(err) {
+				continue
+			}
+			return nil, net.ErrClosed
 		}
 		c := &conn{TCPConn: tcp, listener: l}
 		if c.slot, err = l.watcher.Add(tcp, c); err != nil {
@@ -67,8 +75,27 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
+// acceptPause is how long no client is accepted when descriptors or memory have run out.
+const acceptPause = 50 * time.Millisecond
+
+// passes waits after a failure to accept and tells whether to try again. fasthttp would stop serving for ever.
+func (l *listener) passes(err error) bool {
+	if errors.Is(err, net.ErrClosed) {
+		return false
+	}
+	select {
+	case <-time.After(acceptPause):
+		return true
+	case <-l.stop:
+		return false
+	}
+}
+
 // Close stops accepting; the connections that stand go on.
-func (l *listener) Close() error { return l.tcp.Close() }
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.stop) })
+	return l.tcp.Close()
+}
 
 // Addr is where the listener listens.
 func (l *listener) Addr() net.Addr { return l.tcp.Addr() }
