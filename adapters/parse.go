@@ -2,6 +2,7 @@ package adapters
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -17,7 +18,7 @@ import (
 // Chat is what Vel reads of a chat request, beside what Content keeps of it.
 type Chat struct {
 	Model               string // the public name, unescaped; aliases the body if it is spelled without escapes
-	MaxTokens           int64  // max_tokens; 0 if it was not said, is null or sets no limit
+	MaxTokens           int64  // max_tokens, at most 2^31-1; 0 if it was not said, is null or sets no limit
 	MaxCompletionTokens int64  // max_completion_tokens, likewise
 }
 
@@ -60,9 +61,9 @@ func topLevelObject(body []byte) error {
 
 // refusal turns a fault of the walker's into the client's error; a fault of a member is one already.
 func refusal(err error) error {
-	fault, ok := err.(*strictjson.Error)
+	var fault *strictjson.Error
 	switch {
-	case !ok:
+	case !errors.As(err, &fault):
 		return err
 	case fault.Deep:
 		return invalid("", "nesting_too_deep", fmt.Sprintf("The request body is nested deeper than %d levels.", strictjson.MaxDepth))

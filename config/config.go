@@ -12,6 +12,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -60,7 +61,7 @@ func parse(path string, text []byte, env environment) (*Config, error) {
 	d := &decoder{name: path, env: env, from: map[*yaml.Node]string{}, at: map[string]*yaml.Node{}}
 	root, err := parseTree(text)
 	if err != nil {
-		return nil, Faults{{File: path, Problem: err.Error(), Hint: "write one YAML document"}}
+		return nil, Faults{syntaxFault(path, err)}
 	}
 	if root.Kind == yaml.MappingNode {
 		env.overlay(root, d.from)
@@ -85,6 +86,15 @@ func parse(path string, text []byte, env environment) (*Config, error) {
 	return c, nil
 }
 
+// syntaxFault is the only fault of a file that is no YAML: nothing in it can be told apart.
+func syntaxFault(path string, err error) Fault {
+	f := Fault{File: path, Problem: strings.TrimPrefix(err.Error(), "yaml: "), Hint: "check colons, quotes and indentation there"}
+	if errors.Is(err, errDocuments) {
+		f.Hint = "remove what follows the line ---"
+	}
+	return f
+}
+
 // port lets PORT replace the port of listen, and only that. An address that is none is left to Validate.
 func (d *decoder) port(f *file) {
 	if d.env["PORT"] == "" {
@@ -102,10 +112,13 @@ func (d *decoder) port(f *file) {
 // validate lets every room check its part and then checks what two rooms say about each other. What can not
 // be decoded is not complained of twice.
 func (d *decoder) validate(f *file, c *Config) {
-	decoded := slices.Clone(d.faults)
+	decoded := make(map[string]bool, len(d.faults))
+	for _, f := range d.faults {
+		decoded[f.Path] = f.Path != ""
+	}
 	fault := func(path, problem, hint string) {
-		for _, known := range decoded {
-			if path == known.Path || strings.HasPrefix(path, known.Path+".") || strings.HasPrefix(path, known.Path+"[") {
+		for at := path; at != ""; at = above(at) {
+			if decoded[at] {
 				return
 			}
 		}
@@ -120,14 +133,17 @@ func (d *decoder) validate(f *file, c *Config) {
 
 // nearest is the value at a path, or the block around it that is written.
 func (d *decoder) nearest(path string) *yaml.Node {
-	for path != "" {
-		if n, ok := d.at[path]; ok {
+	for at := path; at != ""; at = above(at) {
+		if n, ok := d.at[at]; ok {
 			return n
 		}
-		path = path[:max(0, strings.LastIndexAny(path, ".["))]
 	}
 	return d.at[""]
 }
+
+// above is the path without its last step. A name with dots has more steps than blocks; those in between are
+// nowhere written, so nothing is found at them.
+func above(path string) string { return path[:max(0, strings.LastIndexAny(path, ".["))] }
 
 // validateJoins checks the names by which one room's part refers to another's.
 func (c *Config) validateJoins(fault func(path, problem, hint string)) {

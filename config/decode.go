@@ -217,7 +217,7 @@ func (d *decoder) scalar(n *yaml.Node, path string, v reflect.Value) {
 			v.SetBool(n.Value == "true")
 		}
 	case reflect.Int, reflect.Int64:
-		wanted, hint = "a whole number", "write digits only"
+		wanted, hint = "a whole number", "write digits only, without quotes"
 		i, err := strconv.ParseInt(n.Value, 10, v.Type().Bits())
 		if ok = err == nil && tag == "!!int"; ok {
 			v.SetInt(i)
@@ -233,6 +233,9 @@ func (d *decoder) scalar(n *yaml.Node, path string, v reflect.Value) {
 	}
 	if !ok {
 		found := describe(n)
+		if n.Kind != yaml.ScalarNode {
+			hint = "write one value"
+		}
 		if n.Kind == yaml.ScalarNode && wanted != "text" {
 			found = quote(n.Value)
 		}

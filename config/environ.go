@@ -102,7 +102,7 @@ func copyOf(n *yaml.Node) *yaml.Node {
 }
 
 // find is the place of the value of a key, or of an element of a list, or nil. A key is found in any case and
-// with underscores for what no variable's name can hold: VEL__MODELS__GPT_4O is models.gpt-4o.
+// then with underscores for what no variable's name can hold: VEL__MODELS__GPT_4O is models.gpt-4o.
 func find(n *yaml.Node, name string) **yaml.Node {
 	if n.Kind == yaml.SequenceNode {
 		i, err := strconv.Atoi(name)
@@ -111,9 +111,14 @@ func find(n *yaml.Node, name string) **yaml.Node {
 		}
 		return &n.Content[i]
 	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if shellName(n.Content[i].Value) == shellName(name) {
-			return &n.Content[i+1]
+	for _, same := range []func(key string) bool{
+		func(key string) bool { return strings.EqualFold(key, name) },
+		func(key string) bool { return shellName(key) == shellName(name) },
+	} {
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if same(n.Content[i].Value) {
+				return &n.Content[i+1]
+			}
 		}
 	}
 	return nil

@@ -65,8 +65,15 @@ type Notice struct {
 // String is the notice on one line.
 func (n Notice) String() string { return n.Path + ": " + n.Message }
 
-// suggest finds the known name that was probably meant.
+// longestGuess is the length of a name beyond which nobody's typing error is looked for: it would take time
+// with the square of it.
+const longestGuess = 100
+
+// suggest finds the known name that was probably meant, or none.
 func suggest(name string, known []string) string {
+	if len(name) > longestGuess {
+		return ""
+	}
 	best, least := "", max(1, len(name)/3)
 	for _, k := range known {
 		if d := distance(strings.ToLower(name), strings.ToLower(k), least); d <= least {

@@ -52,7 +52,7 @@ var treatments = [...]treatment{
 	{path: "defaults.timeouts", effect: enforced},
 	{path: "defaults.attempts", effect: enforced},
 	{path: "defaults.backoff", effect: enforced},
-	{path: "defaults.breaker", effect: accepted, why: "enforced; breakers are kept by each process for itself"},
+	{path: "defaults.breaker", effect: accepted, why: "kept by each process for itself, not shared by nodes"},
 
 	{path: "providers.*.kind", effect: enforced},
 	{path: "providers.*.base_url", effect: enforced},
@@ -61,7 +61,7 @@ var treatments = [...]treatment{
 	{path: "providers.*.allow_private", effect: enforced},
 	{path: "providers.*.organizations", effect: enforced},
 	{path: "providers.*.timeouts", effect: enforced},
-	{path: "providers.*.breaker", effect: accepted, why: "enforced; breakers are kept by each process for itself"},
+	{path: "providers.*.breaker", effect: accepted, why: "kept by each process for itself, not shared by nodes"},
 	{path: "providers.*.tls", effect: enforced},
 	{path: "providers.*.proxy", effect: enforced},
 	{path: "providers.*.limits", why: "no call is counted against the provider's limits yet"},

@@ -34,6 +34,8 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	return text, nil
 }
 
+var errDocuments = errors.New("there is more than one document")
+
 // parseTree reads one YAML document. A file that is empty or has only comments is an empty mapping. The tree
 // keeps the text and the line of every value, which a decoder into maps would lose.
 func parseTree(text []byte) (*yaml.Node, error) {
@@ -46,7 +48,7 @@ func parseTree(text []byte) (*yaml.Node, error) {
 		return nil, err
 	}
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("there is more than one document; remove what follows the line ---")
+		return nil, errDocuments
 	}
 	if len(doc.Content) == 0 || isNull(doc.Content[0]) {
 		return empty, nil

@@ -1,13 +1,13 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"slices"
 	"time"
-	"unsafe"
 
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/routing"
@@ -52,7 +52,7 @@ var errUnwell = &adapters.Error{
 
 // try makes one attempt, up to the point where the answer's head could be written.
 func (p *Pipeline) try(c *Call, move routing.Move) error {
-	c.tryBegun = time.Now()
+	c.tryBegun, c.foreign = time.Now(), c.foreign[:0]
 	c.outcome = routing.Outcome{Target: move.Target}
 	pass, ok := p.state.Begin(move, c.tryBegun)
 	if !ok {
@@ -66,9 +66,10 @@ func (p *Pipeline) try(c *Call, move routing.Move) error {
 		err = p.receive(c)
 	}
 	if err != nil {
-		err = p.abandon(c, err)
+		return p.abandon(c, err)
 	}
-	return err
+	c.outcome.Pass.Answered() // a breaker that probes need not wait for the end of a stream
+	return nil
 }
 
 // send encodes the request from the original and brings it to the provider.
@@ -80,9 +81,10 @@ func (p *Pipeline) send(c *Call) error {
 		return err
 	}
 	c.request.Header = append(c.request.Header,
-		adapters.Field{Name: "Content-Type", Value: contentType(c.Content.ContentType)},
+		adapters.Field{Name: "Content-Type", Value: cmp.Or(view(c.Content.ContentType), "application/json")},
 		adapters.Field{Name: "Accept", Value: "*/*"},
 		adapters.Field{Name: "User-Agent", Value: "vel"})
+	c.request.Header = append(c.request.Header, c.Passed...)
 	if err := t.Provider.Adapter.Signer.Sign(&c.request, t.Provider.Key, c.tryBegun); err != nil {
 		return &adapters.Error{Class: adapters.ClassCredential, Message: "The provider's credential can not be used.", Cause: err}
 	}
@@ -95,18 +97,11 @@ func (p *Pipeline) send(c *Call) error {
 	return err
 }
 
-// contentType is the client's, without a copy: the request outlives the attempt.
-func contentType(fromClient []byte) string {
-	if len(fromClient) == 0 {
-		return "application/json"
-	}
-	return unsafe.String(unsafe.SliceData(fromClient), len(fromClient))
-}
-
 // receive waits until it is certain that the provider answers: an error status, a first event that is an error
 // and a 200 with nonsense can still become another attempt.
 func (p *Pipeline) receive(c *Call) error {
 	x := c.exchange
+	c.foreign = append(c.foreign[:0], x.Header().Peek("X-Request-Id")...)
 	if status := x.Status(); status < 200 || status > 299 {
 		if _, err := c.gather(errorBelow); err != nil {
 			return err
@@ -148,8 +143,7 @@ func (p *Pipeline) wholeAnswer(c *Call) error {
 		return err
 	}
 	if !all {
-		c.pieces, c.partial = append(c.pieces, c.whole), true
-		c.exchange.Streaming(c.outcome.Target.Timeouts.Idle)
+		c.pieces = append(c.pieces, c.whole)
 		return nil
 	}
 	c.pieces, c.usage, err = c.codec.DecodeResponse(c.pieces, &c.Content, c.exchange.Header(), c.whole)
@@ -174,6 +168,9 @@ func (c *Call) gather(limit int) (all bool, err error) {
 		if err != nil {
 			return false, err
 		}
+		if len(c.whole) == 0 {
+			c.exchange.Streaming(c.outcome.Target.Timeouts.Idle) // it answers: from now on silence is limited
+		}
 		c.whole = append(c.whole, b...)
 	}
 	return false, nil
@@ -190,7 +187,7 @@ func (p *Pipeline) abandon(c *Call, err error) error {
 	if x != nil {
 		x.Finish(failed)
 	}
-	c.stream, c.usage, c.pieces, c.partial, c.ended, c.length = nil, adapters.Usage{}, c.pieces[:0], false, false, -1
+	c.stream, c.usage, c.pieces, c.ended, c.length = nil, adapters.Usage{}, c.pieces[:0], false, -1
 	c.outcome.Class, c.outcome.RetryAfter = failed.Class, failed.RetryAfter
 	p.observe(c)
 	p.report(c, failed)

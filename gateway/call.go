@@ -23,8 +23,9 @@ type Call struct {
 	Key     []byte             // the presented key; unused if Who is set
 	Who     *tenancy.Principal // who calls, from identify on
 	Content adapters.Content
-	Client  string // address, for the log
-	Agent   []byte // User-Agent, for the log
+	Passed  []adapters.Field // header fields that pass to the provider
+	Client  string           // address, for the log
+	Agent   []byte           // User-Agent, for the log
 
 	conn     *conn // nil for a call without a connection
 	snapshot *Snapshot
@@ -42,13 +43,14 @@ type Call struct {
 	codec    adapters.Codec
 	exchange *upstream.Exchange // written under mu
 	stream   adapters.Stream    // nil: the answer is relayed as a whole
+	foreign  []byte             // the provider's id of its answer
 	failed   error              // why the last attempt failed, or why the relay broke off
 
 	// The answer.
 	pieces  [][]byte // what the client may have now
 	whole   []byte   // a gathered body; pieces may alias it
-	partial bool     // pieces hold the beginning of an answer that is relayed unread
 	ended   bool     // pieces hold the end of the answer
+	torn    bool     // the connection broke after the end: it can not be used again
 	length  int      // of the answer, or -1
 	usage   adapters.Usage
 	first   time.Duration // from begun to the first byte for the client
@@ -112,6 +114,7 @@ func (c *Call) wait(d time.Duration) bool {
 // flush writes the pieces at hand. A failed write means that the client left.
 func (c *Call) flush(w io.Writer) (written int64, err error) {
 	for _, p := range c.pieces {
+		c.outcome.Target.Provider.Key.Mask(p) // should the provider quote it
 		n, err := w.Write(p)
 		written += int64(n)
 		if err != nil {

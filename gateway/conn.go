@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,8 @@ var errBodies = errors.New("request bodies in flight are over their bound")
 type conn struct {
 	*net.TCPConn
 	listener *listener
+	peer     netip.Addr
+	client   string // the peer as text
 	slot     int32
 
 	mu   sync.Mutex
@@ -39,6 +42,8 @@ type conn struct {
 
 	// The rest belongs to the serving goroutine.
 	writeBy  time.Time // the write deadline that stands
+	readBy   time.Time // the read deadline that stands
+	wantRead time.Time // the one that fasthttp asked for
 	received int64     // bytes since the last answer
 	overfull bool      // the bound was reached in the middle of this request
 }
@@ -106,8 +111,21 @@ func (c *conn) drain() {
 	}
 }
 
+// SetReadDeadline remembers the deadline for the next read. fasthttp asks for three in each request, and most
+// requests lie in the buffer by then: no read uses them.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.wantRead = t
+	return nil
+}
+
 // Read counts what a request takes of the memory for bodies.
 func (c *conn) Read(p []byte) (int, error) {
+	if off := c.wantRead.Sub(c.readBy); off < 0 || off > time.Second {
+		c.readBy = c.wantRead
+		if err := c.TCPConn.SetReadDeadline(c.readBy); err != nil {
+			return 0, err
+		}
+	}
 	n, err := c.TCPConn.Read(p)
 	c.received += int64(n)
 	if c.received > c.reserved.Load()+bodyQuantum && !c.reserve() {

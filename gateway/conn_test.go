@@ -32,7 +32,7 @@ func testListener(t *testing.T) *listener {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newListener(tcp, w, nil, 1<<20)
+	l := newListener(tcp, w, nil, 1<<20, 16, func(net.Addr) {})
 	t.Cleanup(func() {
 		_ = l.Close()
 		l.wait()

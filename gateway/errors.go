@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"strconv"
@@ -33,6 +34,10 @@ var (
 	errTooManyBodies = &adapters.Error{
 		Class: adapters.ClassOverloaded, Status: http.StatusServiceUnavailable, Type: "server_error", Code: "overloaded",
 		Message: "Too many large requests are in flight. Try again shortly.", RetryAfter: time.Second,
+	}
+	errFull = &adapters.Error{
+		Class: adapters.ClassOverloaded, Status: http.StatusServiceUnavailable, Type: "server_error", Code: "overloaded",
+		Message: "This gateway has no connection left. Try again shortly.", RetryAfter: time.Second,
 	}
 	errSlow = &adapters.Error{
 		Class: adapters.ClassInvalid, Status: http.StatusRequestTimeout, Type: "invalid_request_error", Code: "request_timeout",
@@ -102,8 +107,8 @@ func refuse(c *Call, err error) answer {
 	}
 	a.body = appendError(nil, e, redactor)
 	switch {
-	case e.Class == adapters.ClassQuota, a.status == http.StatusConflict, e == errInternal:
-		a.shouldRetry = "false"
+	case e.Class == adapters.ClassQuota, e.Class == adapters.ClassCredential, a.status == http.StatusConflict, e == errInternal:
+		a.shouldRetry = "false" // nothing is better the next time
 	case c.attempts > 1 && a.status >= http.StatusInternalServerError && a.retryAfter == 0:
 		a.shouldRetry = "false" // Vel has tried what there is; the SDK's retries would multiply it
 	}
@@ -180,10 +185,7 @@ var codes = map[adapters.Class]string{
 func statusOf(c *Call, e *adapters.Error) int {
 	switch e.Class {
 	case adapters.ClassInvalid:
-		if e.Status == http.StatusNotImplemented {
-			return e.Status // our own word for what Vel does not serve yet
-		}
-		return either(e.Status, http.StatusBadRequest)
+		return cmp.Or(e.Status, http.StatusBadRequest)
 	case adapters.ClassRate, adapters.ClassQuota:
 		return http.StatusTooManyRequests
 	case adapters.ClassOverloaded, adapters.ClassDraining:
@@ -197,18 +199,11 @@ func statusOf(c *Call, e *adapters.Error) int {
 	case adapters.ClassInternal:
 		return http.StatusInternalServerError
 	case adapters.ClassConnect:
-		if e.Status != 0 || c.attempts > 1 {
+		if e.Status != 0 || len(c.plan.Targets) > 1 {
 			return http.StatusServiceUnavailable // not one provider: all of them
 		}
 	}
 	return http.StatusBadGateway
-}
-
-func either(status, otherwise int) int {
-	if status >= 400 && status <= 499 {
-		return status
-	}
-	return otherwise
 }
 
 // appendError appends the body of an error answer.

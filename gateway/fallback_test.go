@@ -27,7 +27,7 @@ func troubles() map[string]trouble {
 		return answers(jsonAnswer(status, `{"error":{"message":"said so","type":"t","param":null,"code":"`+code+`"}}`))
 	}
 	all := map[string]trouble{
-		"refused":            {refused: true, status: 503, code: "provider_unreachable"},
+		"refused":            {refused: true, status: 502, code: "provider_unreachable"},
 		"reset":              {script: func(a *asked) bool { a.reset(); return false }, status: 502, code: "provider_connection_lost", repeats: executed},
 		"closed":             {script: func(*asked) bool { return false }, status: 502, code: "provider_connection_lost", repeats: executed},
 		"silent":             {script: func(a *asked) bool { a.gone(); return false }, brief: true, status: 504, code: "provider_timeout", repeats: executed},

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/hex"
 	"log/slog"
 	"strconv"
 
@@ -11,7 +12,12 @@ import (
 )
 
 // newID makes the id of a request: it sorts by time and says nothing about who called.
-func newID() string { return "req_" + uuid.Must(uuid.NewV7()).String() }
+func newID() string {
+	id := uuid.Must(uuid.NewV7())
+	text := [36]byte{'r', 'e', 'q', '_'}
+	hex.Encode(text[4:], id[:])
+	return string(text[:])
+}
 
 // serve answers one request on the data plane's port.
 func (s *Server) serve(ctx *fasthttp.RequestCtx) {
@@ -34,7 +40,7 @@ func (s *Server) call(ctx *fasthttp.RequestCtx, endpoint adapters.Endpoint) {
 	}()
 	h := &ctx.Request.Header
 	c.Key, c.Agent = presentedKey(h), h.UserAgent()
-	c.Client = s.clientOf(ctx)
+	c.Client, c.Passed = s.clientOf(ctx), passing(c.Passed, h)
 	c.Content = adapters.Content{
 		Endpoint: endpoint, Method: "POST", Path: h.RequestURI(), ContentType: h.ContentType(), Body: ctx.Request.Body(),
 	}

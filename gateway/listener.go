@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,8 @@ type listener struct {
 	watcher *upstream.Watcher
 	tls     *tls.Config // nil: plain HTTP
 	bodies  bodyBound
+	max     int // connections; more are turned away
+	full    func(net.Addr)
 
 	mu    sync.Mutex // guards conns: they come and go on many goroutines
 	conns map[*conn]struct{}
@@ -38,9 +41,10 @@ const (
 	lingerPlaces = 256
 )
 
-func newListener(tcp *net.TCPListener, w *upstream.Watcher, cert *certificate, maxBodies int64) *listener {
+func newListener(tcp *net.TCPListener, w *upstream.Watcher, cert *certificate, maxBodies int64, maxConns int, full func(net.Addr)) *listener {
 	l := &listener{
-		tcp: tcp, accept: tcp.AcceptTCP, stop: make(chan struct{}), stall: writeStall, watcher: w, bodies: bodyBound{max: maxBodies},
+		tcp: tcp, accept: tcp.AcceptTCP, stop: make(chan struct{}), stall: writeStall,
+		watcher: w, bodies: bodyBound{max: maxBodies}, max: maxConns, full: full,
 		conns: map[*conn]struct{}{}, places: make(chan struct{}, lingerPlaces),
 	}
 	if cert != nil {
@@ -59,7 +63,12 @@ func (l *listener) Accept() (net.Conn, error) {
 			}
 			return nil, net.ErrClosed
 		}
-		c := &conn{TCPConn: tcp, listener: l}
+		c := &conn{TCPConn: tcp, listener: l, peer: tcp.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()}
+		c.client = c.peer.String()
+		if l.open() >= l.max {
+			l.turnAway(c)
+			continue
+		}
 		if c.slot, err = l.watcher.Add(tcp, c); err != nil {
 			_ = tcp.Close() // it left already
 			continue
@@ -88,6 +97,21 @@ func (l *listener) passes(err error) bool {
 		return true
 	case <-l.stop:
 		return false
+	}
+}
+
+// turnAway answers a client for whom there is no connection left. A fresh socket takes the few bytes at once; a
+// client of TLS sees its handshake fail.
+func (l *listener) turnAway(c *conn) {
+	if l.tls == nil {
+		body := appendError(nil, errFull, nil)
+		head := "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\nRetry-After: 1\r\nX-Request-Id: " +
+			newID() + "\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n"
+		_, _ = c.TCPConn.Write(append([]byte(head), body...)) // it may have left already
+	}
+	l.full(c.RemoteAddr())
+	if l.tls != nil || !l.lingerOn(c) {
+		_ = c.TCPConn.Close()
 	}
 }
 
@@ -133,7 +157,7 @@ func (l *listener) lingerOn(c *conn) bool {
 	l.lingering.Go(func() {
 		defer func() { <-l.places }()
 		defer func() { _ = c.TCPConn.Close() }()
-		if c.SetReadDeadline(time.Now().Add(lingerFor)) != nil || c.CloseWrite() != nil {
+		if c.TCPConn.SetReadDeadline(time.Now().Add(lingerFor)) != nil || c.CloseWrite() != nil {
 			return
 		}
 		_, _ = io.Copy(io.Discard, c.TCPConn) // until it closes or the time is over

@@ -23,6 +23,7 @@ type Metrics struct {
 	streams    prometheus.Gauge
 	panics     prometheus.Counter
 	refused    prometheus.Counter
+	broken     *prometheus.CounterVec
 
 	mu     sync.RWMutex // guards the two maps of children: looking one up by its labels costs ten times as much
 	byCall map[callLabels]*callSeries
@@ -48,6 +49,8 @@ type tryLabels struct {
 type trySeries struct{ attempts, errors prometheus.Counter }
 
 type statusClass uint8
+
+const status2xx statusClass = 1
 
 var statusNames = [...]string{"1xx", "2xx", "3xx", "4xx", "5xx", "499"}
 
@@ -78,6 +81,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		return v
 	}
 	m := &Metrics{
+		broken:     counter("vel_broken_answers_total", "Answers that had begun and did not reach their end, by reason.", "provider", "model", "class"),
 		calls:      counter("vel_calls_total", "Calls that ended, by the status that the client saw; 499: the client left.", call...),
 		seconds:    histogram("vel_call_seconds", "From the request to the end of the answer."),
 		firstToken: histogram("vel_first_token_seconds", "From the request to the first byte of the answer's body."),
@@ -112,16 +116,19 @@ func (m *Metrics) Forget() {
 }
 
 // call counts a call that ended with what the client saw.
-func (m *Metrics) call(c *Call, status int, total time.Duration) {
+func (m *Metrics) call(c *Call, class adapters.Class, status int, total time.Duration) {
 	labels := callLabels{endpoint: c.Content.Endpoint.String(), status: classOfStatus(status)}
 	labels.route, labels.provider, labels.model = c.went()
 	s := m.ofCall(labels)
 	s.calls.Inc()
 	s.seconds.Observe(total.Seconds())
-	if c.first > 0 {
+	if c.first > 0 && class != adapters.ClassNone {
+		m.broken.WithLabelValues(labels.provider, labels.model, class.String()).Inc()
+	}
+	if c.first > 0 && s.firstToken != nil {
 		s.firstToken.Observe(c.first.Seconds())
 	}
-	if in, out := c.usage.Tokens(); in+out > 0 {
+	if in, out := c.usage.Tokens(); in+out > 0 && s.tokensIn != nil {
 		s.tokensIn.Add(float64(in))
 		s.tokensOut.Add(float64(out))
 	}
@@ -135,10 +142,11 @@ func (m *Metrics) ofCall(l callLabels) *callSeries {
 		return s
 	}
 	values := []string{l.route, l.provider, l.model, l.endpoint, statusNames[l.status]}
-	s = &callSeries{
-		calls: m.calls.WithLabelValues(values...), seconds: m.seconds.WithLabelValues(values...), firstToken: m.firstToken.WithLabelValues(values...),
-		tokensIn:  m.tokens.WithLabelValues(l.route, l.provider, l.model, "input"),
-		tokensOut: m.tokens.WithLabelValues(l.route, l.provider, l.model, "output"),
+	s = &callSeries{calls: m.calls.WithLabelValues(values...), seconds: m.seconds.WithLabelValues(values...)}
+	if l.status == status2xx { // nothing else has a token
+		s.firstToken = m.firstToken.WithLabelValues(values...)
+		s.tokensIn = m.tokens.WithLabelValues(l.route, l.provider, l.model, "input")
+		s.tokensOut = m.tokens.WithLabelValues(l.route, l.provider, l.model, "output")
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

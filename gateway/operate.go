@@ -2,9 +2,9 @@ package gateway
 
 import (
 	"bytes"
-	"net"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/valyala/fasthttp"
@@ -16,18 +16,29 @@ func (s *Server) operate(ctx *fasthttp.RequestCtx, kind pathKind) {
 	case pathHealth:
 		writeJSON(ctx, []byte(`{"status":"ok"}`))
 	case pathReady:
-		if !s.ready.Load() {
-			ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
-			writeJSON(ctx, []byte(`{"status":"stopping"}`))
-			return
-		}
-		writeJSON(ctx, []byte(`{"status":"ready"}`))
+		s.readiness(ctx)
 	case pathMetrics:
 		if addr, err := netip.ParseAddr(s.clientOf(ctx)); err != nil || !addr.Unmap().IsLoopback() {
 			s.refuse(ctx, errUnknownPath("GET", "/metrics")) // no credential exists yet that would open it from afar
 			return
 		}
 		s.writeMetrics(ctx)
+	}
+}
+
+// readiness tells a balancer whether to send calls, and notes that one is there.
+func (s *Server) readiness(ctx *fasthttp.RequestCtx) {
+	s.asked.Store(time.Now().UnixNano())
+	if s.ready.Load() {
+		s.looks.Add(1)
+		writeJSON(ctx, []byte(`{"status":"ready"}`))
+		return
+	}
+	ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
+	writeJSON(ctx, []byte(`{"status":"stopping"}`))
+	select {
+	case s.told <- struct{}{}:
+	default: // it was told before
 	}
 }
 
@@ -66,14 +77,14 @@ func (s *Server) writeMetrics(ctx *fasthttp.RequestCtx) {
 
 // clientOf is the client's address: the peer's, or what a trusted proxy says of the one before it.
 func (s *Server) clientOf(ctx *fasthttp.RequestCtx) string {
-	tcp, ok := ctx.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return ""
+	c := connOf(ctx)
+	if c == nil { // of the second port
+		return ctx.RemoteIP().String()
 	}
-	peer := tcp.AddrPort().Addr().Unmap()
-	if len(s.config.Server.TrustedProxies) == 0 || !s.trusts(peer) {
-		return peer.String()
+	if len(s.config.Server.TrustedProxies) == 0 || !s.trusts(c.peer) {
+		return c.client
 	}
+	peer := c.peer
 	// A proxy may write a line of its own below the one that the client sent: all of them are one list.
 	hops := strings.Split(string(bytes.Join(ctx.Request.Header.PeekAll("X-Forwarded-For"), []byte(","))), ",")
 	for i := len(hops) - 1; i >= 0; i-- { // the last hop that we do not trust is the client

@@ -75,8 +75,11 @@ func (p *Pipeline) release(c *Call) {
 	}
 	c.request.Reset()
 	clear(c.pieces[:cap(c.pieces)])
+	clear(c.Passed)
 	// The parts with memory of their own are kept; everything that belonged to this call is forgotten.
-	*c = Call{pipe: p, wake: c.wake, plan: c.plan, request: c.request, pieces: c.pieces[:0], whole: whole}
+	*c = Call{
+		pipe: p, wake: c.wake, plan: c.plan, request: c.request, pieces: c.pieces[:0], whole: whole, foreign: c.foreign[:0], Passed: c.Passed[:0],
+	}
 	p.calls.Put(c)
 }
 

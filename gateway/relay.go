@@ -56,16 +56,24 @@ func (p *Pipeline) relayStream(c *Call, w io.Writer) (written int64, err error) 
 	}
 }
 
-// nextEvents fills pieces with what the stream brought, or with its end.
+// nextEvents fills pieces with what the stream brought, or with its end. A connection that broke after the last
+// event took nothing from the client: the stream itself knows.
 func (c *Call) nextEvents() error {
-	b, err := c.exchange.Next()
-	if err == nil {
+	b, broken := c.exchange.Next()
+	if broken == nil {
+		var err error
 		c.pieces, err = c.stream.Feed(c.pieces, b)
-	} else if err == io.EOF {
-		c.ended = true
-		c.pieces, err = c.stream.End(c.pieces)
+		return err
 	}
-	return err
+	rest, err := c.stream.End(c.pieces)
+	switch {
+	case broken == io.EOF || err == nil && len(rest) == 0:
+		c.pieces, c.ended, c.torn = rest, true, broken != io.EOF
+		return err
+	case err != nil && asError(err).Told:
+		return err
+	}
+	return broken
 }
 
 // breakOff tells the client that the stream is not whole: what is left of it, then an error event, and no [DONE].

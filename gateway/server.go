@@ -25,9 +25,8 @@ const (
 	slowestBody = 64 << 10 // bytes a second
 )
 
-// cutBefore is how long before the end of a drain the calls that still run are ended, so that their clients get
-// a proper end.
-const cutBefore = 2 * time.Second
+// endWithin is how long the calls that a drain ended may take to give their clients a proper end.
+const endWithin = 2 * time.Second
 
 // Server serves the data plane on one port, and the operator's few paths with it or on a second one.
 type Server struct {
@@ -35,12 +34,16 @@ type Server struct {
 	pipe     *Pipeline
 	cors     cors
 	gatherer prometheus.Gatherer
+	maxConns int
 	log      *slog.Logger
 
 	http  *fasthttp.Server
 	admin *fasthttp.Server // nil: the same port
 	ready atomic.Bool
-	cert  *certificate // nil: plain HTTP
+	looks atomic.Int64  // at /readyz, while we were ready
+	asked atomic.Int64  // unix nanoseconds of the last one
+	told  chan struct{} // a look at /readyz saw that we stop
+	cert  *certificate  // nil: plain HTTP
 
 	listener      *listener
 	adminListener net.Listener
@@ -50,18 +53,19 @@ type Server struct {
 // NewServer makes a server; Start starts it.
 func NewServer(cfg Config, p *Pipeline, g prometheus.Gatherer, maxConns int, log *slog.Logger) *Server {
 	fasthttp.SetBodySizePoolLimit(keepBelow, keepBelow) // else one large body stays in memory for ever
-	s := &Server{config: cfg, pipe: p, cors: newCORS(cfg.Server.CORS), gatherer: g, log: log}
-	s.http = s.newHTTP(s.serve, maxConns)
+	s := &Server{config: cfg, pipe: p, cors: newCORS(cfg.Server.CORS), gatherer: g, maxConns: maxConns, log: log, told: make(chan struct{}, 1)}
+	s.http = s.newHTTP(s.serve)
 	if cfg.AdminListen != "" {
-		s.admin = s.newHTTP(s.serveAdmin, maxConns)
+		s.admin = s.newHTTP(s.serveAdmin)
 	}
 	return s
 }
 
-func (s *Server) newHTTP(handler fasthttp.RequestHandler, maxConns int) *fasthttp.Server {
+func (s *Server) newHTTP(handler fasthttp.RequestHandler) *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler: handler, ErrorHandler: s.refuseEarly, HeaderReceived: s.headReceived, Logger: silent{},
-		Concurrency: maxConns, ReadBufferSize: 8192, WriteBufferSize: 4096, MaxRequestBodySize: int(s.config.Server.MaxBody),
+		Concurrency:    2 * s.maxConns, // the listener turns away before: fasthttp would answer in plain text
+		ReadBufferSize: 8192, WriteBufferSize: 4096, MaxRequestBodySize: int(s.config.Server.MaxBody),
 		ReadTimeout: headTimeout, WriteTimeout: 0, IdleTimeout: idleTimeout, TCPKeepalive: true, TCPKeepalivePeriod: 15 * time.Second,
 		CloseOnShutdown: true, NoDefaultServerHeader: true, NoDefaultContentType: true, SecureErrorLogMessage: true,
 		DisablePreParseMultipartForm: true, StreamRequestBody: false,
@@ -85,7 +89,7 @@ func (s *Server) Start(w *upstream.Watcher, failed func(error)) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	s.listener = newListener(tcp.(*net.TCPListener), w, s.cert, int64(s.config.Server.MaxBodyInFlight))
+	s.listener = newListener(tcp.(*net.TCPListener), w, s.cert, int64(s.config.Server.MaxBodyInFlight), s.maxConns, s.turnedAway)
 	if s.admin != nil {
 		if s.adminListener, err = net.Listen("tcp", s.config.AdminListen); err != nil {
 			return errors.Join(fmt.Errorf("listen for admin: %w", err), s.listener.Close())
@@ -127,14 +131,40 @@ func (s *Server) ReloadTLS() error {
 	return s.cert.load()
 }
 
+// turnedAway is told of a client that got no connection.
+func (s *Server) turnedAway(client net.Addr) {
+	s.pipe.metrics.refused.Inc()
+	s.log.Warn("no connection left", slog.Int("max", s.maxConns), slog.String("client", client.String()))
+}
+
+// Whoever balances load by /readyz is told of a stop before the port closes: if somebody has looked askedTimes, and
+// within askedWithin, the next look is waited for, at most tellWithin.
+const (
+	askedTimes  = 3
+	askedWithin = time.Minute
+	tellWithin  = 5 * time.Second
+)
+
+// farewell turns readiness off and waits until the balancer, if there is one, has seen it.
+func (s *Server) farewell() {
+	s.ready.Store(false)
+	if s.looks.Load() < askedTimes || time.Since(time.Unix(0, s.asked.Load())) > askedWithin {
+		return
+	}
+	select {
+	case <-s.told:
+	case <-time.After(tellWithin):
+	}
+}
+
 // Stop drains: no new calls, those under way may go on for the configured time, then they are ended, each with an
 // event that says so. It waits for everything that Start began.
 func (s *Server) Stop() error {
-	s.ready.Store(false)
-	whole := s.config.Server.Drain
-	ctx, done := context.WithTimeout(context.Background(), whole+cutBefore)
+	s.farewell()
+	drain := s.config.Server.Drain
+	ctx, done := context.WithTimeout(context.Background(), drain+endWithin)
 	defer done()
-	cut := time.AfterFunc(max(0, whole-cutBefore), s.listener.drain)
+	cut := time.AfterFunc(drain, s.listener.drain)
 	defer cut.Stop()
 	err := s.http.ShutdownWithContext(ctx)
 	if s.admin != nil {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -24,10 +25,10 @@ func (p *Pipeline) Settle(c *Call, cause error) {
 	class := c.endClass(cause)
 	if x := c.exchange; x != nil {
 		c.hold(nil)
-		if class == adapters.ClassNone {
+		if class == adapters.ClassNone && !c.torn {
 			x.Finish(nil)
 		} else {
-			x.Finish(asError(cause))
+			x.Finish(errUnfinished)
 		}
 	}
 	if c.trying { // also without an exchange, after a panic: a breaker may wait for this attempt
@@ -39,9 +40,12 @@ func (p *Pipeline) Settle(c *Call, cause error) {
 	}
 	total := time.Since(c.begun)
 	status := c.status(class)
-	p.metrics.call(c, status, total)
+	p.metrics.call(c, class, status, total)
 	p.writeLine(c, class, status, total)
 }
+
+// errUnfinished keeps a connection whose answer was not read to its end out of the pool.
+var errUnfinished = errors.New("the answer was not read to its end")
 
 // endClass is how the call ended.
 func (c *Call) endClass(cause error) adapters.Class {
@@ -85,7 +89,8 @@ func (p *Pipeline) writeLine(c *Call, class adapters.Class, status int, total ti
 	}
 	in, out := c.usage.Tokens()
 	route, provider, model := c.went()
-	p.log.LogAttrs(context.Background(), slog.LevelInfo, "call",
+	line := slog.NewRecord(c.begun.Add(total), slog.LevelInfo, "call", 0) // no source line: finding it costs more than the line
+	line.AddAttrs(
 		slog.String("id", c.ID), slog.String("endpoint", c.Content.Endpoint.String()), slog.Bool("stream", c.Content.Stream),
 		slog.Int("status", status), slog.String("class", class.String()),
 		slog.String("org", string(who.Org)), slog.String("key", string(who.Key)),
@@ -93,6 +98,7 @@ func (p *Pipeline) writeLine(c *Call, class adapters.Class, status int, total ti
 		slog.Float64("first_token_ms", milliseconds(c.first)), slog.Float64("total_ms", milliseconds(total)),
 		slog.Int64("tokens_in", in), slog.Int64("tokens_out", out),
 		slog.String("client", c.Client), slog.String("agent", string(c.Agent)))
+	_ = p.log.Handler().Handle(context.Background(), line) // when the log can not be written, there is nothing to say it to
 }
 
 // went names where the call went; empty what it did not reach.

@@ -2,6 +2,7 @@ package routing
 
 import (
 	"errors"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -29,19 +30,23 @@ func (m mode) state() gobreaker.State { return gobreaker.State(m & 3) }
 
 func (m mode) next(s gobreaker.State) mode { return (m>>2+1)<<2 | mode(s) }
 
-// cell is the health of one target. The breaker locks itself and reads the clock itself; beside it, mode and
-// until mirror its state, so that planning needs neither the lock nor the clock.
+// cell is the health of one target. The breaker locks itself and reads the clock itself; beside it, modes and
+// until mirror its state, so that planning needs neither the lock nor the clock. Times are kept as nanoseconds since
+// born, so that a step of the wall clock moves nothing.
 type cell struct {
 	id       string
 	settings Breaker
 	breaker  *gobreaker.TwoStepCircuitBreaker[struct{}]
+	born     time.Time
 	modes    atomic.Uint64 // a mode; written under the breaker's own lock
-	until    atomic.Int64  // unix nanoseconds; the end of the cooldown while open
-	cooling  atomic.Int64  // unix nanoseconds; the provider asked us to stay away until then
+	until    atomic.Int64  // the end of the cooldown while open
+	cooling  atomic.Int64  // the provider asked us to stay away until then
+	gone     atomic.Bool   // replaced or forgotten: attempts under way may still end here, but it is no news
 }
 
 func newCell(id string, settings Breaker, onChange func(target, from, to string)) *cell {
-	c := &cell{id: id, settings: settings}
+	c := &cell{id: id, settings: settings, born: time.Now()}
+	c.cooling.Store(math.MinInt64) // never
 	c.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:         id,
 		MaxRequests:  1,
@@ -52,10 +57,10 @@ func newCell(id string, settings Breaker, onChange func(target, from, to string)
 		IsExcluded:   func(err error) bool { return errors.Is(err, errExcluded) },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			if to == gobreaker.StateOpen {
-				c.until.Store(time.Now().Add(settings.Cooldown).UnixNano())
+				c.until.Store(c.at(time.Now()) + int64(settings.Cooldown))
 			}
 			c.modes.Store(uint64(c.mode().next(to))) // last: who reads open must find until
-			if onChange != nil {
+			if onChange != nil && !c.gone.Load() {
 				onChange(id, from.String(), to.String())
 			}
 		},
@@ -65,6 +70,10 @@ func newCell(id string, settings Breaker, onChange func(target, from, to string)
 
 func (c *cell) mode() mode { return mode(c.modes.Load()) }
 
+// at is a time as the cell keeps it, and when the time that it keeps.
+func (c *cell) at(t time.Time) int64    { return int64(t.Sub(c.born)) }
+func (c *cell) when(at int64) time.Time { return c.born.Add(time.Duration(at)) }
+
 // trips is the rule that opens a breaker. A count alone would trip busy targets, a rate alone idle ones.
 func (b Breaker) trips(n gobreaker.Counts) bool {
 	calls := n.TotalFailures + n.TotalSuccesses
@@ -73,11 +82,11 @@ func (b Breaker) trips(n gobreaker.Counts) bool {
 
 // standing is whether the target may be asked at a time, and if not, when again.
 func (c *cell) standing(now time.Time) (Reason, time.Time) {
-	at, cooling := now.UnixNano(), c.cooling.Load()
+	at, cooling := c.at(now), c.cooling.Load()
 	switch c.mode().state() {
 	case gobreaker.StateOpen:
 		if until := max(c.until.Load(), cooling); until >= at {
-			return BreakerOpen, time.Unix(0, until)
+			return BreakerOpen, c.when(until)
 		}
 	case gobreaker.StateHalfOpen:
 		if n := c.breaker.Counts(); n.Requests > n.TotalExclusions {
@@ -85,7 +94,7 @@ func (c *cell) standing(now time.Time) (Reason, time.Time) {
 		}
 	}
 	if cooling > at {
-		return Cooling, time.Unix(0, cooling)
+		return Cooling, c.when(cooling)
 	}
 	return Chosen, time.Time{}
 }
@@ -131,7 +140,7 @@ func (p *Pass) end(result error) {
 
 // cool keeps calls away until a time. The later of two times counts.
 func (c *cell) cool(until time.Time) {
-	at := until.UnixNano()
+	at := c.at(until)
 	for {
 		was := c.cooling.Load()
 		if was >= at || c.cooling.CompareAndSwap(was, at) {

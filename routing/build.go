@@ -53,7 +53,10 @@ func Build(cfg Config, kinds map[string]*adapters.Adapter, created int64) (*Tabl
 		t.routes = append(t.routes, r)
 		t.byName[name] = r
 	}
-	return t, errors.Join(faults...)
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 func (b *builder) provider(name string) (*Provider, error) {

@@ -8,7 +8,7 @@ type Reason uint8
 // The reasons.
 const (
 	Chosen            Reason = iota + 1 // asked, in the plan's order
-	LastResort                          // every target is out, and this one is back soonest
+	LastResort                          // every target is out, and this one is back soonest: at Until
 	BreakerOpen                         // it failed too often and is left alone until a time
 	BreakerProbing                      // it failed too often, and another call is just finding out whether it is back
 	Cooling                             // it asked us to stay away until a time
@@ -19,7 +19,7 @@ const (
 )
 
 var reasonTexts = [reasons]string{
-	"", "chosen", "last resort", "breaker open", "breaker half-open, probe under way", "cooling",
+	"", "chosen", "last resort, out", "breaker open", "breaker half-open, probe under way", "cooling",
 	"no credential", "not for this organization", "endpoint not spoken",
 }
 

@@ -48,8 +48,9 @@ type Plan struct {
 	Deadline time.Time
 	Why      Explanation
 
-	steps []step // steps[i] is what became of Targets[i] so far
-	tries int
+	steps  []step // steps[i] is what became of Targets[i] so far
+	tries  int
+	spread time.Duration // thousandths of a backoff that are waited; 0: not drawn yet
 }
 
 // step is a target's part of the walk.
@@ -74,7 +75,7 @@ func (p *Plan) choose(t *Target, force bool) {
 }
 
 // Next is the attempt to make after the last one ended (nil: none was made), or false to stop: then the last
-// outcome is the client's. It is pure apart from the plan's own progress and the jitter of a wait.
+// outcome is the client's. It is pure apart from the plan's own progress and one draw for the jitter of its waits.
 func (p *Plan) Next(last *Outcome, now time.Time) (Move, bool) {
 	if last != nil && !p.record(last, now) {
 		return Move{}, false
@@ -103,7 +104,7 @@ func (p *Plan) record(o *Outcome, now time.Time) bool {
 	p.tries++
 	s.tries++
 	s.over = s.force || !p.repeatable(o)
-	s.due = now.Add(max(jitter(p.backoff(s.tries-1)), o.RetryAfter))
+	s.due = now.Add(max(p.backoff(s.tries-1), o.RetryAfter))
 	return !o.Committed && o.Class.Elsewhere()
 }
 
@@ -114,8 +115,8 @@ func (p *Plan) repeatable(o *Outcome) bool {
 	return safe && o.Class.Again() && o.RetryAfter <= patience
 }
 
-// again chooses among the targets that were tried already: the one that may be asked soonest, which goes round by
-// itself because the one tried first is due first. A wait that would outlast the deadline is not begun.
+// again chooses among the targets that were tried already: the one that may be asked soonest. Equal backoffs make
+// that a round, because the one that failed first is due first. A wait that would outlast the deadline is not begun.
 func (p *Plan) again(now time.Time) (Move, bool) {
 	best := -1
 	for i := range p.steps {
@@ -147,14 +148,15 @@ func (p *Plan) stepOf(t *Target) *step {
 	return nil
 }
 
-// backoff is the wait before repeat i+1 on the same target.
+// backoff is the wait before repeat i+1 on the same target, up to a fifth shorter or longer: calls that failed
+// together must not come back together. One draw for the whole plan keeps its targets in their order.
 func (p *Plan) backoff(i int) time.Duration {
 	b := p.Route.Backoff
 	if len(b) == 0 {
 		return 0
 	}
-	return b[min(i, len(b)-1)]
+	if p.spread == 0 {
+		p.spread = 800 + rand.N[time.Duration](401)
+	}
+	return b[min(i, len(b)-1)] * p.spread / 1000
 }
-
-// jitter spreads a wait by a fifth to both sides, so that calls that failed together do not come back together.
-func jitter(d time.Duration) time.Duration { return d - d/5 + rand.N(2*(d/5)+1) }

@@ -3,6 +3,7 @@ package routing
 import (
 	"cmp"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -43,7 +44,7 @@ type Status struct {
 // with Refused.
 func (s *State) Begin(m Move, now time.Time) (Pass, bool) {
 	c := s.cell(m.Target)
-	if !m.Force && c.cooling.Load() > now.Add(patience).UnixNano() {
+	if !m.Force && c.cooling.Load() > c.at(now)+int64(patience) {
 		return Pass{}, false
 	}
 	return c.begin(m.Force)
@@ -85,11 +86,16 @@ func (s *State) Retain(t *Table) {
 				kept[target.ID] = newCell(target.ID, target.Breaker, s.OnChange)
 			case c.settings != target.Breaker:
 				kept[target.ID] = s.renew(c, target.Breaker)
-				kept[target.ID].cooling.Store(c.cooling.Load())
+				if at := c.cooling.Load(); at != math.MinInt64 { // what the provider asked for still holds
+					kept[target.ID].cool(c.when(at))
+				}
 			default:
 				kept[target.ID] = c
 			}
 		}
+	}
+	for id, c := range old {
+		c.gone.Store(kept[id] != c)
 	}
 	s.cells.Store(&kept)
 }
@@ -160,6 +166,7 @@ func (s *State) put(c *cell) {
 
 // renew makes a new cell in place of c and says so if c was not closed.
 func (s *State) renew(c *cell, settings Breaker) *cell {
+	c.gone.Store(true)
 	if was := c.mode().state(); was != closed && s.OnChange != nil {
 		s.OnChange(c.id, was.String(), closed.String())
 	}

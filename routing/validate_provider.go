@@ -61,7 +61,7 @@ func (k checker) proxy(at, proxy string) {
 	if proxy == "" {
 		return
 	}
-	if u, ok := k.url(at, proxy, "http", "https", "socks5"); ok && (u.RawQuery != "" || strings.Trim(u.Path, "/") != "") {
+	if u, ok := k.url(at, proxy, "http"); ok && (u.RawQuery != "" || strings.Trim(u.Path, "/") != "") {
 		k.fault(at, "has more than scheme, host and port", "write it as http://proxy.example.com:3128")
 	}
 }

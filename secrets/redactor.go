@@ -19,8 +19,8 @@ type Redactor struct{ replace *strings.Replacer }
 func NewRedactor(known ...Secret) *Redactor {
 	values := make([]string, 0, len(known))
 	for _, s := range known {
-		if len(s.value) >= shortest {
-			values = append(values, s.value)
+		if value := s.Reveal(); len(value) >= shortest {
+			values = append(values, value)
 		}
 	}
 	slices.SortFunc(values, func(a, b string) int { return cmp.Compare(len(b), len(a)) })

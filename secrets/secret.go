@@ -6,29 +6,62 @@
 package secrets
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
+	"unsafe"
 )
 
 // mask stands wherever a secret would have been printed.
 const mask = "***"
 
-// Secret is a string that no formatting verb, logger or encoder reveals. Only Reveal gives the value,
-// so that a search for it finds every place where a secret is used.
-type Secret struct{ value string }
+// Secret is a string that no formatting verb, logger or encoder reveals. Only Reveal gives the value, so
+// that a search for it finds every place where a secret is used.
+//
+// Inside it is a pointer, because a verb that fmt finds wrong (%p) prints a struct's fields past its methods.
+type Secret struct{ value *string }
 
 // New wraps a value. The empty string means "no secret".
-func New(value string) Secret { return Secret{value} }
+func New(value string) Secret {
+	if value == "" {
+		return Secret{}
+	}
+	return Secret{&value}
+}
 
 // Reveal returns the value itself, to be written to a provider and nowhere else.
-func (s Secret) Reveal() string { return s.value }
+func (s Secret) Reveal() string {
+	if s.value == nil {
+		return ""
+	}
+	return *s.value
+}
+
+// Mask overwrites the secret wherever it stands in p, with as many stars as it has bytes: what was said of p's
+// length stays true. A secret that is too short to be told from other text is left alone.
+func (s Secret) Mask(p []byte) {
+	if s.value == nil || len(*s.value) < shortest {
+		return
+	}
+	secret := unsafe.Slice(unsafe.StringData(*s.value), len(*s.value)) // only compared
+	for {
+		i := bytes.Index(p, secret)
+		if i < 0 {
+			return
+		}
+		for j := range secret {
+			p[i+j] = '*'
+		}
+		p = p[i+len(secret):]
+	}
+}
 
 // IsZero tells whether there is no secret.
-func (s Secret) IsZero() bool { return s.value == "" }
+func (s Secret) IsZero() bool { return s.value == nil }
 
 // String returns the mask, or nothing for an empty secret.
 func (s Secret) String() string {
-	if s.value == "" {
+	if s.IsZero() {
 		return ""
 	}
 	return mask

@@ -57,9 +57,9 @@ func (q *chatRequest) text(p *Profile, i int) string {
 	if topic == "" {
 		return again + "Hello! I am " + p.Model + ", a simulated model. You said nothing that I could answer."
 	}
-	return fmt.Sprintf("%sYou asked: %q. I am %s, a simulated model, so I can only tell you that I read %d messages with %d tokens by my count. "+
+	return fmt.Sprintf("%sYou asked: %q. I am %s, a simulated model, so I can only tell you that your request has %d tokens by my count. "+
 		"The same request always gets these same words, one token at a time, as a real provider would send them.",
-		again, topic, p.Model, len(q.messages), q.promptTokens)
+		again, topic, p.Model, q.promptTokens)
 }
 
 // stopped cuts a text before the first stop sequence in it.

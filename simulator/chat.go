@@ -59,6 +59,9 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request, record *Request, b
 		}
 	})
 	end = c.ending(c.answer(done))
+	if end == stopped {
+		c.conn.reset() // else net/http would end the answer as if it were whole
+	}
 }
 
 // read understands the request and its faults.

@@ -13,7 +13,7 @@
 //	      count how it ended (stats.go) ◀─ answer or stream ◀─ wait ◀─ compose ◀───┘
 //
 // The body is read to its end before anything else, because net/http watches for a client that leaves only
-// from then on.
+// from then on. A client that closes only its writing side counts as gone, as it does for nginx.
 //
 // # Faults
 //

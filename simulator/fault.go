@@ -102,7 +102,7 @@ var words = []word{
 	flag("garbage", "200 with something that is no JSON", func(f *faults) *bool { return &f.failure.garbage }),
 	flag("empty", "200 without a body", func(f *faults) *bool { return &f.failure.empty }),
 	flag("truncate", "leave out the end: half of the JSON, or the last content event cut in its middle", func(f *faults) *bool { return &f.failure.truncate }),
-	flag("wrong_length", "announce 100 bytes more than are sent, then close", func(f *faults) *bool { return &f.failure.wrongLength }),
+	flag("wrong_length", "announce more bytes than are sent, then close", func(f *faults) *bool { return &f.failure.wrongLength }),
 	flag("two_answers", "send a second answer right behind the first, in the same write", func(f *faults) *bool { return &f.failure.twoAnswers }),
 }
 

@@ -30,7 +30,6 @@ const (
 	maxBody        = 128 << 20
 	headerTimeout  = 30 * time.Second
 	idleTimeout    = 2 * time.Minute // longer than a gateway keeps idle connections to a big provider
-	rememberedIDs  = 4096            // ids of fail=N that are remembered
 	defaultListen  = "127.0.0.1:0"
 	defaultCompany = "simulator"
 )
@@ -262,7 +261,8 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request, record *Request, bo
 		return
 	}
 	path := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/v1"), "/")
-	want, serve := http.MethodGet, func() {}
+	want := http.MethodGet
+	var serve func()
 	if path == "/chat/completions" {
 		want, serve = http.MethodPost, func() { s.chat(w, r, record, body) }
 	} else if path == "/models" {

@@ -2,6 +2,9 @@ package simulator
 
 import "sync"
 
+// rememberedIDs bounds the ids that are remembered.
+const rememberedIDs = 4096
+
 // tries counts the calls that carried the same id, for fail=N. It remembers the last rememberedIDs ids.
 type tries struct {
 	mu    sync.Mutex // guards all below

@@ -61,9 +61,9 @@ type BudgetConfig struct {
 const shortestKey = 24
 
 var (
-	name    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-	decimal = regexp.MustCompile(`^[0-9]{1,12}(\.[0-9]{1,9})?$`)
-	visible = regexp.MustCompile(`^[\x21-\x7e]+$`)
+	nameForm    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	decimalForm = regexp.MustCompile(`^[0-9]{1,12}(\.[0-9]{1,9})?$`)
+	visibleForm = regexp.MustCompile(`^[\x21-\x7e]+$`)
 )
 
 // Defaults is what holds without a file: nobody is declared.
@@ -125,7 +125,7 @@ func (k *KeyConfig) validate(key, path string, first map[Hash]string, fault func
 		fault(path+".key", fmt.Sprintf("has only %d characters", len(text)),
 			fmt.Sprintf("use at least %d random ones: openssl rand -base64 32", shortestKey))
 	}
-	if !visible.MatchString(text) {
+	if !visibleForm.MatchString(text) {
 		fault(path+".key", "has characters that no header can carry", "use letters, digits and punctuation without spaces")
 	}
 	hash := HashKey([]byte(text))
@@ -137,7 +137,7 @@ func (k *KeyConfig) validate(key, path string, first map[Hash]string, fault func
 }
 
 func validateName(n, path string, fault func(path, problem, hint string)) {
-	if !name.MatchString(n) {
+	if !nameForm.MatchString(n) {
 		fault(path, fmt.Sprintf("%q can not be a name", n), "use at most 64 letters, digits, dots, dashes and underscores, and begin with a letter or digit")
 	}
 }
@@ -165,7 +165,7 @@ func (b *BudgetConfig) validate(path string, fault func(path, problem, hint stri
 	}
 	if b.USD == "" {
 		fault(path, "has no amount", "add usd, in dollars")
-	} else if !decimal.MatchString(b.USD) {
+	} else if !decimalForm.MatchString(b.USD) {
 		fault(path+".usd", fmt.Sprintf("%q is not an amount in dollars", b.USD), "write a decimal such as 500 or 19.99")
 	}
 	if b.Per == "" {

@@ -29,3 +29,43 @@ func BenchmarkFeed(b *testing.B) {
 		})
 	}
 }
+
+func TestFeedDoesNotAllocate(t *testing.T) {
+	s := chat{}.DecodeStream(&adapters.Content{}, nil)
+	out := make([][]byte, 0, 4)
+	whole, usage := []byte(chunk), []byte(`data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1}}`+"\n\n")
+	if _, err := s.Feed(out, whole); err != nil {
+		t.Fatal(err)
+	}
+	for name, pieces := range map[string][][]byte{
+		"whole": {whole}, "cut": {whole[:100], whole[100:]}, "several": {append(whole, whole...)}, "usage": {usage},
+	} {
+		if n := testing.AllocsPerRun(100, func() {
+			for _, p := range pieces {
+				if _, err := s.Feed(out, p); err != nil {
+					t.Error(err)
+				}
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+func TestEncodeAndDecodeDoNotAllocate(t *testing.T) {
+	in := &adapters.Content{Body: []byte(`{"model":"smart","messages":[]}`), Model: adapters.Span{Start: 9, End: 16}}
+	answer := []byte(`{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":1}}}`)
+	r := adapters.Request{Body: make([][]byte, 0, 4)}
+	out := make([][]byte, 0, 4)
+	if n := testing.AllocsPerRun(100, func() {
+		r.Reset()
+		if err := (chat{}).EncodeRequest(&r, in, "provider/model"); err != nil {
+			t.Error(err)
+		}
+		if _, _, err := (chat{}).DecodeResponse(out, in, nil, answer); err != nil {
+			t.Error(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

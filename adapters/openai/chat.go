@@ -44,10 +44,14 @@ func literal(name string) string {
 // DecodeResponse passes the answer as it is, if it is one.
 func (chat) DecodeResponse(out [][]byte, _ *adapters.Content, h adapters.Header, body []byte) ([][]byte, adapters.Usage, error) {
 	var usage adapters.Usage
-	var answer bool
+	var object, choices, failed bool
 	err := strictjson.Walk(body, func(key []byte, start, end int) error {
-		answer = true
+		object = true
 		switch string(key) {
+		case "choices":
+			choices = true
+		case "error":
+			failed = true
 		case "usage":
 			readUsage(&usage, stringOf(body[start:end]))
 		case "x_groq":
@@ -58,9 +62,9 @@ func (chat) DecodeResponse(out [][]byte, _ *adapters.Content, h adapters.Header,
 	switch {
 	case err != nil:
 		return out, usage, garbage("The provider answered with something that is not JSON.")
-	case isError(body):
+	case (failed || !choices) && isError(body):
 		return out, usage, inBand(h, body)
-	case !answer:
+	case !object:
 		return out, usage, garbage("The provider answered with JSON that is not a chat completion.")
 	}
 	return append(out, body), usage, nil
@@ -73,7 +77,7 @@ func (chat) DecodeStream(in *adapters.Content, h adapters.Header) adapters.Strea
 
 // DecodeError understands every shape in which compatible servers, and the proxies before them, say no.
 func (chat) DecodeError(status int, h adapters.Header, body []byte) *adapters.Error {
-	return failure(status, h, body)
+	return failure(status, h, body, statusMessage(status))
 }
 
 func garbage(message string) *adapters.Error {

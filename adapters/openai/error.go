@@ -13,8 +13,8 @@ import (
 	"github.com/vel-gateway/vel/adapters/strictjson"
 )
 
-// failure reads an answer that is not a 2xx.
-func failure(status int, h adapters.Header, body []byte) *adapters.Error {
+// failure reads an error. What the provider did not put into words gets the unsaid ones.
+func failure(status int, h adapters.Header, body []byte, unsaid string) *adapters.Error {
 	e := &adapters.Error{Status: status, RetryAfter: retryAfter(h)}
 	if !utf8.Valid(body) {
 		body = bytes.ToValidUTF8(body, []byte("\uFFFD"))
@@ -28,7 +28,7 @@ func failure(status int, h adapters.Header, body []byte) *adapters.Error {
 		e.Code = amazonType(h)
 	}
 	if e.Message == "" {
-		e.Message = statusMessage(status)
+		e.Message = unsaid
 	}
 	e.Class = classify(e)
 	if e.Type == "" {
@@ -41,7 +41,7 @@ func failure(status int, h adapters.Header, body []byte) *adapters.Error {
 // inBand reads an error that came under a 200, as a whole body or as an event. Its status is what it says
 // itself, in numbers or in words.
 func inBand(h adapters.Header, data []byte) *adapters.Error {
-	return failure(statedStatus(data), h, bytes.Clone(data))
+	return failure(statedStatus(data), h, bytes.Clone(data), "The provider answered with an error.")
 }
 
 // read takes an error out of JSON of any shape: OpenAI and Azure {"error":{message,type,param,code}}, vLLM the
@@ -177,9 +177,6 @@ func statusMessage(status int) string {
 	if words := http.StatusText(status); words != "" {
 		return "The provider answered with status " + strconv.Itoa(status) + " (" + words + ")."
 	}
-	if status == 0 {
-		return "The provider answered with an error."
-	}
 	return "The provider answered with status " + strconv.Itoa(status) + "."
 }
 
@@ -200,7 +197,7 @@ func isError(data []byte) bool {
 }
 
 func isObject(data []byte) bool {
-	data = bytes.TrimLeft(data, " \t\r\n")
+	data = trimSpace(data)
 	return len(data) > 0 && data[0] == '{'
 }
 

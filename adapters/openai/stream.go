@@ -23,13 +23,16 @@ type stream struct {
 	ended   choiceSet // answers that have their finish_reason
 	done    bool      // [DONE] came
 	failed  *adapters.Error
+	alike   [256]byte // how the chunks begin
+	same    int       // bytes of it
 	usage   adapters.Usage
 	counted bool
 }
 
-var (
-	doneMark = []byte("[DONE]")
-	doneLine = []byte("data: [DONE]\n\n")
+const (
+	doneMark   = "[DONE]"
+	doneEvent  = "data: [DONE]\n\n"
+	choicesKey = `"choices"`
 )
 
 // Feed appends p itself, once the stream has begun.
@@ -73,57 +76,41 @@ func (s *stream) first(ev *sse.Event) error {
 }
 
 // watch reads what Vel must know of an event. It runs for every event of every stream, so it looks for the few
-// keys that matter before anything is parsed. Inside a JSON string the quotes of such a key would be escaped,
-// so what is found is a key, if perhaps not one of the top level; inspect knows.
+// keys that matter before anything is parsed.
 func (s *stream) watch(ev *sse.Event) {
 	data := ev.Data
-	switch {
-	case len(data) > 0 && data[0] == '[' && bytes.HasPrefix(data, doneMark):
+	switch fresh := s.fresh(data); {
+	case isDone(data):
 		s.done = true
-	case says(data, finishKey), says(data, usageKey), says(data, errorKey):
+	case says(fresh, finishKey), says(fresh, usageKey), says(fresh, errorKey):
 		s.inspect(data)
+	case len(fresh) == len(data):
+		s.learn(data)
 	}
 	if s.failed == nil && string(ev.Type) == "error" {
-		s.failed = inBand(s.header, data) // no SDK raises on it without an error member, so the client is not told
+		s.failed = inBand(s.header, data) // no SDK raises on it without an error member: the client is not told
 	}
 }
 
-// A key is looked for by its end, from a letter that is rare in chunks: bytes.Index is fast as long as the
-// first byte of what it seeks is.
-type soughtKey struct {
-	name []byte
-	skip int // bytes of the name before the end that is sought
+func isDone(data []byte) bool {
+	return len(data) >= len(doneMark) && data[0] == '[' && string(data[:len(doneMark)]) == doneMark
 }
 
-var (
-	finishKey = soughtKey{[]byte(`"finish_reason"`), 1}
-	usageKey  = soughtKey{[]byte(`"usage"`), 1}
-	errorKey  = soughtKey{[]byte(`"error"`), 2}
-)
-
-// says tells whether data has the key with a value that is not null.
-func says(data []byte, key soughtKey) bool {
-	for end := key.name[key.skip:]; ; {
-		i := bytes.Index(data, end)
-		if i < 0 {
-			return false
-		}
-		named := i >= key.skip && string(data[i-key.skip:i]) == string(key.name[:key.skip])
-		data = data[i+len(end):]
-		if named && hasValue(data) {
-			return true
-		}
+// fresh is what has to be looked through. All chunks of a stream begin alike, with id, created and model; what
+// has been found to say nothing once is only compared.
+func (s *stream) fresh(data []byte) []byte {
+	if len(data) > s.same && string(data[:s.same]) == string(s.alike[:s.same]) {
+		return data[s.same:]
 	}
+	return data
 }
 
-// hasValue stands behind a string and tells whether a colon follows, and something else than null.
-func hasValue(rest []byte) bool {
-	rest = bytes.TrimLeft(rest, " \t\r\n")
-	if len(rest) == 0 || rest[0] != ':' {
-		return false
+// learn remembers how an event that says nothing begins. Where the key of the choices begins, no other key that
+// matters is cut in two, nor cut from its value.
+func (s *stream) learn(data []byte) {
+	if n := bytes.Index(data, bytesOf(choicesKey)); 0 < n && n <= len(s.alike) {
+		s.same = copy(s.alike[:], data[:n])
 	}
-	rest = bytes.TrimLeft(rest[1:], " \t\r\n")
-	return len(rest) > 0 && rest[0] != 'n'
 }
 
 // inspect reads an event that says something.
@@ -139,7 +126,7 @@ func (s *stream) inspect(data []byte) {
 		case "error":
 			if truthy(value) {
 				s.failed = inBand(s.header, data)
-				s.failed.Told = true
+				s.failed.Told = !value.IsObject() || value.Get("@keys.#").Int() > 0 // Python's SDK overlooks {}
 			}
 		}
 		return true
@@ -162,7 +149,7 @@ func (s *stream) End(out [][]byte) ([][]byte, error) {
 	missing := s.events.End(&ev)
 	whole := true
 	if ev.Data != nil {
-		whole = bytes.HasPrefix(ev.Data, doneMark) || strictjson.Valid(ev.Data)
+		whole = isDone(ev.Data) || strictjson.Valid(ev.Data)
 	}
 	if !s.begun {
 		if ev.Data == nil || !whole {
@@ -183,7 +170,7 @@ func (s *stream) End(out [][]byte) ([][]byte, error) {
 	case s.done && whole:
 		return complete(out, missing), nil
 	case s.finished() && whole:
-		return append(complete(out, missing), doneLine), nil
+		return append(complete(out, missing), bytesOf(doneEvent)), nil
 	}
 	return out, &adapters.Error{
 		Class: adapters.ClassTruncated, Type: "server_error",

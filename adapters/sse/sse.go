@@ -63,7 +63,7 @@ func (s *Scanner) Err() error { return s.err }
 // Next finds the next block and tells whether there was a whole one. If not, what is left of the bytes is kept
 // for the next Feed.
 func (s *Scanner) Next(ev *Event) bool {
-	if s.err != nil {
+	if s.start == len(s.p) || s.err != nil {
 		return false
 	}
 	if s.fast(ev) {
@@ -99,7 +99,8 @@ func (s *Scanner) fast(ev *Event) bool {
 	if s.cr < end || end >= len(s.p) || s.p[end] != '\n' {
 		return false
 	}
-	*ev = Event{Raw: s.p[s.start : end+1], Data: s.p[s.start+6 : s.lf]}
+	ev.Raw, ev.Data = s.p[s.start:end+1], s.p[s.start+6:s.lf]
+	ev.Type, ev.ID, ev.Retry = nil, nil, 0
 	s.start, s.at, s.afterC, s.inside = end+1, end+1, false, true
 	return true
 }
@@ -223,10 +224,9 @@ func (s *Scanner) field(ev *Event, line []byte) {
 // data adds a line. The first one passes as it is; more are joined in memory of the scanner's own.
 func (s *Scanner) data(ev *Event, line []byte) {
 	if ev.Data == nil {
-		if line == nil {
-			line = []byte{}
+		if ev.Data = line; line == nil { // "data" without a colon is an empty line
+			ev.Data = []byte{}
 		}
-		ev.Data = line
 		return
 	}
 	if len(s.joined) == 0 {

@@ -26,7 +26,8 @@ type App struct {
 	metrics  *gateway.Metrics
 	pipeline *gateway.Pipeline
 	server   *gateway.Server
-	sim      *simulated     // nil: there are providers
+	sim      *simulated // nil: there are providers
+	started  process
 	key      secrets.Secret // the first key; none where the file declares organizations
 
 	rev    int64 // of the snapshot; written by publish, which never runs twice at once
@@ -50,6 +51,7 @@ func (a *App) Start(cfg *config.Config) (err error) {
 			_ = a.Stop() // the reason to stop is the error to report
 		}
 	}()
+	a.started = process{cfg.Gateway, cfg.Log}
 	watcher, err := upstream.NewWatcher()
 	if err != nil {
 		return err

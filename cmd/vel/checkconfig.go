@@ -63,7 +63,7 @@ func (r *checkReport) text() string {
 	fmt.Fprintf(&b, "%s: no faults\n", subject(r.File))
 	section(&b, "Warnings", r.Warnings)
 	section(&b, "Not enforced yet; vel serve refuses to start with these", r.NotEnforced)
-	section(&b, "Accepted, without an effect yet", r.Accepted)
+	section(&b, "Accepted", r.Accepted)
 	return b.String()
 }
 

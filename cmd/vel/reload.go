@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"time"
 
@@ -24,7 +25,8 @@ func kinds() map[string]*adapters.Adapter {
 		"groq":   openai.New("groq", "https://api.groq.com/openai/v1"),
 		// Perplexity answers chat only through its Responses API, which Vel does not speak yet: its models are
 		// there, and a call says that they are not served.
-		"perplexity": {Kind: "perplexity", BaseURL: "https://api.perplexity.ai"},
+		"perplexity":      {Kind: "perplexity", BaseURL: "https://api.perplexity.ai"},
+		"perplexity/chat": openai.New("perplexity", "https://api.perplexity.ai"), // api: chat, for compatible servers
 	}
 }
 
@@ -65,6 +67,35 @@ func (a *App) allKeys(cfg *config.Config) []tenancy.APIKey {
 	return keys
 }
 
+// ReloadTLS reads the certificate again. On a fault the old one stays and the log says why.
+func (a *App) ReloadTLS() {
+	if err := a.server.ReloadTLS(); err != nil {
+		a.log.Error("certificate not reloaded, the old one stays", slog.Any("reason", err))
+	}
+}
+
+// process is what a configuration says of the process itself: it holds from a start to the next.
+type process struct {
+	gateway gateway.Config
+	log     config.Log
+}
+
+// differs names the settings that a reload leaves as they were.
+func (p process) differs(cfg *config.Config) (paths []string) {
+	for path, changed := range map[string]bool{
+		"listen":       p.gateway.Listen != cfg.Gateway.Listen,
+		"server":       !reflect.DeepEqual(p.gateway.Server, cfg.Gateway.Server),
+		"admin.listen": p.gateway.AdminListen != cfg.Gateway.AdminListen,
+		"log":          p.log != cfg.Log,
+	} {
+		if changed {
+			paths = append(paths, path)
+		}
+	}
+	slices.Sort(paths)
+	return paths
+}
+
 // Reload reads the configuration again and publishes it. On any fault the old one stays and the log says why.
 func (a *App) Reload(path string) {
 	cfg, err := config.Load(path, os.Environ())
@@ -77,12 +108,13 @@ func (a *App) Reload(path string) {
 	if err == nil {
 		err = a.publish(cfg)
 	}
-	if tlsErr := a.server.ReloadTLS(); tlsErr != nil {
-		a.log.Error("certificate not reloaded, the old one stays", slog.Any("reason", tlsErr))
-	}
+	a.ReloadTLS()
 	if err != nil {
 		a.log.Error("configuration not reloaded, the old one stays", slog.Any("reason", err))
 		return
+	}
+	if kept := a.started.differs(cfg); len(kept) > 0 {
+		a.log.Warn("some settings change only at a restart", slog.Any("paths", kept))
 	}
 	a.log.Info("configuration reloaded", slog.Int64("rev", a.rev), slog.Int("models", len(cfg.Routing.Models)),
 		slog.Any("providers", slices.Sorted(maps.Keys(cfg.Routing.Providers))))

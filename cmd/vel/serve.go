@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -14,7 +13,9 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/config"
+	"github.com/vel-gateway/vel/routing"
 )
 
 // serveCmd starts the gateway.
@@ -54,26 +55,24 @@ func (cmd *serveCmd) Run(ctx context.Context, o *output) error {
 		return errors.Join(err, app.Stop())
 	}
 	err = app.run(ctx, path)
-	log.Info("stopping", slog.Duration("drain", cfg.Gateway.Server.Drain))
+	log.Info("stopping", slog.String("drain", cfg.Gateway.Server.Drain.String()))
 	signal.Reset(os.Interrupt, syscall.SIGTERM) // a second one ends the drain
 	return errors.Join(err, app.Stop())
 }
 
 // run serves until ctx ends or a part fails, and reloads meanwhile. It owns the reloads: they come one by one.
 func (a *App) run(ctx context.Context, path string) error {
-	changed := make(chan struct{}, 1)
-	if path != "" {
-		stop, err := config.Watch(path, func() {
-			select {
-			case changed <- struct{}{}:
-			default: // a reload is due already
-			}
-		})
-		if err != nil {
-			return err
-		}
-		defer stop()
+	changed, stop, err := watch(path)
+	if err != nil {
+		return err
 	}
+	defer stop()
+	tls := a.started.gateway.Server.TLS
+	renewed, stop, err := watch(tls.Cert, tls.Key)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	hangUp := make(chan os.Signal, 1)
 	signal.Notify(hangUp, syscall.SIGHUP)
 	defer signal.Stop(hangUp)
@@ -87,8 +86,38 @@ func (a *App) run(ctx context.Context, path string) error {
 			a.Reload(path)
 		case <-changed:
 			a.Reload(path)
+		case <-renewed:
+			a.ReloadTLS()
 		}
 	}
+}
+
+// watch tells when one of the files changes; an empty path is none.
+func watch(paths ...string) (changed <-chan struct{}, stop func(), err error) {
+	news := make(chan struct{}, 1)
+	var stops []func()
+	stop = func() {
+		for _, s := range stops {
+			s()
+		}
+	}
+	for _, path := range paths {
+		if path == "" {
+			continue
+		}
+		s, err := config.Watch(path, func() {
+			select {
+			case news <- struct{}{}:
+			default: // it is due already
+			}
+		})
+		if err != nil {
+			stop()
+			return nil, nil, err
+		}
+		stops = append(stops, s)
+	}
+	return news, stop, nil
 }
 
 // enforceable refuses a configuration that says what this version can not do: nothing is accepted and ignored.
@@ -121,7 +150,7 @@ func welcome(o *output, a *App, cfg *config.Config) error {
 		scheme = "https"
 	}
 	url := scheme + "://" + reachable(a.server.Addr())
-	models := slices.Sorted(maps.Keys(cfg.Routing.Models))
+	models := a.served()
 	if o.JSON {
 		return o.print(map[string]any{"url": url, "key": a.key.Reveal(), "models": models}, "")
 	}
@@ -142,6 +171,16 @@ func welcomeText(url, key string, models []string) string {
 	fmt.Fprintf(&b, `curl -N %s/v1/chat/completions -H "Authorization: Bearer %s" -H "Content-Type: application/json" `+
 		`-d '{"model":"%s","stream":true,"messages":[{"role":"user","content":"Say hello."}]}'`+"\n", url, key, models[0])
 	return b.String()
+}
+
+// served names the models that answer a chat.
+func (a *App) served() (models []string) {
+	for route := range a.pipeline.Snapshot().Routes.All() {
+		if slices.ContainsFunc(route.Targets, func(t *routing.Target) bool { return t.Provider.Adapter.Codecs[adapters.ChatCompletions] != nil }) {
+			models = append(models, route.Name)
+		}
+	}
+	return models
 }
 
 // reachable is an address that this machine can dial: a wildcard is none.

@@ -200,7 +200,7 @@ func TestCancelStorm(t *testing.T) {
 				if err == nil {
 					_, err = readAll(x)
 				}
-				if err != nil && err.(*adapters.Error).Class != adapters.ClassGone {
+				if err != nil && classOf(t, err) != adapters.ClassGone {
 					t.Error(err)
 				}
 				mu.Lock()

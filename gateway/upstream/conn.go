@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -20,6 +21,7 @@ type conn struct {
 	raw      syscall.RawConn
 	slot     int32
 	served   int         // exchanges begun on this connection
+	until    time.Time   // the deadline that stands
 	left     atomic.Bool // set by the watcher: the peer closed its side
 
 	look func(fd uintptr) // peeks into seen; kept, so that a look allocates nothing
@@ -41,7 +43,7 @@ func (c *conn) connect(ctx context.Context) error {
 		return err
 	}
 	c.left.Store(false)
-	c.Conn, c.tcp, c.served = stream, tcp, 0
+	c.Conn, c.tcp, c.served, c.until = stream, tcp, 0, time.Time{}
 	if c.raw, err = tcp.SyscallConn(); err == nil {
 		c.slot, err = c.host.watcher.Add(tcp, c)
 	}
@@ -64,6 +66,16 @@ func (c *conn) Close() error {
 	err := c.Conn.Close()
 	c.Conn, c.tcp, c.raw, c.slot = nil, nil, nil, 0
 	return err
+}
+
+// deadline moves the deadline of the connection, unless one stands that is as good: under load a connection is
+// used many times a second, and each move costs a timer. Only Exchange.arm calls it.
+func (c *conn) deadline(until time.Time, wait time.Duration) error {
+	if off := until.Sub(c.until); off >= 0 && off < min(wait/16, time.Second) {
+		return nil
+	}
+	c.until = until
+	return c.tcp.SetDeadline(until)
 }
 
 // clean tells whether the idle connection may carry another request: the peer is there and nothing has
@@ -89,9 +101,10 @@ func (c *conn) holdsPlaintext() bool {
 	if err := secure.SetReadDeadline(past); err != nil {
 		return true
 	}
+	c.until = time.Time{}
 	var one [1]byte
 	n, err := secure.Read(one[:])
-	timeout, ok := err.(net.Error)
+	timeout, ok := errors.AsType[net.Error](err)
 	return n > 0 || !ok || !timeout.Timeout()
 }
 

@@ -23,6 +23,9 @@ import (
 // allow_private. It is decided on the address that is dialled, so that no DNS answer gets around it.
 var ErrPrivateAddress = errors.New("the provider's address is private and allow_private is not set")
 
+// errProxyKind refuses a proxy that is not spoken to by plain HTTP.
+var errProxyKind = errors.New("the proxy in the environment must be http://, it is")
+
 // errProxy says that the proxy did not open the tunnel.
 var errProxy = errors.New("the proxy refused the tunnel")
 
@@ -43,6 +46,9 @@ func newDialer(p *routing.Provider) (*dialer, error) {
 		if d.proxy, err = http.ProxyFromEnvironment(&http.Request{URL: p.Base}); err != nil {
 			return nil, fmt.Errorf("read the proxy from the environment: %w", err)
 		}
+	}
+	if d.proxy != nil && d.proxy.Scheme != "http" {
+		return nil, fmt.Errorf("%w: %s", errProxyKind, d.proxy.Scheme)
 	}
 	if !p.AllowPrivate && d.proxy == nil { // a proxy is the operator's own and resolves names itself
 		d.net.ControlContext = refusePrivate

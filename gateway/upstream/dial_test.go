@@ -47,7 +47,7 @@ func TestErrorsNameNoAddressToClients(t *testing.T) {
 	x := p.acquire(t)
 	_, err := x.Open(ping(), ample, time.Time{})
 	x.Finish(err)
-	if e := err.(*adapters.Error); strings.Contains(e.Message, "127.") || !strings.Contains(e.Error(), address) {
+	if e, _ := errors.AsType[*adapters.Error](err); strings.Contains(e.Message, "127.") || !strings.Contains(e.Error(), address) {
 		t.Errorf("message %q, for the log %q", e.Message, e.Error())
 	}
 }

@@ -31,7 +31,7 @@ type Exchange struct {
 	conn      *conn              // written under mu, read by the owner without it
 
 	// The rest belongs to the owner alone.
-	head    fasthttp.ResponseHeader
+	head    Head
 	reader  *bufio.Reader // until the bytes that came with the head are used up; under TLS to the end
 	held    int           // bytes of the reader that the last Next gave out
 	body    body
@@ -52,7 +52,6 @@ type Exchange struct {
 func newExchange(p *Pool) *Exchange {
 	x := &Exchange{pool: p}
 	x.pull = x.pullFrom
-	x.head.SetNoDefaultContentType(true)
 	return x
 }
 
@@ -129,7 +128,7 @@ func (x *Exchange) connect(timeout time.Duration) error {
 
 // dial opens the connection in x.conn, at most until the call's end.
 func (x *Exchange) dial(timeout time.Duration) error {
-	ctx, hangUp := context.WithDeadline(context.Background(), x.earlier(timeout))
+	ctx, hangUp := context.WithDeadline(context.Background(), earlier(time.Now().Add(timeout), x.limit))
 	defer hangUp()
 	x.mu.Lock()
 	if x.cancelled {
@@ -166,16 +165,13 @@ func (x *Exchange) roundTrip(r *adapters.Request, firstByte time.Duration) (sent
 	}
 	x.reader = x.host.conns.AcquireReader(x.conn)
 	for {
-		if _, err := x.reader.Peek(1); err != nil { // fasthttp would make an end of every failure here
-			return true, answered, err
+		if err := x.head.read(x.reader); err != nil {
+			return true, answered || x.reader.Buffered() > 0, err
 		}
-		answered = true
-		if err := x.head.Read(x.reader); err != nil {
-			return true, true, headFault(err)
-		}
-		if s := x.head.StatusCode(); s < 100 || s >= 200 || s == fasthttp.StatusSwitchingProtocols {
+		if s := x.head.status; s >= 200 || s == fasthttp.StatusSwitchingProtocols {
 			return true, true, nil
 		}
+		answered = true // and what answers in between goes on
 	}
 }
 
@@ -185,13 +181,14 @@ func (x *Exchange) Streaming(idle time.Duration) { x.idle, x.armed = idle, time.
 // arm is the only place that moves a deadline. Once cancelled it refuses, so that a late call can not take
 // back the deadline that woke the owner.
 func (x *Exchange) arm(d time.Duration) error {
+	x.armed = time.Now()
+	until := earlier(x.armed.Add(d), x.limit)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.cancelled {
 		return errCancelled
 	}
-	x.armed = time.Now()
-	return x.socket.SetDeadline(x.earlier(d))
+	return x.conn.deadline(until, d)
 }
 
 // rearm moves the deadline of a stream on, rarely: a timer update for every event is not free.
@@ -202,19 +199,19 @@ func (x *Exchange) rearm() error {
 	return x.arm(x.idle)
 }
 
-func (x *Exchange) earlier(d time.Duration) time.Time {
-	t := time.Now().Add(d)
-	if !x.limit.IsZero() && x.limit.Before(t) {
-		return x.limit
+// earlier is the first of a time and the call's end, if it has one.
+func earlier(t, limit time.Time) time.Time {
+	if !limit.IsZero() && limit.Before(t) {
+		return limit
 	}
 	return t
 }
 
 // Status is the answer's status code.
-func (x *Exchange) Status() int { return x.head.StatusCode() }
+func (x *Exchange) Status() int { return x.head.status }
 
 // Header is the answer's head, valid until Finish.
-func (x *Exchange) Header() *fasthttp.ResponseHeader { return &x.head }
+func (x *Exchange) Header() *Head { return &x.head }
 
 // Resent tells whether the request was written twice because a reused connection was closed.
 func (x *Exchange) Resent() bool { return x.resent }
@@ -227,7 +224,7 @@ func (x *Exchange) Finish(err error) {
 	x.conn, x.socket, x.hangUp, x.cancelled = nil, nil, nil, false
 	x.mu.Unlock()
 
-	whole = whole && x.body.reusable() && !x.head.ConnectionClose()
+	whole = whole && x.body.reusable() && !x.head.close
 	if x.reader != nil {
 		whole = whole && x.reader.Buffered() == x.held
 		x.dropReader()
@@ -241,7 +238,7 @@ func (x *Exchange) Finish(err error) {
 }
 
 func (x *Exchange) reset() {
-	x.head.Reset()
+	x.head.reset()
 	x.host, x.body, x.limit, x.idle, x.armed = nil, body{}, time.Time{}, 0, time.Time{}
 	x.resent, x.out, x.inflate, x.pullErr = false, x.out[:0], nil, nil
 	clear(x.vector)

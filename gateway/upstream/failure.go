@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"errors"
-	"io"
 	"net"
 	"os"
 
@@ -41,6 +40,8 @@ func (x *Exchange) explain(err error, class adapters.Class) error {
 	switch {
 	case x.wasCancelled():
 		return failure(adapters.ClassGone, "The call was cancelled.", errCancelled)
+	case errors.Is(err, errHead):
+		return failure(adapters.ClassGarbage, "The provider answered with something that is not HTTP.", err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return failure(adapters.ClassTimeout, "The provider did not answer in time.", err)
 	case class == adapters.ClassTruncated:
@@ -48,21 +49,6 @@ func (x *Exchange) explain(err error, class adapters.Class) error {
 	default:
 		return failure(class, "The connection to the provider was lost.", err)
 	}
-}
-
-// errHead stands for what fasthttp says of a head that it can not read: it quotes the head, and that is not for
-// a log.
-var errHead = errors.New("malformed head of an answer")
-
-// headFault says why a head could not be read, without a byte of it.
-func headFault(err error) error {
-	if network, ok := errors.AsType[*net.OpError](err); ok {
-		return network
-	}
-	if lost(err) {
-		return io.ErrUnexpectedEOF
-	}
-	return failure(adapters.ClassGarbage, "The provider answered with something that is not HTTP.", errHead)
 }
 
 func (x *Exchange) wasCancelled() bool {

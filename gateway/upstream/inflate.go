@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"errors"
 	"io"
 
@@ -27,7 +28,7 @@ type inflater struct {
 // beginInflate sets the decoder that the head asks for.
 func (x *Exchange) beginInflate() error {
 	var open func(io.Reader) (io.Reader, error)
-	switch string(x.head.ContentEncoding()) {
+	switch string(bytes.ToLower(x.head.at(x.head.encoding))) {
 	case "", "identity":
 		return nil
 	case "gzip", "x-gzip":

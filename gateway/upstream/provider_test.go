@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -54,7 +55,7 @@ func (p *peer) answer(s string) bool {
 }
 
 // reset ends the connection without a farewell.
-func (p *peer) reset() { _ = p.SetLinger(0); _ = p.TCPConn.Close() }
+func (p *peer) reset() { _ = p.SetLinger(0); _ = p.Close() }
 
 // gone returns when the client has closed the connection.
 func (p *peer) gone() { _, _ = io.Copy(io.Discard, p.in) }
@@ -203,7 +204,7 @@ func (p *provider) held() int { return p.host().conns.ConnsCount() }
 // classOf is the class of an attempt's failure.
 func classOf(t testing.TB, err error) adapters.Class {
 	t.Helper()
-	e, ok := err.(*adapters.Error)
+	e, ok := errors.AsType[*adapters.Error](err)
 	if !ok {
 		t.Fatalf("error %v (%T) is no *adapters.Error", err, err)
 	}

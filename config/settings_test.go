@@ -1,0 +1,260 @@
+package config
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/gateway"
+	"github.com/vel-gateway/vel/routing"
+	"github.com/vel-gateway/vel/tenancy"
+)
+
+// settingsFile has one of everything that has a name, so that each setting can be set by its variable.
+const settingsFile = `
+providers:
+  x: {kind: perplexity, api: chat, base_url: https://x.example/v1, api_key: none, prices: {p: {input: 1, output: 1}}}
+  y: {kind: openai, api_key: none}
+models:
+  m:
+    sticky: {by: key, ttl: 1m}
+    hedge: {after: p95, max_extra_cost: 5%}
+    mirror: {percent: 1, to: {provider: x, model: mm}}
+    cache: {ttl: 1m}
+    rules: [{when: a, targets: [{provider: x, model: m1}]}, {when: b, use: other}]
+    targets: [{provider: x, model: m1}]
+  other: {strategy: weighted, targets: [{provider: x, model: m2, weight: 1}]}
+organizations:
+  o:
+    budget: {usd: 1, per: day}
+    keys: {k: {key: a-key-that-is-long-enough, budget: {usd: 1, per: day}}}
+admin: {oidc: {issuer: https://id.example, client_id: a}}
+server: {tls: {cert: a, key: b}}
+`
+
+// settings has, for every value of the file, another one than settingsFile or the defaults say. {pem} is a file
+// with a certificate.
+var settings = map[string]string{
+	"listen": "127.0.0.1:1", "server.max_body": "1MiB", "server.max_body_in_flight": "2GiB", "server.drain": "1s",
+	"server.tls.cert": "c", "server.tls.key": "c", "server.trusted_proxies": "[10.0.0.0/8]", "server.cors.origins": "['*']",
+	"database": "sqlite:other.db", "database_direct": "postgres://h/d", "redis": "redis://h:1",
+	"spool.dir": "s", "spool.sync": "1s", "spool.strict": "true", "spool.max_bytes": "1GiB", "spool.on_full": "drop",
+	"admin.listen": "127.0.0.1:2", "admin.oidc.issuer": "https://other.example", "admin.oidc.client_id": "b", "admin.oidc.client_secret": "env:SECRET",
+	"log.level": "debug", "log.format": "text", "otel.endpoint": "http://h:1", "otel.sample": "0.5",
+	"retention.calls": "1d", "retention.rollups": "1d", "retention.audit": "1d", "retention.content": "1d",
+
+	"defaults.timeouts.connect": "1s", "defaults.timeouts.first_byte": "1s", "defaults.timeouts.idle": "1s", "defaults.timeouts.total": "1s",
+	"defaults.attempts": "7", "defaults.backoff": "[7ms]",
+	"defaults.breaker.failures": "7", "defaults.breaker.window": "7s", "defaults.breaker.cooldown": "7s",
+
+	"providers.*.kind": "groq", "providers.*.base_url": "https://z.example", "providers.*.api_key": "env:SECRET", "providers.*.api": "responses",
+	"providers.*.allow_private": "true", "providers.*.organizations": "[o]", "providers.*.tls.ca": "{pem}", "providers.*.proxy": "http://proxy:1",
+	"providers.*.timeouts.connect": "1s", "providers.*.timeouts.first_byte": "1s", "providers.*.timeouts.idle": "1s",
+	"providers.*.breaker.failures": "7", "providers.*.breaker.window": "7s", "providers.*.breaker.cooldown": "7s",
+	"providers.*.limits.rpm": "7", "providers.*.limits.in_flight": "7",
+	"providers.*.prices.*.input": "7", "providers.*.prices.*.output": "7",
+
+	"models.*.strategy": "fastest", "models.*.sticky.by": "user", "models.*.sticky.ttl": "7m",
+	"models.*.hedge.after": "p50", "models.*.hedge.max_extra_cost": "7%", "models.*.cache.ttl": "7m",
+	"models.*.mirror.percent": "7", "models.*.mirror.to.provider": "y", "models.*.mirror.to.model": "m7",
+	"models.*.rules[].when": "c", "models.*.rules[].use": "other",
+	"models.*.rules[].targets[].provider": "y", "models.*.rules[].targets[].model": "m7",
+	"models.*.targets[].provider": "y", "models.*.targets[].model": "m7", "models.*.targets[].weight": "7",
+	"models.*.timeouts.connect": "1s", "models.*.timeouts.first_byte": "1s", "models.*.timeouts.idle": "1s", "models.*.timeouts.total": "1s",
+	"models.*.attempts": "7", "models.*.backoff": "[7ms]", "models.*.repeat_executed": "true",
+
+	"organizations.*.keys.*.key": "env:SECRET", "organizations.*.keys.*.models": "[m]",
+	"organizations.*.keys.*.expires": "2027-01-01T00:00:00Z", "organizations.*.keys.*.disabled": "true",
+}
+
+// limitsAndBudgets stand under an organization and under a key.
+var limitsAndBudgets = map[string]string{
+	"limits.rpm": "7", "limits.tpm": "7", "limits.rph": "7", "limits.tpd": "7", "limits.in_flight": "7", "limits.burst": "7",
+	"limits.on_store_failure": "open", "budget.usd": "7", "budget.per": "week", "budget.timezone": "Europe/Berlin",
+	"budget.warn_at": "0.7", "budget.hard": "true",
+}
+
+// elsewhere are values that settingsFile has room for only at another place than x, m, o, k and the first entry.
+var elsewhere = map[string]string{
+	"providers.*.kind":          "providers.y.kind",
+	"models.*.targets[].weight": "models.other.targets[0].weight",
+	"models.*.rules[].use":      "models.m.rules[1].use",
+}
+
+// refused are known only to be refused with a better reason than that they are unknown.
+var refused = map[string]string{
+	"providers.*.timeouts.total": "1s", "models.*.mirror.to.weight": "7", "models.*.rules[].targets[].weight": "7",
+}
+
+// TestEverySettingHasAnEffect sets every value of the file by its variable. Each must change what the rooms
+// build from the configuration, or be named as not enforced or as accepted: none is ever taken and ignored.
+func TestEverySettingHasAnEffect(t *testing.T) {
+	t.Parallel()
+	samples := map[string]string{}
+	for path, value := range settings {
+		samples[path] = strings.ReplaceAll(value, "{pem}", certificate(t))
+	}
+	for path, value := range limitsAndBudgets {
+		samples["organizations.*."+path], samples["organizations.*.keys.*."+path] = value, value
+	}
+	base := observe(t, nil)
+	if again := observe(t, nil); !reflect.DeepEqual(base, again) {
+		t.Fatal("the same configuration gives different results, so no difference would mean anything")
+	}
+	for _, pattern := range leaves(reflect.TypeFor[file](), "") {
+		t.Run(pattern, func(t *testing.T) {
+			t.Parallel()
+			if value, ok := refused[pattern]; ok {
+				if _, err := parse("vel.yaml", []byte(settingsFile), newEnvironment([]string{variable(at(pattern)) + "=" + value})); err == nil {
+					t.Error("is taken")
+				}
+				return
+			}
+			value, ok := samples[pattern]
+			if !ok {
+				t.Fatal("a new setting: give it a value here, and a line in treatments")
+			}
+			path := at(pattern)
+			got := observe(t, []string{variable(path) + "=" + value, "SECRET=a-secret-from-the-environment"})
+			named := func(p Part) bool {
+				return p.Path == path || strings.HasPrefix(path, p.Path+".") || strings.HasPrefix(path, p.Path+"[")
+			}
+			switch {
+			case slices.ContainsFunc(got.notEnforced, named), slices.ContainsFunc(got.accepted, named):
+			case reflect.DeepEqual(got.built, base.built):
+				t.Errorf("%s=%s has no effect and is not named", path, value)
+			}
+		})
+	}
+}
+
+// observed is all that anybody sees of a configuration.
+type observed struct {
+	built                 any
+	notEnforced, accepted []Part
+}
+
+func observe(t *testing.T, env []string) observed {
+	t.Helper()
+	c, err := parse("vel.yaml", []byte(settingsFile), newEnvironment(env))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := observed{notEnforced: c.NotEnforced, accepted: c.Accepted}
+	listed := map[string]bool{}
+	for _, p := range o.notEnforced {
+		listed[p.Path] = true
+	}
+	c.Routing.Unenforced(func(path string) {
+		if !listed[path] {
+			t.Errorf("routing refuses %s, but it is not named", path)
+		}
+	})
+	for name, m := range c.Routing.Models { // what routing refuses to build
+		m.Strategy, m.Sticky, m.Hedge, m.Cache, m.Mirror, m.Rules = "", nil, nil, nil, nil, nil
+		c.Routing.Models[name] = m
+	}
+	for name, p := range c.Routing.Providers {
+		p.Limits, p.Prices = nil, nil
+		c.Routing.Providers[name] = p
+	}
+	kinds := map[string]*adapters.Adapter{
+		"openai": {Kind: "openai", BaseURL: "https://openai.example"}, "groq": {Kind: "groq", BaseURL: "https://groq.example"}, "perplexity": {Kind: "perplexity"}, "perplexity/chat": {Kind: "perplexity"},
+	}
+	table, err := routing.Build(c.Routing, kinds, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.built = struct {
+		Gateway gateway.Config
+		Log     Log
+		Table   *routing.Table
+		Keys    []tenancy.APIKey
+	}{c.Gateway, c.Log, table, c.Tenancy.Keys()}
+	return o
+}
+
+// leaves are the patterns of all values of a type.
+func leaves(t reflect.Type, pattern string) []string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	_, isText := shapes[t]
+	switch {
+	case isText:
+	case t.Kind() == reflect.Map:
+		return leaves(t.Elem(), join(pattern, "*"))
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct && shapes[t.Elem()].noun == "":
+		return leaves(t.Elem(), pattern+"[]")
+	case t.Kind() == reflect.Struct:
+		var all []string
+		fields(reflect.New(t).Elem(), func(name string, field reflect.Value, _ reflect.StructField) {
+			all = append(all, leaves(field.Type(), join(pattern, name))...)
+		})
+		return all
+	}
+	return []string{pattern}
+}
+
+// at is the path in settingsFile that stands for a pattern.
+func at(pattern string) string {
+	if path, ok := elsewhere[pattern]; ok {
+		return path
+	}
+	for _, name := range []struct{ in, is string }{
+		{"providers.*", "providers.x"}, {"prices.*", "prices.p"}, {"models.*", "models.m"}, {"organizations.*", "organizations.o"}, {"keys.*", "keys.k"}, {"[]", "[0]"},
+	} {
+		pattern = strings.ReplaceAll(pattern, name.in, name.is)
+	}
+	return pattern
+}
+
+// variable is the name of the variable that sets the value at a path.
+func variable(path string) string {
+	return prefix + strings.ToUpper(strings.NewReplacer("[", "__", "]", "", ".", "__").Replace(path))
+}
+
+// TestTreatmentsAreOfSettings finds lines of the table that speak of nothing.
+func TestTreatmentsAreOfSettings(t *testing.T) {
+	t.Parallel()
+	all := leaves(reflect.TypeFor[file](), "")
+	for _, tr := range treatments {
+		if !slices.ContainsFunc(all, func(leaf string) bool {
+			return leaf == tr.path || strings.HasPrefix(leaf, tr.path+".") || strings.HasPrefix(leaf, tr.path+"[")
+		}) {
+			t.Errorf("%s is no setting", tr.path)
+		}
+		if (tr.why == "") != (tr.effect == enforced) {
+			t.Errorf("%s: what is enforced needs no reason, everything else one", tr.path)
+		}
+	}
+}
+
+// certificate is a PEM file.
+func certificate(t *testing.T) string {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
