@@ -28,12 +28,11 @@ func TestErrorsInBytes(t *testing.T) {
 		retry    string // x-should-retry
 		body     string
 	}{
-		"invalid":             {&adapters.Error{Class: adapters.ClassInvalid, Status: 422, Type: "t", Param: "p", Code: "c", Message: "m"}, 1, 422, "", body("m", "t", `"p"`, `"c"`)},
-		"a conflict":          {&adapters.Error{Class: adapters.ClassInvalid, Status: 409, Type: "t", Message: "m"}, 1, 409, "false", body("m", "t", "null", "null")},
-		"invalid, odd status": {&adapters.Error{Class: adapters.ClassInvalid, Status: 200, Type: "t", Message: "m"}, 1, 400, "", body("m", "t", "null", "null")},
-		"its own body":        {&adapters.Error{Class: adapters.ClassInvalid, Status: 400, Body: []byte(`{"error":{"message":"` + ourSecret + `"},"x":1}`)}, 1, 400, "", `{"error":{"message":"***"},"x":1}`},
+		"invalid":      {&adapters.Error{Class: adapters.ClassInvalid, Status: 422, Type: "t", Param: "p", Code: "c", Message: "m"}, 1, 422, "", body("m", "t", `"p"`, `"c"`)},
+		"a conflict":   {&adapters.Error{Class: adapters.ClassInvalid, Status: 409, Type: "t", Message: "m"}, 1, 409, "false", body("m", "t", "null", "null")},
+		"its own body": {&adapters.Error{Class: adapters.ClassInvalid, Status: 400, Body: []byte(`{"error":{"message":"` + ourSecret + `"},"x":1}`)}, 1, 400, "", `{"error":{"message":"***"},"x":1}`},
 		"credential": {
-			&adapters.Error{Class: adapters.ClassCredential, Status: 401, Type: "x", Code: "invalid_api_key", Param: "p", Message: "bad " + ourSecret, Body: []byte("{}")}, 1, 502, "",
+			&adapters.Error{Class: adapters.ClassCredential, Status: 401, Type: "x", Code: "invalid_api_key", Param: "p", Message: "bad " + ourSecret, Body: []byte("{}")}, 1, 502, "false",
 			body("The provider refused this gateway's credential. The operator of the gateway has to correct it.", "server_error", "null", `"provider_credential"`),
 		},
 		"rate":                {&adapters.Error{Class: adapters.ClassRate, Status: 429, Type: "t", Message: "m"}, 1, 429, "", body("m", "t", "null", "null")},
@@ -69,6 +68,7 @@ func TestErrorsInBytes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			call := &Call{snapshot: &Snapshot{Redactor: secrets.NewRedactor(secrets.New(ourSecret))}, attempts: c.attempts, chat: adapters.Chat{Model: `a"b`}}
+			call.plan.Targets = make([]*routing.Target, c.attempts)
 			a := refuse(call, c.err)
 			if a.status != c.status || a.shouldRetry != c.retry || string(a.body) != c.body {
 				t.Errorf("status %d, retry %q, body %s\nwant %d, %q, %s", a.status, a.shouldRetry, a.body, c.status, c.retry, c.body)
