@@ -139,7 +139,7 @@ func BenchmarkCall(b *testing.B) {
 					b.Fatal(err)
 				}
 				for n := 0; !strings.HasSuffix(string(in[max(0, n-len(c.end)):n]), c.end); {
-					m, err := conn.TCPConn.Read(in[n:])
+					m, err := conn.Read(in[n:])
 					if err != nil {
 						b.Fatal(err)
 					}
