@@ -47,11 +47,14 @@ type Call struct {
 	failed   error              // why the last attempt failed, or why the relay broke off
 
 	// The answer.
-	pieces  [][]byte // what the client may have now
-	whole   []byte   // a gathered body; pieces may alias it
-	ended   bool     // pieces hold the end of the answer
-	torn    bool     // the connection broke after the end: it can not be used again
-	length  int      // of the answer, or -1
+	pieces  [][]byte  // what the client may have now
+	whole   []byte    // a gathered body; pieces may alias it
+	to      io.Writer // the client, while the answer is relayed
+	written int64
+	pass    func(piece []byte) error // relayPiece; kept, so that a stream allocates nothing for it
+	ended   bool                     // pieces hold the end of the answer
+	torn    bool                     // the connection broke after the end: it can not be used again
+	length  int                      // of the answer, or -1
 	usage   adapters.Usage
 	first   time.Duration // from begun to the first byte for the client
 	refusal int           // the status that the client saw instead of an answer
@@ -112,18 +115,18 @@ func (c *Call) wait(d time.Duration) bool {
 }
 
 // flush writes the pieces at hand. A failed write means that the client left.
-func (c *Call) flush(w io.Writer) (written int64, err error) {
+func (c *Call) flush() error {
 	for _, p := range c.pieces {
 		c.outcome.Target.Provider.Key.Mask(p) // should the provider quote it
-		n, err := w.Write(p)
-		written += int64(n)
+		n, err := c.to.Write(p)
+		c.written += int64(n)
 		if err != nil {
 			c.failed = endedError(adapters.ClassGone)
-			return written, err
+			return err
 		}
 	}
 	c.pieces = c.pieces[:0]
-	return written, nil
+	return nil
 }
 
 // The four methods that make a Call the body of fasthttp's answer. There is no Close: fasthttp would call both.

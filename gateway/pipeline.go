@@ -42,7 +42,11 @@ type Pipeline struct {
 // NewPipeline makes a pipeline. Publish must be called before the first call.
 func NewPipeline(state *routing.State, pool *upstream.Pool, metrics *Metrics, log *slog.Logger) *Pipeline {
 	p := &Pipeline{state: state, pool: pool, metrics: metrics, log: log}
-	p.calls.New = func() any { return &Call{pipe: p, wake: make(chan struct{}, 1)} }
+	p.calls.New = func() any {
+		c := &Call{pipe: p, wake: make(chan struct{}, 1)}
+		c.pass = c.relayPiece
+		return c
+	}
 	return p
 }
 
@@ -78,7 +82,7 @@ func (p *Pipeline) release(c *Call) {
 	clear(c.Passed)
 	// The parts with memory of their own are kept; everything that belonged to this call is forgotten.
 	*c = Call{
-		pipe: p, wake: c.wake, plan: c.plan, request: c.request, pieces: c.pieces[:0], whole: whole, foreign: c.foreign[:0], Passed: c.Passed[:0],
+		pipe: p, wake: c.wake, pass: c.pass, plan: c.plan, request: c.request, pieces: c.pieces[:0], whole: whole, foreign: c.foreign[:0], Passed: c.Passed[:0],
 	}
 	p.calls.Put(c)
 }

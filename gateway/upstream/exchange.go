@@ -47,11 +47,16 @@ type Exchange struct {
 	piece   *[]byte               // held from a read to the next; a parked stream holds none
 	got     int
 	pullErr error
+
+	pump         func(fd uintptr) bool // reads the socket and hands on; kept like pull
+	take         func(piece []byte) error
+	takeErr      error
+	wokenByLeave bool // the watcher has woken the flow; a second past deadline is a real one
 }
 
 func newExchange(p *Pool) *Exchange {
 	x := &Exchange{pool: p}
-	x.pull = x.pullFrom
+	x.pull, x.pump = x.pullFrom, x.pumpFrom
 	return x
 }
 
@@ -241,6 +246,7 @@ func (x *Exchange) reset() {
 	x.head.reset()
 	x.host, x.body, x.limit, x.idle, x.armed = nil, body{}, time.Time{}, 0, time.Time{}
 	x.resent, x.out, x.inflate, x.pullErr = false, x.out[:0], nil, nil
+	x.take, x.takeErr, x.wokenByLeave = nil, nil, false
 	clear(x.vector)
 	x.vector = x.vector[:0]
 }
