@@ -36,6 +36,7 @@ type conn struct {
 	mu   sync.Mutex
 	call ender // the call that is served now
 	gone bool  // the client left, before or during a call
+	stop bool  // this process stops: no further call
 
 	// These are touched by a Close too, and fasthttp's shutdown closes idle connections on a goroutine of its own.
 	reserved atomic.Int64 // counted against the bound of all bodies
@@ -68,13 +69,16 @@ func connOf(ctx *fasthttp.RequestCtx) *conn {
 	return nil
 }
 
-// attach names the call that ends when the client leaves; at once if the client has left.
+// attach names the call that ends when the client leaves; at once if the client has left or a drain has passed.
 func (c *conn) attach(call ender) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.call = call
-	if c.gone {
+	switch {
+	case c.gone:
 		call.end(adapters.ClassGone)
+	case c.stop:
+		call.end(adapters.ClassDraining)
 	}
 }
 
@@ -102,10 +106,11 @@ func (c *conn) Left() {
 	}
 }
 
-// drain ends the call because this process stops.
+// drain ends the call because this process stops, and any that begins later: its head or body may be on the way.
 func (c *conn) drain() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.stop = true
 	if c.call != nil {
 		c.call.end(adapters.ClassDraining)
 	}
@@ -198,8 +203,8 @@ var aheads = sync.Pool{New: func() any { b := make([]byte, readBuffer); return &
 // Write arms the deadline of every write, whoever makes it: our answers, fasthttp's own and the TLS layer's.
 // The deadline moves rarely, because each move costs a timer.
 func (c *conn) Write(p []byte) (int, error) {
-	if now := time.Now(); c.writeBy.Sub(now) < writeStall/2 {
-		c.writeBy = now.Add(writeStall)
+	if now := time.Now(); c.writeBy.Sub(now) < c.listener.stall/2 {
+		c.writeBy = now.Add(c.listener.stall)
 		if err := c.SetWriteDeadline(c.writeBy); err != nil {
 			return 0, err
 		}
@@ -212,6 +217,7 @@ func (c *conn) Close() error {
 	if c.closed.Swap(true) {
 		return nil
 	}
+	defer c.listener.closing.Done()
 	c.releaseBody()
 	c.listener.forget(c)
 	if c.linger.Load() && c.listener.lingerOn(c) {

@@ -214,11 +214,11 @@ func appendError(b []byte, e *adapters.Error, r *secrets.Redactor) []byte {
 	b = append(b, `{"error":{"message":`...)
 	b = appendString(b, r.Scrub(e.Message))
 	b = append(b, `,"type":`...)
-	b = appendString(b, e.Type)
+	b = appendString(b, r.Scrub(e.Type))
 	b = append(b, `,"param":`...)
-	b = appendOrNull(b, e.Param)
+	b = appendOrNull(b, r.Scrub(e.Param))
 	b = append(b, `,"code":`...)
-	b = appendOrNull(b, e.Code)
+	b = appendOrNull(b, r.Scrub(e.Code))
 	return append(b, "}}"...)
 }
 

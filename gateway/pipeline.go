@@ -155,7 +155,12 @@ type Result struct {
 func (p *Pipeline) Execute(ctx context.Context, r *Request, each func(piece []byte) error) (res *Result, err error) {
 	c := p.acquire(newID())
 	defer p.release(c)
-	defer func() { p.Settle(c, err) }()
+	defer func() {
+		if err != nil && !c.outcome.Committed {
+			c.refusal = statusOf(c, inWords(c, err))
+		}
+		p.Settle(c, err)
+	}()
 	defer func() {
 		if reason := recover(); reason != nil {
 			err = p.panicked(c, reason)

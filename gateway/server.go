@@ -174,6 +174,9 @@ func (s *Server) Stop() error {
 	if s.admin != nil {
 		err = errors.Join(err, s.admin.ShutdownWithContext(ctx))
 	}
+	if err == nil {
+		s.listener.closing.Wait() // fasthttp counts a connection as gone just before it closes it
+	}
 	_ = s.listener.Close() // closed already, unless fasthttp had not begun to serve: then it would go on for ever
 	if s.admin != nil {
 		_ = s.adminListener.Close()
