@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"errors"
 	"net/http"
 	"strconv"
@@ -185,7 +184,10 @@ var codes = map[adapters.Class]string{
 func statusOf(c *Call, e *adapters.Error) int {
 	switch e.Class {
 	case adapters.ClassInvalid:
-		return cmp.Or(e.Status, http.StatusBadRequest)
+		if e.Status >= 400 && e.Status <= 599 {
+			return e.Status
+		}
+		return http.StatusBadRequest
 	case adapters.ClassRate, adapters.ClassQuota:
 		return http.StatusTooManyRequests
 	case adapters.ClassOverloaded, adapters.ClassDraining:

@@ -64,7 +64,7 @@ func newExchange(p *Pool) *Exchange {
 // was given.
 func (p *Pool) Acquire(provider *routing.Provider) (*Exchange, error) {
 	h, ok := (*p.hosts.Load())[provider.ID]
-	if !ok {
+	if !ok || h.provider != provider && !h.reaches(provider) { // an old key must not go to a new address
 		return nil, failure(adapters.ClassConnect, "The provider is no longer configured.", nil)
 	}
 	x := p.exchange.Get().(*Exchange)
