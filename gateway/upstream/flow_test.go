@@ -75,12 +75,11 @@ func TestEach(t *testing.T) {
 				if got.String() != c.want {
 					t.Errorf("%d bytes, want %d", got.Len(), len(c.want))
 				}
-				if class := adapters.ClassNone; err != nil {
-					if class = classOf(t, err); class != c.class {
-						t.Errorf("error %v", err)
-					}
-				} else if c.class != adapters.ClassNone {
+				switch {
+				case err == nil && c.class != adapters.ClassNone:
 					t.Error("a clean end")
+				case err != nil && classOf(t, err) != c.class:
+					t.Errorf("error %v", err)
 				}
 			}
 			if want := map[bool]int64{true: 1, false: 2}[c.reused]; p.accepted.Load() != want {

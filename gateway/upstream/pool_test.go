@@ -85,6 +85,27 @@ func TestConnectionsInUseAreClosedAsTheyComeBack(t *testing.T) {
 	within(t, "the connection to be closed", closed)
 }
 
+// A call that was planned before a reload does not bring the old key to the provider's new address.
+func TestChangedProviderIsNotAcquiredByItsOldSelf(t *testing.T) {
+	t.Parallel()
+	p := provide(t, serveForever)
+	moved := *p.Provider
+	base := *p.Base
+	base.Path = "/elsewhere"
+	moved.Base = &base
+	p.use(t, &moved)
+	if _, err := p.pool.Acquire(p.Provider); err == nil || classOf(t, err) != adapters.ClassConnect {
+		t.Errorf("the old provider was acquired: %v", err)
+	}
+	same := moved
+	p.use(t, &same)
+	x, err := p.pool.Acquire(&moved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.Finish(errors.New("not used"))
+}
+
 // Prepare can be given up: nothing changes until use is called.
 func TestPrepareAloneChangesNothing(t *testing.T) {
 	t.Parallel()

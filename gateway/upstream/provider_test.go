@@ -146,7 +146,7 @@ func (p *provider) host() *host { return (*p.pool.hosts.Load())[p.ID] }
 
 func (p *provider) acquire(t testing.TB) *Exchange {
 	t.Helper()
-	x, err := p.pool.Acquire(p.Provider)
+	x, err := p.pool.Acquire(p.host().provider) // as the pool has it: a test may have changed it
 	if err != nil {
 		t.Fatal(err)
 	}
