@@ -58,8 +58,8 @@ func Run(t *testing.T, s Suite) {
 func Parse(t testing.TB, e adapters.Endpoint, body []byte) *adapters.Content {
 	t.Helper()
 	c := &adapters.Content{Endpoint: e, Method: "POST", ContentType: []byte("application/json")}
-	var q adapters.Chat
-	if err := adapters.ParseChat(body, c, &q); err != nil {
+	var q adapters.Question
+	if err := adapters.Parse(body, c, &q); err != nil {
 		t.Fatal(err)
 	}
 	return c

@@ -17,28 +17,16 @@ type chat struct{}
 // before it, the name, what is behind it. The quotes are the client's own, so that nothing is built.
 func (chat) EncodeRequest(dst *adapters.Request, in *adapters.Content, model string) error {
 	dst.Method, dst.Path = http.MethodPost, "/chat/completions"
-	dst.Body = splice(dst.Body, in.Body, in.Model, model)
+	dst.Body = renamed(dst.Body, in, model)
 	return nil
 }
 
-func splice(out [][]byte, body []byte, at adapters.Span, model string) [][]byte {
-	name := literal(model)
-	start, end := at.Start+1, at.End-1 // inside the quotes
-	if string(body[start:end]) == name {
-		return append(out, body)
+// renamed is the body with the provider's name of the model.
+func renamed(out [][]byte, in *adapters.Content, model string) [][]byte {
+	if e, needed := in.Rename(model); needed {
+		return adapters.AppendEdited(out, in.Body, e)
 	}
-	return append(out, body[:start], bytesOf(name), body[end:])
-}
-
-// literal is the name as it stands between the quotes of a JSON string.
-func literal(name string) string {
-	for i := range len(name) {
-		if c := name[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
-			quoted := gjson.AppendJSONString(nil, name)
-			return string(quoted[1 : len(quoted)-1])
-		}
-	}
-	return name
+	return append(out, in.Body)
 }
 
 // DecodeResponse passes the answer as it is, if it is one.

@@ -140,9 +140,9 @@ func FuzzModelSplice(f *testing.F) {
 	f.Add([]byte(" {\"messages\":[ ]\n,\"model\" : \"m\" } "), "m")
 	f.Add([]byte(`{"model":"m","messages":[],"x":{"model":"y"}}`), "\u2028\x00\xff")
 	f.Fuzz(func(t *testing.T, body []byte, model string) {
-		var content adapters.Content
-		var q adapters.Chat
-		if !utf8.ValidString(model) || adapters.ParseChat(body, &content, &q) != nil {
+		content := adapters.Content{Endpoint: adapters.ChatCompletions}
+		var q adapters.Question
+		if !utf8.ValidString(model) || adapters.Parse(body, &content, &q) != nil {
 			return
 		}
 		var r adapters.Request
