@@ -293,7 +293,7 @@ func inQuotes(model string) string {
 }
 
 // units names the classes of usage, in their order.
-var units = []string{"input", "cache read", "cache write", "output", "reasoning", "audio in", "audio out", "audio ms", "images", "searches", "requests"}
+var units = []string{"input", "cache read", "cache write", "output", "reasoning", "audio in", "audio out", "image in", "image out", "audio ms", "images", "searches", "requests"}
 
 // report is what the golden files hold: the bytes, then what was understood.
 func report(out [][]byte, usage adapters.Usage, err error) string {

@@ -38,9 +38,9 @@ func failure(status int, h adapters.Header, body []byte, unsaid string) *adapter
 	return e
 }
 
-// inBand reads an error that came under a 200, as a whole body or as an event. Its status is what it says
+// InBand reads an error that came under a 200, as a whole body or as an event. Its status is what it says
 // itself, in numbers or in words.
-func inBand(h adapters.Header, data []byte) *adapters.Error {
+func InBand(h adapters.Header, data []byte) *adapters.Error {
 	return failure(statedStatus(data), h, bytes.Clone(data), "The provider answered with an error.")
 }
 
@@ -180,9 +180,9 @@ func statusMessage(status int) string {
 	return "The provider answered with status " + strconv.Itoa(status) + "."
 }
 
-// isError tells whether what came under a 200 is an error all the same. An error member that is null, false or
+// IsError tells whether what came under a 200 is an error all the same. An error member that is null, false or
 // empty text is none, as the SDKs see it.
-func isError(data []byte) bool {
+func IsError(data []byte) bool {
 	root := unwrap(gjson.Parse(stringOf(data)))
 	if !root.IsObject() {
 		return false

@@ -1,0 +1,49 @@
+package openai
+
+import (
+	"github.com/tidwall/gjson"
+
+	"github.com/vel-gateway/vel/adapters"
+)
+
+// responses is the codec for the Responses API.
+func responses() *codec {
+	return &codec{path: "/responses", answer: "a response", marker: "output", events: &responseEvents, more: countSearches}
+}
+
+// inputTokens counts what a request would be charged for; it is free itself.
+func inputTokens() *codec {
+	return &codec{path: "/responses/input_tokens", answer: "a count of tokens", marker: "input_tokens"}
+}
+
+// compact shortens a conversation.
+func compact() *codec {
+	return &codec{path: "/responses/compact", answer: "a compacted response", marker: "output"}
+}
+
+// responseEvents are the events of a streamed response. The last one has the whole response in it, and its usage.
+var responseEvents = eventKind{
+	last:   []string{"response.completed", "response.incomplete", "response.failed", "response.cancelled"},
+	failed: []string{"response.failed", "response.cancelled"},
+	usage: func(u *adapters.Usage, data string) bool {
+		response := gjson.Get(data, "response")
+		counted := ReadUsage(u, response.Get("usage").Raw)
+		*u = countSearches(*u, response.Raw)
+		return counted
+	},
+}
+
+// countSearches counts the searches on the web that stand in a response's output; they have a price of their own.
+// Where the usage says how many there were, that is the number.
+func countSearches(u adapters.Usage, response string) adapters.Usage {
+	if u[adapters.Searches] > 0 {
+		return u
+	}
+	gjson.Get(response, "output").ForEach(func(_, item gjson.Result) bool {
+		if item.Get("type").Str == "web_search_call" {
+			u[adapters.Searches]++
+		}
+		return true
+	})
+	return u
+}
