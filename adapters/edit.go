@@ -31,6 +31,22 @@ func AppendEdited(out [][]byte, body []byte, edits ...Edit) [][]byte {
 	return out
 }
 
+// Edited appends the body with the provider's name of the model, and with these edits, at most three and in any
+// order, that do not overlap.
+func (c *Content) Edited(out [][]byte, model string, edits ...Edit) [][]byte {
+	var memory [4]Edit
+	all := append(memory[:0], edits...)
+	if rename, needed := c.Rename(model); needed {
+		all = append(all, rename)
+	}
+	for i := 1; i < len(all); i++ {
+		for j := i; j > 0 && all[j].At.Start < all[j-1].At.Start; j-- {
+			all[j], all[j-1] = all[j-1], all[j]
+		}
+	}
+	return AppendEdited(out, c.Body, all...)
+}
+
 // Rename is the edit that puts another name where the client's model stands, and whether one is needed. In JSON it
 // spares the client's quotes, so that the name alone is new and nothing is built; a body without a model gets one.
 func (c *Content) Rename(model string) (Edit, bool) {

@@ -24,10 +24,10 @@ type codec struct {
 func (c *codec) EncodeRequest(dst *adapters.Request, in *adapters.Content, model string) error {
 	dst.Method, dst.Path = http.MethodPost, withQuery(c.path, in)
 	if c.asksFor(in) {
-		dst.Body = edited(dst.Body, in, model, in.AskUsage())
+		dst.Body = in.Edited(dst.Body, model, in.AskUsage())
 		return nil
 	}
-	dst.Body = edited(dst.Body, in, model)
+	dst.Body = in.Edited(dst.Body, model)
 	return nil
 }
 
@@ -40,22 +40,6 @@ func withQuery(path string, in *adapters.Content) string {
 		return path
 	}
 	return path + "?" + string(in.Query)
-}
-
-// edited is the body with the provider's name of the model and at most one edit more.
-func edited(out [][]byte, in *adapters.Content, model string, more ...adapters.Edit) [][]byte {
-	rename, needed := in.Rename(model)
-	switch {
-	case len(more) == 0 && !needed:
-		return append(out, in.Body)
-	case len(more) == 0:
-		return adapters.AppendEdited(out, in.Body, rename)
-	case !needed:
-		return adapters.AppendEdited(out, in.Body, more[0])
-	case rename.At.Start <= more[0].At.Start:
-		return adapters.AppendEdited(out, in.Body, rename, more[0])
-	}
-	return adapters.AppendEdited(out, in.Body, more[0], rename)
 }
 
 // DecodeResponse passes the answer as it is, if it is one.

@@ -31,7 +31,7 @@ func (e embeddings) EncodeRequest(dst *adapters.Request, in *adapters.Content, m
 		return embeddingsCodec.EncodeRequest(dst, in, model)
 	}
 	dst.Method, dst.Path = "POST", withQuery(embeddingsCodec.path, in)
-	dst.Body = edited(dst.Body, in, model, adapters.Edit{At: in.Form, With: []byte(`"float"`)})
+	dst.Body = in.Edited(dst.Body, model, adapters.Edit{At: in.Form, With: []byte(`"float"`)})
 	return nil
 }
 

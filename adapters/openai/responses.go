@@ -26,9 +26,8 @@ var responseEvents = eventKind{
 	last:   []string{"response.completed", "response.incomplete", "response.failed", "response.cancelled"},
 	failed: []string{"response.failed", "response.cancelled"},
 	usage: func(u *adapters.Usage, data string) bool {
-		response := gjson.Get(data, "response")
-		counted := ReadUsage(u, response.Get("usage").Raw)
-		*u = countSearches(*u, response.Raw)
+		last, counted := ResponseUsage(gjson.Get(data, "response").Raw)
+		*u = last
 		return counted
 	},
 }
@@ -46,4 +45,11 @@ func countSearches(u adapters.Usage, response string) adapters.Usage {
 		return true
 	})
 	return u
+}
+
+// ResponseUsage reads the usage of a response object, and tells whether it has any.
+func ResponseUsage(response string) (u adapters.Usage, seen bool) {
+	seen = ReadUsage(&u, gjson.Get(response, "usage").Raw)
+	u = countSearches(u, response)
+	return u, seen
 }
