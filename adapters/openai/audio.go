@@ -77,7 +77,8 @@ func heard(u adapters.Usage, answer string) adapters.Usage {
 // DecodeResponse passes text as it is; there is no telling a bad one from a good one but by its type.
 func (c *transcript) DecodeResponse(out [][]byte, in *adapters.Content, h adapters.Header, body []byte) ([][]byte, adapters.Usage, error) {
 	kind := h.Peek("Content-Type")
-	if isText := bytes.HasPrefix(kind, []byte("text/")) || bytes.HasPrefix(kind, []byte("application/x-subrip")); isText && !markup(append(bytes.TrimSpace(body[:min(len(body), 64)]), ' ')) {
+	isText := bytes.HasPrefix(kind, []byte("text/")) || bytes.HasPrefix(kind, []byte("application/x-subrip"))
+	if isText && !bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) {
 		return append(out, body), adapters.Usage{}, nil
 	}
 	return c.codec.DecodeResponse(out, in, h, body)

@@ -31,7 +31,7 @@ func failure(status int, h adapters.Header, body []byte, unsaid string) *adapter
 		e.Message = unsaid
 	}
 	e.Class = classify(e)
-	if e.Type == "" {
+	if e.Type == "" || e.Type == "error" { // the latter is the type of an event, not of what went wrong
 		e.Type = typeOf(e)
 	}
 	e.Body = openAIShaped(e, body)
@@ -41,6 +41,9 @@ func failure(status int, h adapters.Header, body []byte, unsaid string) *adapter
 // InBand reads an error that came under a 200, as a whole body or as an event. Its status is what it says
 // itself, in numbers or in words.
 func InBand(h adapters.Header, data []byte) *adapters.Error {
+	if root := gjson.Parse(stringOf(data)); root.Get("object").Str == "response" && root.Get("error").IsObject() {
+		data = []byte(`{"error":` + root.Get("error").Raw + `}`) // and not all that the response has beside it
+	}
 	return failure(statedStatus(data), h, bytes.Clone(data), "The provider answered with an error.")
 }
 

@@ -136,10 +136,16 @@ func (s *eventStream) watch(ev *sse.Event, kind string) {
 // failure reads an error event, or the response in it that failed.
 func (s *eventStream) failure(data []byte) *adapters.Error { return FailedEvent(s.header, data) }
 
-// FailedEvent reads {"type":"error",…}, or an event whose response has an error.
+// FailedEvent reads {"type":"error",…}, or an event that says that its response failed.
 func FailedEvent(h adapters.Header, data []byte) *adapters.Error {
-	if inner := gjson.Get(stringOf(data), "response.error"); inner.IsObject() {
-		data = append(append([]byte(`{"error":`), inner.Raw...), '}')
+	event := gjson.Parse(stringOf(data))
+	for _, path := range [...]string{"response.error", "error"} {
+		if e := event.Get(path); e.IsObject() {
+			return InBand(h, []byte(`{"error":`+e.Raw+`}`))
+		}
+	}
+	if event.Get("type").Str == "response.cancelled" {
+		return InBand(h, []byte(`{"error":{"message":"The provider cancelled the response.","type":"server_error"}}`))
 	}
 	return InBand(h, data)
 }

@@ -19,6 +19,7 @@ type trimmed struct {
 	part   []byte // the bytes of the last, incomplete event
 	spare  []byte // the memory of the part before, which the caller may still hold
 	before int    // bytes of the incomplete event that came so far
+	halved bool   // the last event was taken out up to a CR: a LF behind it goes, too
 	loose  bool   // and that they have been given out
 }
 
@@ -44,7 +45,7 @@ func (s *trimmed) Feed(out [][]byte, p []byte) ([][]byte, error) {
 			s.watch(&ev)
 		}
 		size := len(ev.Raw)
-		from, to := s.surplus(&ev)
+		from, to := s.cut(&ev)
 		if s.loose {
 			from, to = 0, s.before // it has been given out already
 		}
@@ -113,10 +114,13 @@ func (s *trimmed) End(out [][]byte) ([][]byte, error) {
 		rest, drop = nil, !s.loose
 	}
 	if ev.Data != nil && rest != nil && !s.loose {
-		if from, to := s.surplus(&ev); to > from {
-			drop = from == 0
+		if from, to := s.cut(&ev); to > from {
+			drop = to == len(rest)
 			rest = append(append(s.spare[:0], rest[:from]...), rest[to:]...)
 		}
+	}
+	if s.halved && string(rest) == "\n" {
+		rest = nil
 	}
 	s.part = nil
 	if !s.begun {
@@ -135,6 +139,21 @@ func (s *trimmed) End(out [][]byte) ([][]byte, error) {
 		out = slices.Delete(out, given, given+1)
 	}
 	return out, err
+}
+
+// cut is the range of an event's bytes that goes. Where a read ends between CR and LF, the LF is the first byte of
+// the next event, but belongs to the one before.
+func (s *trimmed) cut(ev *sse.Event) (from, to int) {
+	half := ev.Raw[0] == '\n'
+	from, to = s.surplus(ev)
+	switch {
+	case from == 0 && to > 0 && half && !s.halved:
+		from = 1
+	case to == 0 && half && s.halved:
+		to = 1
+	}
+	s.halved = to == len(ev.Raw) && ev.Raw[to-1] == '\r'
+	return from, to
 }
 
 // surplus is the range of an event's bytes that the client must not see.

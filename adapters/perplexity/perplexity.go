@@ -112,7 +112,7 @@ func webSearch(request gjson.Result) (tool string, dropped []string) {
 			if inner := v.Get("approximate"); inner.IsObject() { // as OpenAI has it
 				v = inner
 			}
-			add(key.Str, v.Raw)
+			add(key.Str, place(v, &dropped))
 		default:
 			dropped = append(dropped, "web_search_options."+key.Str)
 		}
@@ -122,6 +122,25 @@ func webSearch(request gjson.Result) (tool string, dropped []string) {
 		return "", dropped
 	}
 	return `{"type":"web_search"` + string(members) + "}", dropped
+}
+
+// place is where the user is, without what the tool would refuse.
+func place(location gjson.Result, dropped *[]string) string {
+	out := []byte{'{'}
+	location.ForEach(func(key, v gjson.Result) bool {
+		switch key.Str {
+		case "latitude", "longitude", "country", "region", "city":
+			if len(out) > 1 {
+				out = append(out, ',')
+			}
+			out = append(append(append(out, key.Raw...), ':'), v.Raw...)
+		case "type":
+		default:
+			*dropped = append(*dropped, "web_search_options.user_location."+key.Str)
+		}
+		return true
+	})
+	return string(append(out, '}'))
 }
 
 // agent passes Responses calls, with Sonar's names resolved.

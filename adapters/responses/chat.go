@@ -77,7 +77,8 @@ type chatRequest struct {
 	*Dialect
 	writer
 	dropped          []string
-	limit            int64 // max_output_tokens
+	limit            int64  // max_output_tokens
+	limited          string // the field that said so
 	format, detail   string
 	tools            gjson.Result
 	stored, hasTools bool
@@ -97,10 +98,10 @@ func (r *chatRequest) member(name string, value gjson.Result) error {
 		return r.messages(value)
 	case "max_tokens":
 		if r.limit == 0 {
-			r.limit = value.Int()
+			r.limit, r.limited = value.Int(), name
 		}
 	case "max_completion_tokens":
-		r.limit = value.Int()
+		r.limit, r.limited = value.Int(), name
 	case "n":
 		if value.Num != 1 {
 			return refuse("n", notChat)
@@ -171,7 +172,7 @@ func (r *chatRequest) finish(root gjson.Result) {
 	if r.limit > 0 {
 		if r.limit < least {
 			r.limit = least
-			r.drop("max_tokens=16")
+			r.drop(r.limited + "=16")
 		}
 		r.number("max_output_tokens", r.limit)
 	}
@@ -317,10 +318,7 @@ func (c *chat) DecodeResponse(out [][]byte, _ *adapters.Content, h adapters.Head
 
 // failed is the error of a response that says it failed, which comes with status 200.
 func failed(h adapters.Header, response gjson.Result) *adapters.Error {
-	if e := response.Get("error"); e.IsObject() {
-		return openai.InBand(h, []byte(`{"error":`+e.Raw+`}`))
-	}
-	if response.Get("status").Str == "cancelled" {
+	if response.Get("status").Str == "cancelled" && !response.Get("error").IsObject() {
 		return openai.InBand(h, []byte(`{"error":{"message":"The provider cancelled the response.","type":"server_error"}}`))
 	}
 	return openai.InBand(h, []byte(response.Raw))

@@ -128,7 +128,7 @@ func (r *chatRequest) assistant(path string, m gjson.Result) error {
 			r.raw("type", `"function_call"`)
 			r.raw("call_id", call.Get("id").Raw)
 			r.raw("name", f.Get("name").Raw)
-			r.raw("arguments", f.Get("arguments").Raw)
+			r.text("arguments", arguments(f))
 			r.close('}')
 		} else {
 			err = refuse(index(path+".tool_calls", i)+".type", notChat)
