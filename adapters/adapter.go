@@ -13,35 +13,31 @@ import (
 	"github.com/vel-gateway/vel/secrets"
 )
 
-// Endpoint is one path of the OpenAI API.
-type Endpoint uint8
-
-// The endpoints that Vel serves.
-const (
-	ChatCompletions Endpoint = iota + 1
-)
-
-// String is the path below /v1, as it stands in logs, metrics and records.
-func (e Endpoint) String() string {
-	if e == ChatCompletions {
-		return "chat/completions"
-	}
-	return "unknown"
-}
-
 // Span is a half-open range of bytes.
 type Span struct{ Start, End int }
 
+// Empty tells whether there is nothing between the ends.
+func (s Span) Empty() bool { return s.Start >= s.End }
+
 // Content is the client's request as it came. Every attempt encodes from it, never from what an earlier
-// attempt made of it.
+// attempt made of it. Whoever opens a call fills in the first part; Parse the second.
 type Content struct {
-	Endpoint           Endpoint
-	Method             string
-	Path, ContentType  []byte
-	Body               []byte
-	Model              Span // where the model value stands in Body, its quotes included
-	Stream, UsageAsked bool // the client asked for a stream; and in it for the usage event
-	Choices            int  // how many answers the client asked for (n); 0 if it did not say
+	Endpoint    Endpoint
+	Method      string
+	Path        []byte // below /v1, without the query, as the client wrote it; it is sent for Objects only
+	Query       []byte // without the question mark; what stands here is sent
+	ContentType []byte
+	Deployment  string // the model, if the path names it (Azure's SDKs); it wins over the body's
+	Body        []byte
+
+	Boundary     []byte // of a body in parts (multipart/form-data); nil for JSON
+	Model        Span   // where the model stands in Body: a JSON string with its quotes, or the bytes of a part; empty if it is not there
+	Options      Span   // the value of stream_options
+	IncludeUsage Span   // the value of stream_options.include_usage
+	Form         Span   // the value of response_format, for embeddings of encoding_format: what the answer shall look like
+	Stream       bool   // the client asked for a stream
+	UsageAsked   bool   // and in it for the usage event
+	Choices      int    // how many answers the client asked for (n); 0 if it did not say
 }
 
 // Field is one header field. Its value holds neither CR nor LF.
@@ -53,12 +49,18 @@ type Request struct {
 	Method, Path string
 	Header       []Field
 	Body         [][]byte
+
+	// Dropped are the fields of the client's request that the provider does not get as they were meant, by their
+	// JSON path, such as "logit_bias" or "messages.2.name": "PATH" was left out, "PATH=VALUE" was sent as VALUE.
+	// A codec that passes bytes drops nothing.
+	Dropped []string
 }
 
 // Reset empties the request and keeps its memory.
 func (r *Request) Reset() {
 	clear(r.Body) // do not keep the last caller's bytes alive
-	*r = Request{Header: r.Header[:0], Body: r.Body[:0]}
+	clear(r.Dropped)
+	*r = Request{Header: r.Header[:0], Body: r.Body[:0], Dropped: r.Dropped[:0]}
 }
 
 // Header reads fields of an answer; *fasthttp.ResponseHeader fits. The bytes are valid as long as the answer.
@@ -66,7 +68,8 @@ type Header interface{ Peek(name string) []byte }
 
 // Codec speaks one endpoint of one provider.
 type Codec interface {
-	// EncodeRequest fills dst for the provider's name of the model.
+	// EncodeRequest fills dst for the provider's name of the model. An *Error of ClassInvalid says that this
+	// provider can not do what is asked, and names the field; another target may.
 	EncodeRequest(dst *Request, in *Content, model string) error
 	// DecodeResponse appends the client's answer to out. An *Error says that a 200 was none.
 	DecodeResponse(out [][]byte, in *Content, h Header, body []byte) ([][]byte, Usage, error)

@@ -35,8 +35,8 @@ func TestClasses(t *testing.T) {
 
 func TestTokensCountsEachClassOnce(t *testing.T) {
 	t.Parallel()
-	u := Usage{Input: 1, CacheRead: 10, CacheWrite: 100, AudioIn: 1000, Output: 2, Reasoning: 20, AudioOut: 200, Images: 7, Requests: 9}
-	if in, out := u.Tokens(); in != 1111 || out != 222 {
+	u := Usage{Input: 1, CacheRead: 10, CacheWrite: 100, AudioIn: 1000, ImageIn: 10000, Output: 2, Reasoning: 20, AudioOut: 200, ImageOut: 2000, Images: 7, Requests: 9}
+	if in, out := u.Tokens(); in != 11111 || out != 2222 {
 		t.Errorf("in %d, out %d", in, out)
 	}
 }

@@ -27,9 +27,9 @@ func TestParseChat(t *testing.T) {
 		`{"model":"Größe 模型","messages":[]}`: `"Größe 模型" Größe 模型 stream=false usage=false n=0 max=0,0`,
 		`{"messages":[{"content":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `}],"model":"m"}`: `"m" m stream=false usage=false n=0 max=0,0`,
 	} {
-		c := Content{Stream: true, UsageAsked: true, Choices: 9} // nothing of an earlier call may remain
-		q := Chat{Model: "old", MaxTokens: 9}
-		if err := ParseChat([]byte(body), &c, &q); err != nil {
+		c := Content{Endpoint: ChatCompletions, Stream: true, UsageAsked: true, Choices: 9} // nothing of an earlier call may remain
+		q := Question{Model: "old", MaxTokens: 9}
+		if err := Parse([]byte(body), &c, &q); err != nil {
 			t.Errorf("%s: %v", body, err)
 			continue
 		}
@@ -83,9 +83,9 @@ func TestParseChatRefuses(t *testing.T) {
 		`{` + m + `,"max_completion_tokens":{}}`:                                         `max_completion_tokens invalid_type: Invalid type for 'max_completion_tokens': expected an integer, but got an object instead.`,
 		`{` + m + `,"n":true}`:                                                           `n invalid_type: Invalid type for 'n': expected an integer, but got a boolean instead.`,
 	} {
-		var c Content
-		var q Chat
-		err := ParseChat([]byte(body), &c, &q)
+		c := Content{Endpoint: ChatCompletions}
+		var q Question
+		err := Parse([]byte(body), &c, &q)
 		var e *Error
 		if !errors.As(err, &e) {
 			t.Errorf("%.80s: %v is no *Error", body, err)
@@ -103,9 +103,9 @@ func TestParseChatRefuses(t *testing.T) {
 func TestParseChatAliasesTheModel(t *testing.T) {
 	t.Parallel()
 	body := []byte(`{"model":"gpt-4o","messages":[]}`)
-	var c Content
-	var q Chat
-	if err := ParseChat(body, &c, &q); err != nil {
+	c := Content{Endpoint: ChatCompletions}
+	var q Question
+	if err := Parse(body, &c, &q); err != nil {
 		t.Fatal(err)
 	}
 	if unsafe.StringData(q.Model) != &body[c.Model.Start+1] {
@@ -123,9 +123,9 @@ func FuzzParseChat(f *testing.F) {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		var c Content
-		var q Chat
-		if err := ParseChat(body, &c, &q); err != nil {
+		c := Content{Endpoint: ChatCompletions}
+		var q Question
+		if err := Parse(body, &c, &q); err != nil {
 			var e *Error
 			if !errors.As(err, &e) || e.Message == "" || !utf8.ValidString(e.Message) {
 				t.Fatalf("%q: %#v", body, err)
@@ -156,10 +156,10 @@ func conversation(size int) []byte {
 
 func TestParseChatDoesNotAllocate(t *testing.T) {
 	body := conversation(10_000)
-	var c Content
-	var q Chat
+	c := Content{Endpoint: ChatCompletions}
+	var q Question
 	if n := testing.AllocsPerRun(100, func() {
-		if err := ParseChat(body, &c, &q); err != nil {
+		if err := Parse(body, &c, &q); err != nil {
 			t.Error(err)
 		}
 	}); n != 0 {
@@ -169,16 +169,16 @@ func TestParseChatDoesNotAllocate(t *testing.T) {
 
 // BenchmarkParseChat compares the one strict pass with gjson's way, which takes two passes: its check, and a walk
 // over the members. Neither of those bounds the depth or looks at the UTF-8.
-func BenchmarkParseChat(b *testing.B) {
+func BenchmarkParse(b *testing.B) {
 	for _, size := range []int{300, 240_000} {
 		body := conversation(size)
 		b.Run(fmt.Sprintf("strict %d", len(body)), func(b *testing.B) {
-			var c Content
-			var q Chat
+			c := Content{Endpoint: ChatCompletions}
+			var q Question
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := ParseChat(body, &c, &q); err != nil {
+				if err := Parse(body, &c, &q); err != nil {
 					b.Fatal(err)
 				}
 			}

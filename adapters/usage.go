@@ -4,7 +4,7 @@ package adapters
 // Output does not contain Reasoning, so that a sum never counts a token twice.
 type Unit uint8
 
-// The units of a call.
+// The units of a call: tokens up to ImageOut, then what is counted otherwise.
 const (
 	Input Unit = iota
 	CacheRead
@@ -13,9 +13,11 @@ const (
 	Reasoning
 	AudioIn
 	AudioOut
-	AudioMillis
-	Images
-	Searches
+	ImageIn
+	ImageOut
+	AudioMillis // milliseconds of sound, where they are charged instead of tokens
+	Images      // pictures made
+	Searches    // searches on the web
 	Requests
 	units
 )
@@ -25,5 +27,5 @@ type Usage [units]int64
 
 // Tokens is the sum of the prompt side and of the answer side.
 func (u *Usage) Tokens() (in, out int64) {
-	return u[Input] + u[CacheRead] + u[CacheWrite] + u[AudioIn], u[Output] + u[Reasoning] + u[AudioOut]
+	return u[Input] + u[CacheRead] + u[CacheWrite] + u[AudioIn] + u[ImageIn], u[Output] + u[Reasoning] + u[AudioOut] + u[ImageOut]
 }

@@ -29,7 +29,7 @@ type Call struct {
 
 	conn     *conn // nil for a call without a connection
 	snapshot *Snapshot
-	chat     adapters.Chat
+	question adapters.Question
 	plan     routing.Plan
 	request  adapters.Request
 	begun    time.Time

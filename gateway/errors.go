@@ -130,7 +130,7 @@ func inWords(c *Call, err error) *adapters.Error {
 }
 
 func ofRouting(c *Call, r routing.Refusal) *adapters.Error {
-	model := c.chat.Model
+	model := c.question.Model
 	switch r {
 	case routing.UnknownModel:
 		return errUnknownModel(model)

@@ -118,12 +118,12 @@ func (p *Pipeline) lookup(s *Snapshot, key []byte) (*tenancy.Principal, error) {
 
 // parse finds what the call asks for.
 func (p *Pipeline) parse(c *Call) error {
-	return adapters.ParseChat(c.Content.Body, &c.Content, &c.chat)
+	return adapters.Parse(c.Content.Body, &c.Content, &c.question)
 }
 
 // route decides where the call may go. It is pure: nothing is held yet.
 func (p *Pipeline) route(c *Call) error {
-	ask := routing.Ask{Model: c.chat.Model, Who: c.Who, Endpoint: c.Content.Endpoint}
+	ask := routing.Ask{Model: c.question.Model, Who: c.Who, Endpoint: c.Content.Endpoint}
 	return c.snapshot.Routes.Plan(&c.plan, &ask, p.state, c.begun)
 }
 

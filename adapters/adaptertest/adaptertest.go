@@ -4,8 +4,10 @@
 // changed in what came in, nothing copied that can pass, and an understanding of errors in every shape that is
 // known. It does not own the golden files of an adapter; those lie in the adapter's testdata:
 //
-//	requests/NAME.json   a client's request      NAME.want   what the provider gets
+//	requests/NAME.json   a client's request      NAME.want   what the provider gets, or why it gets nothing
+//	requests/NAME.form   the same in parts
 //	answers/NAME.json    a provider's answer     NAME.want   what the client gets, then the usage or the error
+//	answers/NAME.txt     the same as plain text
 //	streams/NAME.sse     a provider's stream     NAME.want   the same
 //	errors/                                      NAME.want   what is understood of errors/NAME.http of this package
 //
@@ -44,39 +46,58 @@ type Suite struct {
 	Dir      string // where the golden files are
 	Model    string // the provider's name of the model in all requests
 	Passes   bool   // bytes pass: output must alias the input
+	Question string // the request that all answers and streams are for
+	Errors   string // the folder with what is understood of errors; that of Dir unless set
 }
 
 // Run runs the suite.
 func Run(t *testing.T, s Suite) {
 	t.Run("requests", s.requests)
 	t.Run("answers", s.answers)
-	t.Run("streams", s.streams)
+	if _, err := os.Stat(filepath.Join(s.Dir, "streams")); err == nil { // not every endpoint has them
+		t.Run("streams", s.streams)
+	}
 	t.Run("errors", s.errors)
 }
 
-// Parse reads a chat request as the gateway does.
+// Parse reads a request as the gateway does. A body in parts is known by its first line.
 func Parse(t testing.TB, e adapters.Endpoint, body []byte) *adapters.Content {
 	t.Helper()
-	c := &adapters.Content{Endpoint: e, Method: "POST", ContentType: []byte("application/json")}
-	var q adapters.Chat
-	if err := adapters.ParseChat(body, c, &q); err != nil {
+	c, err := parse(e, body)
+	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
+func parse(e adapters.Endpoint, body []byte) (*adapters.Content, error) {
+	c := &adapters.Content{Endpoint: e, Method: "POST", Path: []byte("/files/file-1/content"), ContentType: []byte("application/json")}
+	if rest, ok := bytes.CutPrefix(body, []byte("--")); ok {
+		boundary, _, _ := bytes.Cut(rest, []byte("\r\n"))
+		c.ContentType = fmt.Appendf(nil, "multipart/form-data; boundary=%q", boundary)
+	}
+	var q adapters.Question
+	return c, adapters.Parse(body, c, &q)
+}
+
 func (s Suite) requests(t *testing.T) {
 	t.Parallel()
-	s.each(t, "requests", ".json", func(t *testing.T, in []byte) string {
-		content := Parse(t, s.Endpoint, in)
+	s.each(t, "requests", []string{".json", ".form"}, func(t *testing.T, _ string, in []byte) string {
+		content, err := parse(s.Endpoint, in)
+		if err != nil {
+			return report(nil, adapters.Usage{}, err)
+		}
 		var first string
 		var r adapters.Request
 		for range 2 { // every attempt encodes from the original
 			r.Reset()
 			if err := s.Codec.EncodeRequest(&r, content, s.Model); err != nil {
-				t.Fatal(err)
+				return report(nil, adapters.Usage{}, err)
 			}
 			got := fmt.Sprintf("%s %s\n%s", r.Method, r.Path, fields(r.Header)) + "\n" + string(bytes.Join(r.Body, nil))
+			for _, path := range r.Dropped {
+				got += "\ndropped " + path
+			}
 			if first == "" {
 				first = got
 			}
@@ -86,7 +107,7 @@ func (s Suite) requests(t *testing.T) {
 		}
 		if s.Passes {
 			for _, slice := range r.Body {
-				if !within(slice, in) && string(slice) != inQuotes(s.Model) {
+				if !within(slice, in) && len(slice) > largestEdit {
 					t.Errorf("%.40q… was copied", slice)
 				}
 			}
@@ -95,11 +116,18 @@ func (s Suite) requests(t *testing.T) {
 	})
 }
 
+// largestEdit is how many new bytes a request that passes may have in one place: a name, a short member.
+const largestEdit = 128
+
 func (s Suite) answers(t *testing.T) {
 	t.Parallel()
-	content := s.question()
-	s.each(t, "answers", ".json", func(t *testing.T, in []byte) string {
-		out, usage, err := s.Codec.DecodeResponse(nil, content, header{}, in)
+	content := s.question(t)
+	s.each(t, "answers", []string{".json", ".txt"}, func(t *testing.T, ext string, in []byte) string {
+		h := header{"content-type": "application/json"}
+		if ext == ".txt" {
+			h["content-type"] = "text/plain; charset=utf-8"
+		}
+		out, usage, err := s.Codec.DecodeResponse(nil, content, h, in)
 		s.checkAliases(t, out, in)
 		if err != nil {
 			return report(nil, adapters.Usage{}, err)
@@ -110,7 +138,7 @@ func (s Suite) answers(t *testing.T) {
 
 func (s Suite) streams(t *testing.T) {
 	t.Parallel()
-	s.each(t, "streams", ".sse", func(t *testing.T, in []byte) string {
+	s.each(t, "streams", []string{".sse"}, func(t *testing.T, _ string, in []byte) string {
 		want := s.stream(t, in)
 		for i := range in {
 			if got := s.stream(t, in[:i], in[i:]); got != want {
@@ -131,7 +159,7 @@ func (s Suite) streams(t *testing.T) {
 // stream decodes a stream from memory that is overwritten as soon as the codec may not use it any more.
 func (s Suite) stream(t *testing.T, pieces ...[]byte) string {
 	t.Helper()
-	st := s.Codec.DecodeStream(s.question(), header{})
+	st := s.Codec.DecodeStream(s.question(t), header{})
 	var all []byte
 	take := func(out [][]byte, err error) error {
 		all = append(all, bytes.Join(out, nil)...)
@@ -183,7 +211,11 @@ func (s Suite) errors(t *testing.T) {
 				t.Fatal("there is no error")
 			}
 			CheckError(t, e)
-			s.compare(t, filepath.Join("errors", name), report(nil, adapters.Usage{}, e))
+			dir := s.Errors
+			if dir == "" {
+				dir = filepath.Join(s.Dir, "errors")
+			}
+			s.compare(t, filepath.Join(dir, name), report(nil, adapters.Usage{}, e))
 		})
 	}
 }
@@ -218,38 +250,50 @@ func CheckError(t testing.TB, e *adapters.Error) {
 	}
 }
 
-// question is a request that asks for one answer.
-func (s Suite) question() *adapters.Content {
-	body := []byte(`{"model":"m","messages":[],"stream":true}`)
-	return &adapters.Content{Endpoint: s.Endpoint, Method: "POST", Body: body, Model: adapters.Span{Start: 9, End: 12}, Stream: true}
+// question is the request that is answered: one that asks for one answer, unless the suite has its own.
+func (s Suite) question(t *testing.T) *adapters.Content {
+	body := s.Question
+	if body == "" {
+		body = `{"model":"m","messages":[],"input":"x","prompt":"x","stream":true}`
+	}
+	return Parse(t, s.Endpoint, []byte(body))
 }
 
-func (s Suite) each(t *testing.T, kind, ext string, decode func(*testing.T, []byte) string) {
-	files, err := filepath.Glob(filepath.Join(s.Dir, kind, "*"+ext))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no golden files for %s: %v", kind, err)
+func (s Suite) each(t *testing.T, kind string, exts []string, decode func(t *testing.T, ext string, in []byte) string) {
+	files, err := os.ReadDir(filepath.Join(s.Dir, kind))
+	if err != nil {
+		t.Fatal(err)
 	}
+	found := false
 	for _, file := range files {
-		name := strings.TrimSuffix(filepath.Base(file), ext)
+		ext := filepath.Ext(file.Name())
+		if !slices.Contains(exts, ext) {
+			continue
+		}
+		found = true
+		name := strings.TrimSuffix(file.Name(), ext)
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in, err := os.ReadFile(file)
+			in, err := os.ReadFile(filepath.Join(s.Dir, kind, file.Name()))
 			if err != nil {
 				t.Fatal(err)
 			}
 			before := bytes.Clone(in)
-			got := decode(t, in)
+			got := decode(t, ext, in)
 			if !bytes.Equal(in, before) {
 				t.Error("the input was changed")
 			}
-			s.compare(t, filepath.Join(kind, name), got)
+			s.compare(t, filepath.Join(s.Dir, kind, name), got)
 		})
+	}
+	if !found {
+		t.Fatalf("no golden files for %s", kind)
 	}
 }
 
 func (s Suite) compare(t *testing.T, name, got string) {
 	t.Helper()
-	path := filepath.Join(s.Dir, name+".want")
+	path := name + ".want"
 	if *update {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -286,14 +330,8 @@ func within(slice, whole []byte) bool {
 	return start <= at && at+uintptr(len(slice)) <= start+uintptr(len(whole))
 }
 
-// inQuotes is a name as it stands between the quotes of a JSON string.
-func inQuotes(model string) string {
-	quoted, _ := json.Marshal(model)
-	return string(quoted[1 : len(quoted)-1])
-}
-
 // units names the classes of usage, in their order.
-var units = []string{"input", "cache read", "cache write", "output", "reasoning", "audio in", "audio out", "audio ms", "images", "searches", "requests"}
+var units = []string{"input", "cache read", "cache write", "output", "reasoning", "audio in", "audio out", "image in", "image out", "audio ms", "images", "searches", "requests"}
 
 // report is what the golden files hold: the bytes, then what was understood.
 func report(out [][]byte, usage adapters.Usage, err error) string {

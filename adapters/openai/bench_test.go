@@ -16,7 +16,7 @@ var withUsage = strings.Replace(chunk, "}]}", `}],"usage":null,"obfuscation":"aX
 func BenchmarkFeed(b *testing.B) {
 	for name, event := range map[string]string{"plain": chunk, "usage null": withUsage} {
 		b.Run(name, func(b *testing.B) {
-			s := chat{}.DecodeStream(&adapters.Content{}, nil)
+			s := chatCodec.DecodeStream(&adapters.Content{}, nil)
 			p := []byte(event)
 			out := make([][]byte, 0, 4)
 			b.SetBytes(int64(len(p)))
@@ -31,7 +31,7 @@ func BenchmarkFeed(b *testing.B) {
 }
 
 func TestFeedDoesNotAllocate(t *testing.T) {
-	s := chat{}.DecodeStream(&adapters.Content{}, nil)
+	s := chatCodec.DecodeStream(&adapters.Content{}, nil)
 	out := make([][]byte, 0, 4)
 	whole, usage := []byte(chunk), []byte(`data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1}}`+"\n\n")
 	if _, err := s.Feed(out, whole); err != nil {
@@ -59,13 +59,26 @@ func TestEncodeAndDecodeDoNotAllocate(t *testing.T) {
 	out := make([][]byte, 0, 4)
 	if n := testing.AllocsPerRun(100, func() {
 		r.Reset()
-		if err := (chat{}).EncodeRequest(&r, in, "provider/model"); err != nil {
+		if err := chatCodec.EncodeRequest(&r, in, "provider/model"); err != nil {
 			t.Error(err)
 		}
-		if _, _, err := (chat{}).DecodeResponse(out, in, nil, answer); err != nil {
+		if _, _, err := chatCodec.DecodeResponse(out, in, nil, answer); err != nil {
 			t.Error(err)
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// chatCodec passes chat and asks for nothing.
+var chatCodec = New("openai", "").Codecs[adapters.ChatCompletions]
+
+func BenchmarkReadUsage(b *testing.B) {
+	const typical = `{"prompt_tokens":1019,"completion_tokens":310,"total_tokens":1329,"prompt_tokens_details":{"cached_tokens":512,"audio_tokens":0},` +
+		`"completion_tokens_details":{"reasoning_tokens":128,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}`
+	b.ReportAllocs()
+	var u adapters.Usage
+	for b.Loop() {
+		ReadUsage(&u, typical)
 	}
 }

@@ -1,89 +1,20 @@
 package openai
 
-import (
-	"net/http"
-	"unsafe"
+import "github.com/vel-gateway/vel/adapters"
 
-	"github.com/tidwall/gjson"
-
-	"github.com/vel-gateway/vel/adapters"
-	"github.com/vel-gateway/vel/adapters/strictjson"
-)
-
-// chat is the codec for chat completions. It has no state.
-type chat struct{}
-
-// EncodeRequest passes the body and puts the provider's name of the model where the client's stood: what is
-// before it, the name, what is behind it. The quotes are the client's own, so that nothing is built.
-func (chat) EncodeRequest(dst *adapters.Request, in *adapters.Content, model string) error {
-	dst.Method, dst.Path = http.MethodPost, "/chat/completions"
-	dst.Body = splice(dst.Body, in.Body, in.Model, model)
-	return nil
+// chat is the codec for chat completions.
+func chat(o *options) *codec {
+	return &codec{path: "/chat/completions", answer: "a chat completion", marker: "choices", asks: o.askUsage}
 }
 
-func splice(out [][]byte, body []byte, at adapters.Span, model string) [][]byte {
-	name := literal(model)
-	start, end := at.Start+1, at.End-1 // inside the quotes
-	if string(body[start:end]) == name {
-		return append(out, body)
-	}
-	return append(out, body[:start], bytesOf(name), body[end:])
+// completions is the codec for the older endpoint that continues a text. Its streams are like chat's.
+func completions(o *options) *codec {
+	return &codec{path: "/completions", answer: "a completion", marker: "choices", asks: o.askUsage}
 }
 
-// literal is the name as it stands between the quotes of a JSON string.
-func literal(name string) string {
-	for i := range len(name) {
-		if c := name[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
-			quoted := gjson.AppendJSONString(nil, name)
-			return string(quoted[1 : len(quoted)-1])
-		}
-	}
-	return name
+// moderations is the codec for judging texts and pictures. It is free of charge and counts nothing.
+func moderations() *codec {
+	return &codec{path: "/moderations", answer: "a moderation", marker: "results"}
 }
 
-// DecodeResponse passes the answer as it is, if it is one.
-func (chat) DecodeResponse(out [][]byte, _ *adapters.Content, h adapters.Header, body []byte) ([][]byte, adapters.Usage, error) {
-	var usage adapters.Usage
-	var object, choices, failed bool
-	err := strictjson.Walk(body, func(key []byte, start, end int) error {
-		object = true
-		switch string(key) {
-		case "choices":
-			choices = true
-		case "error":
-			failed = true
-		case "usage":
-			readUsage(&usage, stringOf(body[start:end]))
-		case "x_groq":
-			readUsage(&usage, gjson.Get(stringOf(body[start:end]), "usage").Raw)
-		}
-		return nil
-	})
-	switch {
-	case err != nil:
-		return out, usage, garbage("The provider answered with something that is not JSON.")
-	case (failed || !choices) && isError(body):
-		return out, usage, inBand(h, body)
-	case !object:
-		return out, usage, garbage("The provider answered with JSON that is not a chat completion.")
-	}
-	return append(out, body), usage, nil
-}
-
-// DecodeStream begins a stream.
-func (chat) DecodeStream(in *adapters.Content, h adapters.Header) adapters.Stream {
-	return &stream{header: h, asked: max(in.Choices, 1)}
-}
-
-// DecodeError understands every shape in which compatible servers, and the proxies before them, say no.
-func (chat) DecodeError(status int, h adapters.Header, body []byte) *adapters.Error {
-	return failure(status, h, body, statusMessage(status))
-}
-
-func garbage(message string) *adapters.Error {
-	return &adapters.Error{Class: adapters.ClassGarbage, Type: "server_error", Message: message}
-}
-
-// stringOf and bytesOf show the same memory under the other type. Neither is ever written to.
-func stringOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
-func bytesOf(s string) []byte  { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+var _ adapters.Codec = (*codec)(nil)

@@ -31,16 +31,19 @@ func failure(status int, h adapters.Header, body []byte, unsaid string) *adapter
 		e.Message = unsaid
 	}
 	e.Class = classify(e)
-	if e.Type == "" {
+	if e.Type == "" || e.Type == "error" { // the latter is the type of an event, not of what went wrong
 		e.Type = typeOf(e)
 	}
 	e.Body = openAIShaped(e, body)
 	return e
 }
 
-// inBand reads an error that came under a 200, as a whole body or as an event. Its status is what it says
+// InBand reads an error that came under a 200, as a whole body or as an event. Its status is what it says
 // itself, in numbers or in words.
-func inBand(h adapters.Header, data []byte) *adapters.Error {
+func InBand(h adapters.Header, data []byte) *adapters.Error {
+	if root := gjson.Parse(stringOf(data)); root.Get("object").Str == "response" && root.Get("error").IsObject() {
+		data = []byte(`{"error":` + root.Get("error").Raw + `}`) // and not all that the response has beside it
+	}
 	return failure(statedStatus(data), h, bytes.Clone(data), "The provider answered with an error.")
 }
 
@@ -180,9 +183,9 @@ func statusMessage(status int) string {
 	return "The provider answered with status " + strconv.Itoa(status) + "."
 }
 
-// isError tells whether what came under a 200 is an error all the same. An error member that is null, false or
+// IsError tells whether what came under a 200 is an error all the same. An error member that is null, false or
 // empty text is none, as the SDKs see it.
-func isError(data []byte) bool {
+func IsError(data []byte) bool {
 	root := unwrap(gjson.Parse(stringOf(data)))
 	if !root.IsObject() {
 		return false

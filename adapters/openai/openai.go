@@ -14,15 +14,55 @@ import (
 	"github.com/vel-gateway/vel/secrets"
 )
 
+// Option is something that a compatible server does or can not do.
+type Option func(*options)
+
+type options struct {
+	askUsage bool
+	floats   bool
+	without  []adapters.Endpoint
+}
+
+// AskUsage makes Vel ask for the usage event of chat and completion streams whose client did not, and take it out
+// again on the way back. It is not for servers that refuse stream_options, nor for those that send usage anyway.
+func AskUsage() Option { return func(o *options) { o.askUsage = true } }
+
+// Floats makes Vel ask for embeddings as numbers, for servers that refuse encoding_format "base64". The client gets
+// what it asked for either way.
+func Floats() Option { return func(o *options) { o.floats = true } }
+
+// Without leaves out endpoints that the server does not have.
+func Without(endpoints ...adapters.Endpoint) Option {
+	return func(o *options) { o.without = append(o.without, endpoints...) }
+}
+
 // New is the adapter for a kind of provider that speaks OpenAI's language at a base URL, which ends before
 // "/chat/completions".
-func New(kind, baseURL string) *adapters.Adapter {
-	return &adapters.Adapter{
-		Kind:    kind,
-		BaseURL: baseURL,
-		Signer:  bearer{},
-		Codecs:  map[adapters.Endpoint]adapters.Codec{adapters.ChatCompletions: chat{}},
+func New(kind, baseURL string, with ...Option) *adapters.Adapter {
+	var o options
+	for _, option := range with {
+		option(&o)
 	}
+	codecs := map[adapters.Endpoint]adapters.Codec{
+		adapters.ChatCompletions:      chat(&o),
+		adapters.Completions:          completions(&o),
+		adapters.Responses:            responses(),
+		adapters.ResponsesInputTokens: inputTokens(),
+		adapters.ResponsesCompact:     compact(),
+		adapters.Embeddings:           embeddings{floats: o.floats},
+		adapters.Moderations:          moderations(),
+		adapters.ImageGenerations:     images(adapters.ImageGenerations),
+		adapters.ImageEdits:           images(adapters.ImageEdits),
+		adapters.ImageVariations:      images(adapters.ImageVariations),
+		adapters.Speech:               speech{},
+		adapters.Transcriptions:       transcriptions(adapters.Transcriptions),
+		adapters.Translations:         transcriptions(adapters.Translations),
+		adapters.Objects:              objects{},
+	}
+	for _, endpoint := range o.without {
+		delete(codecs, endpoint)
+	}
+	return &adapters.Adapter{Kind: kind, BaseURL: baseURL, Signer: bearer{}, Codecs: codecs}
 }
 
 // bearer signs with an API key in the Authorization field.

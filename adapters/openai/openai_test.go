@@ -29,7 +29,7 @@ func TestModelNamesAreEscaped(t *testing.T) {
 	body := []byte(`{"model":"smart","messages":[]}`)
 	for _, name := range []string{"gpt-4o", `a"b\c`, "line\nbreak", "模型", "<&>", ""} {
 		var r adapters.Request
-		if err := (chat{}).EncodeRequest(&r, adaptertest.Parse(t, adapters.ChatCompletions, body), name); err != nil {
+		if err := chatCodec.EncodeRequest(&r, adaptertest.Parse(t, adapters.ChatCompletions, body), name); err != nil {
 			t.Fatal(err)
 		}
 		var got struct{ Model string }
@@ -43,7 +43,7 @@ func TestSameNameIsOneSlice(t *testing.T) {
 	t.Parallel()
 	content := adaptertest.Parse(t, adapters.ChatCompletions, []byte(`{"model":"m","messages":[]}`))
 	var r adapters.Request
-	if err := (chat{}).EncodeRequest(&r, content, "m"); err != nil || len(r.Body) != 1 || &r.Body[0][0] != &content.Body[0] {
+	if err := chatCodec.EncodeRequest(&r, content, "m"); err != nil || len(r.Body) != 1 || &r.Body[0][0] != &content.Body[0] {
 		t.Errorf("%q, %v", r.Body, err)
 	}
 }
@@ -92,7 +92,7 @@ func TestEveryAnswerMustFinish(t *testing.T) {
 		{128, events("127", "128", "-1"), false},
 		{2, events("0") + "data: [DONE]\n\n", true},
 	} {
-		s := chat{}.DecodeStream(&adapters.Content{Choices: test.asked}, nil)
+		s := chatCodec.DecodeStream(&adapters.Content{Choices: test.asked}, nil)
 		if _, err := s.Feed(nil, []byte(test.in)); err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +108,7 @@ func TestEveryAnswerMustFinish(t *testing.T) {
 func TestAStreamThatBeginsAlike(t *testing.T) {
 	t.Parallel()
 	const alike = `data: {"id":"1","model":"m","choices":[{"index":0,"delta":{"content":"x"}}]}` + "\n\n"
-	s := chat{}.DecodeStream(&adapters.Content{}, nil)
+	s := chatCodec.DecodeStream(&adapters.Content{}, nil)
 	for _, event := range []string{
 		alike, alike, alike,
 		`data: {"id":"1","model":"m","usage":{"prompt_tokens":3},"choices":[]}` + "\n\n",
@@ -130,7 +130,7 @@ func TestAStreamThatBeginsAlike(t *testing.T) {
 
 func TestEndAfterACut(t *testing.T) {
 	t.Parallel()
-	s := chat{}.DecodeStream(&adapters.Content{}, nil)
+	s := chatCodec.DecodeStream(&adapters.Content{}, nil)
 	if _, err := s.Feed(nil, []byte(events("0")+"data: [DONE]\n\n")); err != nil {
 		t.Fatal(err)
 	}
@@ -145,13 +145,13 @@ func FuzzModelSplice(f *testing.F) {
 	f.Add([]byte(" {\"messages\":[ ]\n,\"model\" : \"m\" } "), "m")
 	f.Add([]byte(`{"model":"m","messages":[],"x":{"model":"y"}}`), "\u2028\x00\xff")
 	f.Fuzz(func(t *testing.T, body []byte, model string) {
-		var content adapters.Content
-		var q adapters.Chat
-		if !utf8.ValidString(model) || adapters.ParseChat(body, &content, &q) != nil {
+		content := adapters.Content{Endpoint: adapters.ChatCompletions}
+		var q adapters.Question
+		if !utf8.ValidString(model) || adapters.Parse(body, &content, &q) != nil {
 			return
 		}
 		var r adapters.Request
-		if err := (chat{}).EncodeRequest(&r, &content, model); err != nil {
+		if err := chatCodec.EncodeRequest(&r, &content, model); err != nil {
 			t.Fatal(err)
 		}
 		spliced := bytes.Join(r.Body, nil)
@@ -188,7 +188,7 @@ func FuzzDecodeError(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, status int, retry string, body []byte) {
 		h := http.Header{"Retry-After": {retry}, "Retry-After-Ms": {retry}}
-		for _, e := range []*adapters.Error{(chat{}).DecodeError(status, peeker(h), body), inBand(nil, body)} {
+		for _, e := range []*adapters.Error{chatCodec.DecodeError(status, peeker(h), body), InBand(nil, body)} {
 			adaptertest.CheckError(t, e)
 		}
 	})
@@ -218,7 +218,7 @@ func FuzzStream(f *testing.F) {
 
 // drain decodes a stream and gives all output, and the error.
 func drain(pieces ...[]byte) (string, string) {
-	s := chat{}.DecodeStream(&adapters.Content{}, nil)
+	s := chatCodec.DecodeStream(&adapters.Content{}, nil)
 	var all []byte
 	for _, p := range pieces {
 		out, err := s.Feed(nil, p)

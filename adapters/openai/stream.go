@@ -66,8 +66,8 @@ func (s *stream) Feed(out [][]byte, p []byte) ([][]byte, error) {
 // first decides whether the stream begins: with an object that is no error.
 func (s *stream) first(ev *sse.Event) error {
 	switch {
-	case string(ev.Type) == "error" || isError(ev.Data):
-		return inBand(s.header, ev.Data)
+	case string(ev.Type) == "error" || IsError(ev.Data):
+		return InBand(s.header, ev.Data)
 	case !isObject(ev.Data) || !strictjson.Valid(ev.Data):
 		return garbage("The provider answered with a stream that is none of chat completion chunks.")
 	}
@@ -88,7 +88,7 @@ func (s *stream) watch(ev *sse.Event) {
 		s.learn(data)
 	}
 	if s.failed == nil && string(ev.Type) == "error" {
-		s.failed = inBand(s.header, data) // no SDK raises on it without an error member: the client is not told
+		s.failed = InBand(s.header, data) // no SDK raises on it without an error member: the client is not told
 	}
 }
 
@@ -120,12 +120,12 @@ func (s *stream) inspect(data []byte) {
 		case "choices":
 			s.choices(value)
 		case "usage":
-			s.counted = readUsage(&s.usage, value.Raw) || s.counted
+			s.counted = ReadUsage(&s.usage, value.Raw) || s.counted
 		case "x_groq":
-			s.counted = readUsage(&s.usage, value.Get("usage").Raw) || s.counted
+			s.counted = ReadUsage(&s.usage, value.Get("usage").Raw) || s.counted
 		case "error":
 			if truthy(value) {
-				s.failed = inBand(s.header, data)
+				s.failed = InBand(s.header, data)
 				s.failed.Told = !value.IsObject() || value.Get("@keys.#").Int() > 0 // Python's SDK overlooks {}
 			}
 		}
@@ -172,10 +172,7 @@ func (s *stream) End(out [][]byte) ([][]byte, error) {
 	case s.finished() && whole:
 		return append(complete(out, missing), bytesOf(doneEvent)), nil
 	}
-	return out, &adapters.Error{
-		Class: adapters.ClassTruncated, Type: "server_error",
-		Message: "The provider's stream ended before the answer was complete.",
-	}
+	return out, Truncated()
 }
 
 // complete closes an event that lacks its empty line.
@@ -191,8 +188,8 @@ func (s *stream) finished() bool { return s.ended.len() >= s.asked }
 
 // noStream says why a body without a single event is no answer. It may be a plain JSON error under a 200.
 func (s *stream) noStream() error {
-	if isError(s.held) {
-		return inBand(s.header, s.held)
+	if IsError(s.held) {
+		return InBand(s.header, s.held)
 	}
 	return garbage("The provider answered with something that is not a stream of events.")
 }

@@ -1,68 +1,91 @@
 package openai
 
 import (
-	"github.com/tidwall/gjson"
+	"strings"
 
 	"github.com/vel-gateway/vel/adapters"
 )
 
 // counts are the numbers of a usage object as they stand there: overlapping.
 type counts struct {
-	prompt, cached, written, audioIn       int64
-	completion, reasoning, audioOut, total int64
+	prompt, cached, written, audioIn, imageIn        int64
+	completion, reasoning, audioOut, imageOut, total int64
+	millis, searches                                 int64
 }
 
-// readUsage replaces u by what a usage object says, and tells whether raw is one.
-func readUsage(u *adapters.Usage, raw string) bool {
+// ReadUsage replaces u by what a usage object says, and tells whether raw is one. It knows the names of every
+// endpoint: chat and embeddings count prompt and completion, the others input and output.
+func ReadUsage(u *adapters.Usage, raw string) bool {
 	if raw == "" || raw[0] != '{' {
 		return false
 	}
 	var c counts
-	gjson.Parse(raw).ForEach(func(key, value gjson.Result) bool {
-		switch key.Str {
-		case "prompt_tokens":
-			c.prompt = count(value)
-		case "completion_tokens":
-			c.completion = count(value)
+	for m := over(raw); m.next(); {
+		switch m.key {
+		case "prompt_tokens", "input_tokens":
+			c.prompt = max(c.prompt, count(m.value))
+		case "completion_tokens", "output_tokens":
+			c.completion = max(c.completion, count(m.value))
 		case "total_tokens":
-			c.total = count(value)
+			c.total = count(m.value)
 		case "prompt_cache_hit_tokens", "cached_tokens": // DeepSeek, Moonshot
-			c.cached = max(c.cached, count(value))
-		case "prompt_tokens_details":
-			c.promptDetails(value)
-		case "completion_tokens_details":
-			c.completionDetails(value)
+			c.cached = max(c.cached, count(m.value))
+		case "prompt_tokens_details", "input_tokens_details", "input_token_details":
+			c.promptDetails(m.value)
+		case "completion_tokens_details", "output_tokens_details", "output_token_details":
+			c.completionDetails(m.value)
+		case "seconds": // of a transcription that is charged by time
+			c.millis = decimal(m.value, 1000)
+		case "num_search_queries": // Perplexity's chat
+			c.searches = count(m.value)
+		case "tool_calls_details": // Perplexity's responses
+			c.toolCalls(m.value)
 		}
-		return true
-	})
+	}
 	*u = c.disjoint()
 	return true
 }
 
-func (c *counts) promptDetails(details gjson.Result) {
-	details.ForEach(func(key, value gjson.Result) bool {
-		switch key.Str {
-		case "cached_tokens":
-			c.cached = max(c.cached, count(value))
-		case "cache_write_tokens":
-			c.written = count(value)
+func (c *counts) promptDetails(details string) {
+	for m := over(details); m.next(); {
+		switch m.key {
+		case "cached_tokens", "cache_read_input_tokens":
+			c.cached = max(c.cached, count(m.value))
+		case "cache_write_tokens", "cache_creation_input_tokens":
+			c.written = count(m.value)
 		case "audio_tokens":
-			c.audioIn = count(value)
+			c.audioIn = count(m.value)
+		case "image_tokens":
+			c.imageIn = count(m.value)
 		}
-		return true
-	})
+	}
 }
 
-func (c *counts) completionDetails(details gjson.Result) {
-	details.ForEach(func(key, value gjson.Result) bool {
-		switch key.Str {
+func (c *counts) completionDetails(details string) {
+	for m := over(details); m.next(); {
+		switch m.key {
 		case "reasoning_tokens":
-			c.reasoning = count(value)
+			c.reasoning = count(m.value)
 		case "audio_tokens":
-			c.audioOut = count(value)
+			c.audioOut = count(m.value)
+		case "image_tokens":
+			c.imageOut = count(m.value)
 		}
-		return true
-	})
+	}
+}
+
+// toolCalls reads {"search_web":{"invocation":2},…}.
+func (c *counts) toolCalls(details string) {
+	for m := over(details); m.next(); {
+		if !strings.HasPrefix(m.key, "search_web") && m.key != "web_search" {
+			continue
+		}
+		for call := over(m.value); call.next(); {
+			if call.key == "invocation" {
+				c.searches += count(call.value)
+			}
+		}
+	}
 }
 
 // disjoint splits the two sums into classes that do not overlap. With OpenAI the details are parts of the sums.
@@ -86,17 +109,12 @@ func (c *counts) disjoint() adapters.Usage {
 	part(adapters.CacheRead, c.cached, &c.prompt)
 	part(adapters.CacheWrite, c.written, &c.prompt)
 	part(adapters.AudioIn, c.audioIn, &c.prompt)
+	part(adapters.ImageIn, c.imageIn, &c.prompt)
 	part(adapters.Input, c.prompt, &c.prompt)
 	part(adapters.Reasoning, c.reasoning, &c.completion)
 	part(adapters.AudioOut, c.audioOut, &c.completion)
+	part(adapters.ImageOut, c.imageOut, &c.completion)
 	part(adapters.Output, c.completion, &c.completion)
+	u[adapters.AudioMillis], u[adapters.Searches] = c.millis, c.searches
 	return u
-}
-
-// count reads a number of tokens. More than 2^40 of them is a mistake, and would overflow the sums.
-func count(v gjson.Result) int64 {
-	if v.Type != gjson.Number {
-		return 0
-	}
-	return int64(min(max(v.Num, 0), 1<<40))
 }
