@@ -16,16 +16,18 @@ func readPrompts(m members, name string) (texts []string, tokens int, e *apiErro
 		return nil, 0, errMissing(name)
 	}
 	var one string
-	var many []string
+	var many, strings []string
 	var ids []int
-	var lists [][]int
+	var lists, all [][]int
 	switch {
 	case json.Unmarshal(value, &one) == nil:
 		many = []string{one}
-	case json.Unmarshal(value, &many) == nil:
+	case json.Unmarshal(value, &strings) == nil:
+		many = strings
 	case json.Unmarshal(value, &ids) == nil:
 		lists = [][]int{ids}
-	case json.Unmarshal(value, &lists) == nil:
+	case json.Unmarshal(value, &all) == nil:
+		lists = all
 	default:
 		return nil, 0, errType(name, "a string, an array of strings, an array of integers, or an array of integer arrays", kindOf(value))
 	}

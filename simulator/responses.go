@@ -346,7 +346,7 @@ func (c *call) response(q *responsesRequest) reply {
 		choice: compose(&q.chat, c.profile, f)[0], cached: min(f.cached.or(0), q.chat.promptTokens), reasoning: f.reasoning.or(0),
 		sources: c.profile.Citations, noUsage: f.usage == "none",
 	}
-	r.ready = r.created
+	r.ready, r.after = r.created, -1
 	r.items = r.makeItems(c.profile.Reasoning)
 	server, account := c.server, c.account
 	r.keep = func() {
