@@ -95,8 +95,8 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request, record *Request, bo
 			d.send(w, e)
 			return
 		}
-		if d.retired != nil && ok {
-			if e := d.retired(path); e != nil {
+		if d.retired != nil {
+			if e := d.retired(r.URL.Path); e != nil {
 				d.send(w, e)
 				return
 			}

@@ -26,7 +26,7 @@ type dialect struct {
 	serves   func(rt *route) bool // nil: every endpoint
 	profiles func() []Profile
 	headers  func(h http.Header, id string) // beside what every provider sends
-	// retired is answered on paths of an API that the provider has ended.
+	// retired is answered on whole paths of an API that the provider has ended.
 	retired func(path string) *apiError
 	// openPath tells that a path, without its base, needs no key.
 	openPath func(path string) bool

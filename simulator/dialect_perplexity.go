@@ -18,11 +18,13 @@ func agentDialect() *dialect {
 			return slices.Contains([]string{"/agent", "/responses", "/responses/*", "/models"}, rt.path) && rt.method != http.MethodDelete
 		},
 		retired: func(path string) *apiError {
-			if path != "/chat/completions" && path != "/sonar" {
+			if path != "/chat/completions" && path != "/v1/sonar" {
 				return nil
 			}
-			return &apiError{status: 410, kind: "gone", message: "Sonar is now the Agent API. Use POST /v1/agent; " +
-				"see https://docs.perplexity.ai/docs/agent-api/migrate-from-sonar/overview."}
+			return &apiError{
+				status: 403, kind: "chat_completions_not_available",
+				message: "Sonar is now the Agent API. Use /v1/responses instead of " + path + ".",
+			}
 		},
 		openPath: func(path string) bool { return path == "/models" },
 		shape:    perplexityError, translate: agentWords,
@@ -95,11 +97,13 @@ func agentWords(e *apiError) *apiError {
 	switch {
 	case e.code == "model_not_found":
 		own.status, own.kind, own.param = 400, "invalid_model", "model"
-		own.message = "Invalid model: " + strings.TrimPrefix(e.message, "The model ")
+		_, name, _ := strings.Cut(e.message, "`")
+		name, _, _ = strings.Cut(name, "`")
+		own.message = fmt.Sprintf("validation failed: model %q is not supported", name)
 	case e.status == 401:
 		own.kind, own.message = "forbidden", "Invalid API key. Check it at https://console.perplexity.ai."
 	case e.status == 403:
-		own.kind = "forbidden"
+		own.kind = e.kindOr("forbidden")
 	case e.status == 404 || e.status == 405:
 		own.kind = "not_found"
 	case e.status == 413:
