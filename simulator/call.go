@@ -112,6 +112,7 @@ func (c *call) read(read func(*call) (job, *apiError)) *apiError {
 	if c.job, e = read(c); e != nil {
 		return e
 	}
+	c.body = nil // thousands of open streams need not keep it
 	if c.job.model != "" {
 		profile, ok := c.server.provider.profile(c.job.model)
 		if !ok {

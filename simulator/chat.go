@@ -13,6 +13,9 @@ func readChat(c *call) (job, *apiError) {
 			return job{}, e
 		}
 	}
+	if !q.store {
+		q.raw = nil // thousands of open streams need not keep it
+	}
 	return job{
 		model: q.model, words: q.words, param: "messages", tokens: q.promptTokens, stream: q.stream,
 		make: func(c *call) (reply, *apiError) { return c.chatReply(q), nil },

@@ -43,7 +43,8 @@ func groqProfiles() []Profile {
 	return []Profile{
 		model("llama-3.3-70b-versatile", 394, 0.59*dollar, 0.79*dollar), model("llama-3.1-8b-instant", 840, 0.05*dollar, 0.08*dollar),
 		oss, small, qwen, model("meta-llama/llama-4-scout-17b-16e-instruct", 600, 0.11*dollar, 0.34*dollar),
-		{Model: "whisper-large-v3", Price: Price{Request: 0.0001 * dollar}}, {Model: "whisper-large-v3-turbo", Price: Price{Request: 0.00005 * dollar}},
+		{Model: "whisper-large-v3", Price: Price{Request: 0.0001 * dollar}},
+		{Model: "whisper-large-v3-turbo", Price: Price{Request: 0.00005 * dollar}},
 		{Model: "canopylabs/orpheus-v1-english", Price: Price{Input: 22 * dollar}},
 	}
 }

@@ -195,13 +195,13 @@ func (r *imageReply) events(s *stream) error {
 			return err
 		}
 		s.sent++
-		kind, doc := r.q.event+".partial_image", obj{}
-		if last := i == r.q.partials; last {
+		kind := r.q.event + ".partial_image"
+		if i == r.q.partials {
 			kind = r.q.event + ".completed"
 			r.made += imageTokens
-			doc = r.described()
-		} else {
-			doc = r.described()
+		}
+		doc := r.described()
+		if i < r.q.partials {
 			delete(doc, "usage")
 			doc["partial_image_index"] = i
 		}

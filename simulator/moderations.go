@@ -12,9 +12,19 @@ var flags = []struct {
 	category string
 	words    []string
 }{
-	{"harassment", []string{"idiot"}}, {"harassment/threatening", nil}, {"hate", []string{"hate"}}, {"hate/threatening", nil},
-	{"illicit", []string{"counterfeit"}}, {"illicit/violent", nil}, {"self-harm", nil}, {"self-harm/instructions", nil}, {"self-harm/intent", nil},
-	{"sexual", nil}, {"sexual/minors", nil}, {"violence", []string{"kill", "attack"}}, {"violence/graphic", nil},
+	{"harassment", []string{"idiot"}},
+	{"harassment/threatening", nil},
+	{"hate", []string{"hate"}},
+	{"hate/threatening", nil},
+	{"illicit", []string{"counterfeit"}},
+	{"illicit/violent", nil},
+	{"self-harm", nil},
+	{"self-harm/instructions", nil},
+	{"self-harm/intent", nil},
+	{"sexual", nil},
+	{"sexual/minors", nil},
+	{"violence", []string{"kill", "attack"}},
+	{"violence/graphic", nil},
 }
 
 // readModeration understands POST /v1/moderations.

@@ -165,7 +165,7 @@ func (r *responsesReply) document(status string) obj {
 		if status == "incomplete" {
 			doc["incomplete_details"] = obj{"reason": "max_output_tokens"}
 		}
-		if !r.noUsage && !(r.q.noUsage && r.dialect.agent) {
+		if !r.noUsage && (!r.q.noUsage || !r.dialect.agent) {
 			doc["usage"] = r.usage()
 		}
 		if r.dialect.agent {

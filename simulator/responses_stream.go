@@ -124,8 +124,10 @@ func (r *responsesReply) search(s *stream, it *outputItem, index int) error {
 		kind, member string
 		value        []byte
 	}{
-		{"started", "thought", []byte(`""`)}, {"search_queries", "queries", query},
-		{"search_results", "results", results}, {"stopped", "thought", []byte(`""`)},
+		{"started", "thought", []byte(`""`)},
+		{"search_queries", "queries", query},
+		{"search_results", "results", results},
+		{"stopped", "thought", []byte(`""`)},
 	} {
 		if err := r.value(s, "response.reasoning."+e.kind, e.member, e.value); err != nil {
 			return err
