@@ -80,6 +80,7 @@ var treatments = [...]treatment{
 	{path: "models.*.attempts", effect: enforced},
 	{path: "models.*.backoff", effect: enforced},
 	{path: "models.*.repeat_executed", effect: enforced},
+	{path: "models.*.strict", effect: enforced},
 
 	{path: "organizations.*.limits", why: "no call is counted yet"},
 	{path: "organizations.*.budget", why: "no cost is computed yet, so nothing could be held to a budget"},

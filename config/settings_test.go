@@ -71,7 +71,7 @@ var settings = map[string]string{
 	"models.*.rules[].targets[].provider": "y", "models.*.rules[].targets[].model": "m7",
 	"models.*.targets[].provider": "y", "models.*.targets[].model": "m7", "models.*.targets[].weight": "7",
 	"models.*.timeouts.connect": "1s", "models.*.timeouts.first_byte": "1s", "models.*.timeouts.idle": "1s", "models.*.timeouts.total": "1s",
-	"models.*.attempts": "7", "models.*.backoff": "[7ms]", "models.*.repeat_executed": "true",
+	"models.*.attempts": "7", "models.*.backoff": "[7ms]", "models.*.repeat_executed": "true", "models.*.strict": "true",
 
 	"organizations.*.keys.*.key": "env:SECRET", "organizations.*.keys.*.models": "[m]",
 	"organizations.*.keys.*.expires": "2027-01-01T00:00:00Z", "organizations.*.keys.*.disabled": "true",

@@ -54,6 +54,10 @@ var errUnwell = &adapters.Error{
 func (p *Pipeline) try(c *Call, move routing.Move) error {
 	c.tryBegun, c.foreign = time.Now(), c.foreign[:0]
 	c.outcome = routing.Outcome{Target: move.Target}
+	if err := c.encode(); err != nil {
+		c.outcome.Refused = true // this provider can not do what is asked, and is not asked
+		return err
+	}
 	pass, ok := p.state.Begin(move, c.tryBegun)
 	if !ok {
 		c.outcome.Refused = true
@@ -72,18 +76,29 @@ func (p *Pipeline) try(c *Call, move routing.Move) error {
 	return nil
 }
 
-// send encodes the request from the original and brings it to the provider.
-func (p *Pipeline) send(c *Call) error {
+// encode makes the request for the target, from the original.
+func (c *Call) encode() error {
 	t := c.outcome.Target
 	c.codec = t.Provider.Adapter.Codecs[c.Content.Endpoint]
 	c.request.Reset()
 	if err := c.codec.EncodeRequest(&c.request, &c.Content, t.Model); err != nil {
 		return err
 	}
+	if len(c.request.Dropped) > 0 && c.plan.Route.Strict {
+		return errDropped(c.request.Dropped)
+	}
+	return nil
+}
+
+// send brings the request to the provider.
+func (p *Pipeline) send(c *Call) error {
+	t := c.outcome.Target
+	if len(c.request.Body) > 0 {
+		c.request.Header = append(c.request.Header,
+			adapters.Field{Name: "Content-Type", Value: cmp.Or(view(c.Content.ContentType), "application/json")})
+	}
 	c.request.Header = append(c.request.Header,
-		adapters.Field{Name: "Content-Type", Value: cmp.Or(view(c.Content.ContentType), "application/json")},
-		adapters.Field{Name: "Accept", Value: "*/*"},
-		adapters.Field{Name: "User-Agent", Value: "vel"})
+		adapters.Field{Name: "Accept", Value: "*/*"}, adapters.Field{Name: "User-Agent", Value: "vel"})
 	c.request.Header = append(c.request.Header, c.Passed...)
 	if err := t.Provider.Adapter.Signer.Sign(&c.request, t.Provider.Key, c.tryBegun); err != nil {
 		return &adapters.Error{Class: adapters.ClassCredential, Message: "The provider's credential can not be used.", Cause: err}
@@ -108,10 +123,30 @@ func (p *Pipeline) receive(c *Call) error {
 		}
 		return c.codec.DecodeError(status, x.Header(), c.whole)
 	}
-	if c.Content.Stream && !isJSON(x.Header().ContentType()) {
+	switch c.Content.Relay(x.Header()) {
+	case adapters.RelayEvents:
 		return p.firstEvent(c)
+	case adapters.RelayUnread:
+		return p.firstBytes(c)
+	default:
+		return p.wholeAnswer(c)
 	}
-	return p.wholeAnswer(c)
+}
+
+// firstBytes waits for the first piece of an answer that passes unread.
+func (p *Pipeline) firstBytes(c *Call) error {
+	c.length = c.exchange.Length()
+	b, err := c.exchange.Next()
+	if err == io.EOF {
+		c.ended = true
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c.pieces = append(c.pieces, b)
+	c.exchange.Streaming(c.outcome.Target.Timeouts.Idle)
+	return nil
 }
 
 // firstEvent reads a stream up to its first data event.

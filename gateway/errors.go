@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -88,6 +89,14 @@ func errUnknownModel(model string) *adapters.Error {
 	}
 }
 
+// errDropped refuses a call on a strict route.
+func errDropped(fields []string) *adapters.Error {
+	return &adapters.Error{
+		Class: adapters.ClassInvalid, Status: http.StatusBadRequest, Type: "invalid_request_error", Code: "unsupported_parameter", Param: fields[0],
+		Message: "The model's provider does not take these fields as they were meant: " + strings.Join(fields, ", ") + ".",
+	}
+}
+
 // answer is an error as a client sees it.
 type answer struct {
 	status      int
@@ -143,6 +152,16 @@ func ofRouting(c *Call, r routing.Refusal) *adapters.Error {
 		return &adapters.Error{
 			Class: adapters.ClassInvalid, Status: http.StatusNotImplemented, Type: "invalid_request_error", Code: "unsupported_endpoint", Param: "model",
 			Message: "No provider of the model '" + model + "' serves " + c.Content.Endpoint.String() + ".",
+		}
+	case routing.NotOwned:
+		return &adapters.Error{
+			Class: adapters.ClassInvalid, Status: http.StatusNotImplemented, Type: "invalid_request_error", Code: "unsupported_endpoint",
+			Message: "Stored objects need a provider whose account is your organization's alone (providers.NAME.organizations with one entry), and there is none.",
+		}
+	case routing.Ambiguous:
+		return &adapters.Error{
+			Class: adapters.ClassInvalid, Status: http.StatusBadRequest, Type: "invalid_request_error", Code: "ambiguous_provider",
+			Message: "Several providers could hold this object. Name one in the header x-vel-provider.",
 		}
 	case routing.NoTarget:
 		return &adapters.Error{

@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/hex"
 	"log/slog"
+	"net/url"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -21,9 +22,9 @@ func newID() string {
 
 // serve answers one request on the data plane's port.
 func (s *Server) serve(ctx *fasthttp.RequestCtx) {
-	to := match(ctx.Request.Header.RequestURI())
-	if to.kind == pathCall && string(ctx.Request.Header.Method()) == "POST" && !marked(&ctx.Request.Header) {
-		s.call(ctx, to.endpoint)
+	to := match(&ctx.Request.Header)
+	if to.kind == pathCall && to.allows(&ctx.Request.Header) && !marked(&ctx.Request.Header) {
+		s.call(ctx, &to)
 		return
 	}
 	s.plain(ctx, &to)
@@ -31,7 +32,7 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 
 // call takes an inference call through the pipeline. A stream, and every other answer, is written after this
 // returns: the call is then the body of the answer.
-func (s *Server) call(ctx *fasthttp.RequestCtx, endpoint adapters.Endpoint) {
+func (s *Server) call(ctx *fasthttp.RequestCtx, to *path) {
 	c := s.pipe.acquire(newID())
 	defer func() {
 		if reason := recover(); reason != nil {
@@ -41,19 +42,39 @@ func (s *Server) call(ctx *fasthttp.RequestCtx, endpoint adapters.Endpoint) {
 	h := &ctx.Request.Header
 	c.Key, c.Agent = presentedKey(h), h.UserAgent()
 	c.Client, c.Passed = s.clientOf(ctx), passing(c.Passed, h)
+	c.Account = view(h.Peek("X-Vel-Provider"))
 	c.Content = adapters.Content{
-		Endpoint: endpoint, Method: "POST", Path: h.RequestURI(), ContentType: h.ContentType(), Body: ctx.Request.Body(),
+		Endpoint: to.endpoint, Method: string(h.Method()), Path: to.rest, Query: to.query, ContentType: h.ContentType(), Body: ctx.Request.Body(),
 	}
 	if c.conn = connOf(ctx); c.conn != nil {
 		c.conn.attach(c)
 	}
-	if err := s.pipe.Open(c); err != nil {
+	err := to.address(&c.Content)
+	if err == nil {
+		err = s.pipe.Open(c)
+	}
+	if err != nil {
 		s.fail(ctx, c, err)
 		return
 	}
 	s.cors.allow(ctx)
 	writeHead(&ctx.Response, c)
 	ctx.Response.SetBodyStream(c, c.length)
+}
+
+// address checks and reads what the path itself says.
+func (p *path) address(c *adapters.Content) error {
+	if p.deployment != nil {
+		model, err := url.PathUnescape(string(p.deployment))
+		if err != nil {
+			return errUnknownPath(c.Method, string(p.rest))
+		}
+		c.Deployment = model
+	}
+	if p.endpoint == adapters.Objects && !p.plainSegments() {
+		return errUnknownPath(c.Method, string(p.rest))
+	}
+	return nil
 }
 
 // fail writes the answer of a call that brought none and ends it.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"strconv"
+	"strings"
 	"unsafe"
 
 	"github.com/valyala/fasthttp"
@@ -14,7 +15,7 @@ import (
 // Pipeline.send, and the credential by the adapter's signer.
 var (
 	toProvider = [...]string{"Idempotency-Key", "Openai-Beta"}
-	toClient   = [...]string{"Openai-Processing-Ms", "Openai-Version"}
+	toClient   = [...]string{"Openai-Processing-Ms", "Openai-Version", "Content-Disposition"}
 )
 
 // passing collects what passes to the provider. The values alias the request.
@@ -87,12 +88,8 @@ func writeRouted(to *fasthttp.ResponseHeader, c *Call) {
 	t := c.outcome.Target
 	to.SetCanonical(nameProvider, []byte(t.Provider.Name))
 	to.SetCanonical(nameModel, []byte(t.Model))
+	if len(c.request.Dropped) > 0 {
+		to.Set("X-Vel-Dropped", strings.Join(c.request.Dropped, ", "))
+	}
 	to.SetCanonical(nameAttempts, strconv.AppendInt(nil, int64(c.attempts), 10))
-}
-
-// isJSON tells whether a content type is JSON.
-func isJSON(contentType []byte) bool {
-	kind, _, _ := bytes.Cut(contentType, []byte(";"))
-	kind = bytes.TrimSpace(kind)
-	return bytes.EqualFold(kind, typeJSON) || bytes.HasSuffix(bytes.ToLower(kind), []byte("+json"))
 }

@@ -28,9 +28,9 @@ func (s *Server) models(ctx *fasthttp.RequestCtx, to *path) {
 		writeJSON(ctx, append(body, "]}"...))
 		return
 	}
-	name, err := url.PathUnescape(string(to.id)) // a name may have slashes, raw or escaped
+	name, err := url.PathUnescape(string(to.rest)) // a name may have slashes, raw or escaped
 	if err != nil {
-		name = string(to.id)
+		name = string(to.rest)
 	}
 	for r := range snapshot.Routes.Routes(who) {
 		if r.Name == name {

@@ -44,7 +44,7 @@ func (s *Server) readiness(ctx *fasthttp.RequestCtx) {
 
 // serveAdmin answers on the second port, where metrics are open.
 func (s *Server) serveAdmin(ctx *fasthttp.RequestCtx) {
-	to := match(ctx.Request.Header.RequestURI())
+	to := match(&ctx.Request.Header)
 	switch {
 	case to.kind != pathMetrics && to.kind != pathHealth && to.kind != pathReady:
 		s.refuse(ctx, errUnknownPath(string(ctx.Method()), string(ctx.Path())))

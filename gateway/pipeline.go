@@ -124,6 +124,10 @@ func (p *Pipeline) parse(c *Call) error {
 // route decides where the call may go. It is pure: nothing is held yet.
 func (p *Pipeline) route(c *Call) error {
 	ask := routing.Ask{Model: c.question.Model, Who: c.Who, Endpoint: c.Content.Endpoint}
+	if ask.Endpoint == adapters.Objects {
+		return c.snapshot.Routes.PlanObject(&c.plan, &ask, c.Account, p.state, c.begun)
+	}
+	ask.Bound = c.question.PreviousResponse != "" || c.question.Conversation != "" || c.question.Background
 	return c.snapshot.Routes.Plan(&c.plan, &ask, p.state, c.begun)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/vel-gateway/vel/adapters"
@@ -97,7 +98,7 @@ func (p *Pipeline) writeLine(c *Call, class adapters.Class, status int, total ti
 		slog.String("route", route), slog.String("provider", provider), slog.String("model", model), slog.Int("attempts", c.attempts),
 		slog.Float64("first_token_ms", milliseconds(c.first)), slog.Float64("total_ms", milliseconds(total)),
 		slog.Int64("tokens_in", in), slog.Int64("tokens_out", out),
-		slog.String("client", c.Client), slog.String("agent", string(c.Agent)))
+		slog.String("dropped", strings.Join(c.request.Dropped, ", ")), slog.String("client", c.Client), slog.String("agent", string(c.Agent)))
 	_ = p.log.Handler().Handle(context.Background(), line) // when the log can not be written, there is nothing to say it to
 }
 

@@ -40,6 +40,9 @@ func Build(cfg Config, kinds map[string]*adapters.Adapter, created int64) (*Tabl
 		}
 		b.providers[name] = p
 		t.providers = append(t.providers, p)
+		if !p.Key.IsZero() {
+			t.objects = append(t.objects, b.objectTarget(p))
+		}
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
@@ -100,7 +103,7 @@ func (b *builder) route(name string) (*Route, error) {
 		Name:    name,
 		Total:   timeouts(d.Timeouts, c.Timeouts).Total,
 		Backoff: slices.Clone(d.Backoff), Attempts: d.Attempts,
-		RepeatExecuted: c.RepeatExecuted, Created: b.created,
+		RepeatExecuted: c.RepeatExecuted, Strict: c.Strict, Created: b.created,
 	}
 	if c.Attempts != nil {
 		r.Attempts = *c.Attempts

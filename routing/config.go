@@ -89,6 +89,7 @@ type ModelConfig struct {
 	Attempts *int            `yaml:"attempts" jsonschema:"description=Tries for one call at most; the first one counts.,minimum=1,maximum=10"`
 	Backoff  []time.Duration `yaml:"backoff" jsonschema:"description=The wait before each repeat at the same target."`
 
+	Strict         bool `yaml:"strict" jsonschema:"description=A call of which a provider would not get every field as it was meant is refused instead of answered with x-vel-dropped."`
 	RepeatExecuted bool `yaml:"repeat_executed" jsonschema:"description=A call that the provider may have executed may be sent to it once more; it may be charged twice."`
 }
 

@@ -15,12 +15,13 @@ const (
 	NoCredential                        // its provider's key is not set
 	WrongOrganization                   // its provider is for other organizations
 	NotSpoken                           // its adapter does not have the endpoint
+	Shared                              // its account keeps things for several organizations, and the call needs one's own
 	reasons
 )
 
 var reasonTexts = [reasons]string{
 	"", "chosen", "last resort, out", "breaker open", "breaker half-open, probe under way", "cooling",
-	"no credential", "not for this organization", "endpoint not spoken",
+	"no credential", "not for this organization", "endpoint not spoken", "account shared by organizations",
 }
 
 // String is the reason in words, as records and people read it.

@@ -17,6 +17,7 @@ type Ask struct {
 	Model    string // the public name; may alias the request body
 	Who      *tenancy.Principal
 	Endpoint adapters.Endpoint
+	Bound    bool // the call depends on what an account keeps: only one that the organization has for itself will do
 }
 
 // Move is the next attempt.

@@ -17,12 +17,15 @@ const (
 	NotAllowed                      // the key may not use the name, or no target is there for its organization (403)
 	NoTarget                        // no target can be used: the providers' keys are not set (503)
 	NotServed                       // no target speaks the endpoint (501)
+	NotOwned                        // the call needs an account that is the organization's alone, and none is (501)
+	Ambiguous                       // several accounts are the organization's alone, and none was named (400)
 	refusals
 )
 
 var refusalTexts = [refusals]string{
 	"", "no route has this name", "the key may not use this route", "no target of the route can be used",
-	"no target of the route speaks this endpoint",
+	"no target of the route speaks this endpoint", "no provider's account belongs to the organization alone",
+	"several providers' accounts belong to the organization alone",
 }
 
 // Error is for the log; the gateway has words of its own for clients.
@@ -37,6 +40,7 @@ func (r Refusal) Error() string {
 type Table struct {
 	routes    []*Route // by name
 	byName    map[string]*Route
+	objects   []*Route    // one for each provider with a credential, by name
 	providers []*Provider // by name, also those without a credential
 }
 
@@ -85,6 +89,8 @@ func (t *Table) Plan(dst *Plan, a *Ask, s *State, now time.Time) error {
 			c.Reason = WrongOrganization
 		case target.Provider.Adapter.Codecs[a.Endpoint] == nil:
 			c.Reason, worst = NotSpoken, NotSpoken
+		case a.Bound && !target.Provider.OwnedBy(a.Who.Org):
+			c.Reason, worst = Shared, Shared
 		default:
 			c.Reason, c.Until = s.standing(target, now)
 			if c.Reason == Chosen {
@@ -119,6 +125,8 @@ func refusal(worst Reason) Refusal {
 	switch worst {
 	case NotSpoken:
 		return NotServed
+	case Shared:
+		return NotOwned
 	case NoCredential:
 		return NoTarget
 	}

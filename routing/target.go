@@ -62,6 +62,7 @@ type Route struct {
 	Attempts       int             // every try counts, the first included
 	Backoff        []time.Duration // Backoff[i] precedes retry i+1 on the same target; the last one holds for all further
 	RepeatExecuted bool            // a call that may have been executed may be repeated on the same target
+	Strict         bool            // a call of which a field would be dropped is refused
 	Created        int64           // unix seconds, for /v1/models
 	OwnedBy        string          // for /v1/models: the first target's provider
 }

@@ -21,15 +21,18 @@ type apiError struct {
 
 // appendJSON writes the object with all four members, as the wire has it.
 func (e *apiError) appendJSON(b []byte) []byte {
-	kind := e.kind
-	if kind == "" {
-		kind = "invalid_request_error"
-	}
 	b = appendString(append(b, `{"error":{"message":`...), e.message)
-	b = appendString(append(b, `,"type":`...), kind)
+	b = appendString(append(b, `,"type":`...), e.kindOr("invalid_request_error"))
 	b = appendNullable(append(b, `,"param":`...), e.param)
 	b = appendNullable(append(b, `,"code":`...), e.code)
 	return append(b, "}}"...)
+}
+
+func (e *apiError) kindOr(usual string) string {
+	if e.kind == "" {
+		return usual
+	}
+	return e.kind
 }
 
 func appendNullable(b []byte, s string) []byte {
@@ -39,18 +42,28 @@ func appendNullable(b []byte, s string) []byte {
 	return appendString(b, s)
 }
 
-// send writes the error as the answer.
-func (e *apiError) send(w http.ResponseWriter) {
-	h := w.Header()
-	if e.retryAfter.ok {
-		d := e.retryAfter.v
-		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(d.Seconds()))))
-		h.Set("Retry-After-Ms", strconv.FormatInt(d.Milliseconds(), 10))
+// wait sets the headers that ask a client to come back later.
+func (e *apiError) wait(h http.Header) {
+	if !e.retryAfter.ok {
+		return
 	}
-	body := e.appendJSON(nil)
-	h.Set("Content-Type", "application/json")
+	d := e.retryAfter.v
+	h.Set("Retry-After", strconv.Itoa(int(math.Ceil(d.Seconds()))))
+	h.Set("Retry-After-Ms", strconv.FormatInt(d.Milliseconds(), 10))
+}
+
+// send writes the error as the answer, in OpenAI's shape.
+func (e *apiError) send(w http.ResponseWriter) {
+	e.wait(w.Header())
+	sendStatus(w, e.status, "application/json", e.appendJSON(nil))
+}
+
+// sendStatus writes a whole answer with a status.
+func sendStatus(w http.ResponseWriter, status int, kind string, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", kind)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(e.status)
+	w.WriteHeader(status)
 	// A client that is gone by now is not worth a word: the call is counted as refused.
 	_, _ = w.Write(body)
 }
@@ -110,11 +123,11 @@ func errTooLarge(limit int64) *apiError {
 	return &apiError{status: 413, message: fmt.Sprintf("Request body is larger than the maximum of %d bytes.", limit), code: "request_too_large"}
 }
 
-func errContext(limit, got int) *apiError {
+func errContext(param string, limit, got int) *apiError {
 	return &apiError{
-		status: 400, param: "messages", code: "context_length_exceeded",
-		message: fmt.Sprintf("This model's maximum context length is %d tokens. However, your messages resulted in %d tokens. "+
-			"Please reduce the length of the messages.", limit, got),
+		status: 400, param: param, code: "context_length_exceeded",
+		message: fmt.Sprintf("This model's maximum context length is %[1]d tokens. However, your %[2]s resulted in %[3]d tokens. "+
+			"Please reduce the length of the %[2]s.", limit, param, got),
 	}
 }
 

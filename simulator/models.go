@@ -28,7 +28,7 @@ func (s *Server) listModels(w http.ResponseWriter) {
 func (s *Server) showModel(w http.ResponseWriter, model string) {
 	if _, ok := s.provider.profile(model); !ok {
 		e := &apiError{status: 404, message: "The model '" + model + "' does not exist", param: "model", code: "model_not_found"}
-		e.send(w)
+		s.fail(w, e)
 		return
 	}
 	sendJSON(w, s.appendModel(nil, model))

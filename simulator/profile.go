@@ -39,15 +39,36 @@ type Profile struct {
 	Echo bool `json:"echo,omitempty"`
 	// Citations are sent as the extra member "citations", as search-backed providers do.
 	Citations []string `json:"citations,omitempty"`
+	// Reasoning makes the model show what it thought, where the dialect has a place for it.
+	Reasoning bool `json:"reasoning,omitempty"`
+	// NoDone ends this model's streams without [DONE], as some of Sonar's did.
+	NoDone bool `json:"no_done,omitempty"`
+	// Dimensions is the length of an embedding; 0 means 1536.
+	Dimensions int `json:"dimensions,omitempty"`
+	// EncodingFormat says what becomes of encoding_format in an embedding request: EncodingHonoured,
+	// EncodingIgnored or EncodingRefused.
+	EncodingFormat string `json:"encoding_format,omitempty"`
 }
+
+// What a provider does with encoding_format.
+const (
+	EncodingHonoured = ""        // base64 and float as asked
+	EncodingIgnored  = "ignored" // always floats
+	EncodingRefused  = "refused" // 400 when it is there
+)
 
 // Provider is one pretend provider: who it says it is, which key it takes and which models it has.
 type Provider struct {
 	// Name stands in owned_by and openai-organization; empty means "simulator".
 	Name string
-	// Key is the only bearer key accepted; empty means any key that is not empty.
+	// Dialect is one of OpenAI, Groq, Perplexity and PerplexityChat; empty means OpenAI.
+	Dialect string
+	// Key is the only bearer key accepted; empty means any key that is not empty. Each key is an account: what
+	// is made with one is not there for another.
 	Key string
-	// Profiles are the models; empty means Profiles().
+	// Keys are further accepted keys, when Key is given.
+	Keys []string
+	// Profiles are the models; empty means those of the dialect, for OpenAI Profiles().
 	Profiles []Profile
 }
 

@@ -29,11 +29,13 @@ type Request struct {
 	Length  int         `json:"length"`         // bytes of the body
 	SHA256  string      `json:"sha256"`         // of the whole body, hexadecimal
 	Body    []byte      `json:"body,omitempty"` // base64 in JSON; the first 4 MiB
+	// Parts are those of a multipart body, in their order, each with the digest of its bytes.
+	Parts []Part `json:"parts,omitempty"`
 }
 
 // recorder keeps the last requests in a ring, within keptBytes.
 type recorder struct {
-	mu    sync.Mutex // guards all below, and the records' Marker
+	mu    sync.Mutex // guards all below, and the records' Marker and Parts
 	ring  []*Request // oldest first
 	bytes int
 }
@@ -64,6 +66,18 @@ func (r *recorder) mark(q *Request, id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	q.Marker = id
+}
+
+// noteParts remembers the parts of a request's form, without their bytes.
+func (r *recorder) noteParts(q *Request, parts []Part) {
+	kept := make([]Part, len(parts))
+	for i, p := range parts {
+		kept[i] = p
+		kept[i].data = nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	q.Parts = kept
 }
 
 // find returns the newest request with that id, or the newest of all for "last".

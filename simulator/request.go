@@ -23,6 +23,9 @@ type chatRequest struct {
 	parallel     bool
 	format       format
 	promptTokens int
+	store        bool
+	metadata     map[string]string
+	raw          members
 
 	prompt string   // the last user message, markers removed
 	words  []string // its fault words
@@ -61,9 +64,9 @@ func parseChat(body []byte) (*chatRequest, *apiError) {
 	if json.Unmarshal(body, &m) != nil || m == nil {
 		return nil, errNotJSON()
 	}
-	q := &chatRequest{n: 1, parallel: true, choice: toolChoice{mode: "auto"}, format: format{kind: "text"}}
+	q := &chatRequest{raw: m, n: 1, parallel: true, choice: toolChoice{mode: "auto"}, format: format{kind: "text"}}
 	for _, step := range []func(members) *apiError{
-		q.readModel, q.readMessages, q.readPlain, q.readLimits, q.readStop, q.readTools, q.readChoice, q.readFormat,
+		q.readModel, q.readMessages, q.readPlain, q.readStored, q.readLimits, q.readStop, q.readTools, q.readChoice, q.readFormat,
 	} {
 		if e := step(m); e != nil {
 			return nil, e
@@ -219,6 +222,13 @@ func (q *chatRequest) readPlain(m members) *apiError {
 		return errValue("stream_options", "The 'stream_options' parameter is only allowed when 'stream' is enabled.")
 	}
 	return options.read("include_usage", "stream_options.include_usage", "a boolean", &q.includeUsage)
+}
+
+func (q *chatRequest) readStored(m members) *apiError {
+	if e := m.read("store", "store", "a boolean", &q.store); e != nil {
+		return e
+	}
+	return m.read("metadata", "metadata", "an object of strings", &q.metadata)
 }
 
 func (q *chatRequest) readLimits(m members) *apiError {

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -37,6 +36,8 @@ const (
 // Server is a running simulator.
 type Server struct {
 	provider Provider
+	dialect  *dialect
+	shelf    shelf
 	maxBody  int64
 	secure   bool
 	addr     net.Addr
@@ -60,11 +61,15 @@ type Server struct {
 // Start listens and serves until Stop. It fails when the address can not be had or a fault word is wrong.
 func Start(cfg Config) (*Server, error) {
 	s := &Server{provider: cfg.Provider, maxBody: cfg.MaxBody, secure: cfg.TLS != nil, tally: newTally(), served: make(chan struct{})}
+	var err error
+	if s.dialect, err = newDialect(s.provider.Dialect); err != nil {
+		return nil, fmt.Errorf("start the simulator: %w", err)
+	}
 	if s.provider.Name == "" {
 		s.provider.Name = defaultCompany
 	}
 	if len(s.provider.Profiles) == 0 {
-		s.provider.Profiles = Profiles()
+		s.provider.Profiles = s.dialect.profiles()
 	}
 	if s.maxBody <= 0 {
 		s.maxBody = maxBody
@@ -124,6 +129,9 @@ func (s *Server) URL() string {
 	}
 	return "http://" + s.Addr()
 }
+
+// BaseURL is what a client of the dialect is given: the URL with what stands before every path.
+func (s *Server) BaseURL() string { return s.URL() + s.dialect.bases[0] }
 
 // Models are the names of the models served.
 func (s *Server) Models() []string { return modelNames(s.provider.Profiles) }
@@ -217,7 +225,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	c.rearm()
 	s.recorder.add(record, body)
 	if e != nil {
-		e.send(w)
+		s.fail(w, e)
 		return
 	}
 	s.api(w, r, record, body)
@@ -249,57 +257,23 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *apiE
 	return body, nil
 }
 
-// api serves the OpenAI paths, with and without /v1.
-func (s *Server) api(w http.ResponseWriter, r *http.Request, record *Request, body []byte) {
-	key, ok := bearer(r.Header)
-	if !ok {
-		errNoKey().send(w)
-		return
-	}
-	if s.provider.Key != "" && key != s.provider.Key {
-		errKey(key).send(w)
-		return
-	}
-	path := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/v1"), "/")
-	want := http.MethodGet
-	var serve func()
-	if path == "/chat/completions" {
-		want, serve = http.MethodPost, func() { s.chat(w, r, record, body) }
-	} else if path == "/models" {
-		serve = func() { s.listModels(w) }
-	} else if id, one := strings.CutPrefix(path, "/models/"); one {
-		serve = func() { s.showModel(w, id) }
-	} else {
-		errURL(r.Method, r.URL.Path).send(w)
-		return
-	}
-	if r.Method != want {
-		w.Header().Set("Allow", want)
-		errMethod(r.Method, r.URL.Path).send(w)
-		return
-	}
-	serve()
-}
-
-// setHeaders sets what OpenAI and the network before it put on every answer, also what a gateway must not
-// pass on.
+// setHeaders sets what a provider and the network before it put on every answer, also what a gateway must
+// not pass on.
 func (s *Server) setHeaders(h http.Header, record *Request) {
 	h["X-Request-Id"] = []string{record.ID}
-	h["Openai-Organization"] = []string{"org-" + s.provider.Name}
-	h["Openai-Processing-Ms"] = []string{strconv.FormatInt(time.Since(record.At).Milliseconds()+1, 10)}
-	h["Openai-Version"] = []string{"2020-10-01"}
+	if s.dialect.name == OpenAI {
+		h["Openai-Organization"] = []string{"org-" + s.provider.Name}
+	}
 	h["X-Ratelimit-Limit-Requests"] = []string{"10000"}
 	h["X-Ratelimit-Limit-Tokens"] = []string{"2000000"}
 	h["X-Ratelimit-Remaining-Requests"] = []string{"9999"}
 	h["X-Ratelimit-Remaining-Tokens"] = []string{"1999900"}
 	h["X-Ratelimit-Reset-Requests"] = []string{"6ms"}
 	h["X-Ratelimit-Reset-Tokens"] = []string{"3ms"}
-	h["Access-Control-Expose-Headers"] = []string{"X-Request-ID"}
-	h["Alt-Svc"] = []string{`h3=":443"; ma=86400`}
 	h["Cf-Cache-Status"] = []string{"DYNAMIC"}
 	h["Cf-Ray"] = []string{"8f0" + record.ID[len("req_"):16] + "-SIM"}
 	h["Server"] = []string{"cloudflare"}
-	h["Set-Cookie"] = []string{"__cf_bm=" + record.ID[len("req_"):] + "; path=/; domain=.api.openai.com; HttpOnly; Secure; SameSite=None"}
 	h["Strict-Transport-Security"] = []string{"max-age=31536000; includeSubDomains; preload"}
 	h["X-Content-Type-Options"] = []string{"nosniff"}
+	s.dialect.headers(h, record.ID[len("req_"):])
 }

@@ -7,10 +7,10 @@ import (
 	"sync"
 )
 
-// Stats is what a server saw since it started or since the counters were reset. Every chat call that was
+// Stats is what a server saw since it started or since the counters were reset. Every API call that was
 // read whole is in exactly one of Open, Completed, Refused, Broken, Left and Stopped.
 type Stats struct {
-	Calls     int64 `json:"calls"`     // chat requests that arrived whole, with a key that is accepted
+	Calls     int64 `json:"calls"`     // requests that arrived whole, with a key that is accepted; not those for models
 	Streams   int64 `json:"streams"`   // of these, accepted ones that asked for a stream
 	Executed  int64 `json:"executed"`  // accepted ones: a model began to work, so a repeat would be billed twice
 	Completed int64 `json:"completed"` // answered to the last byte
@@ -25,6 +25,8 @@ type Stats struct {
 
 	Connections Connections           `json:"connections"`
 	ByModel     map[string]ModelStats `json:"by_model"`
+	// ByEndpoint counts Calls by method and path, ids written as *: "POST /files", "GET /files/*".
+	ByEndpoint map[string]int64 `json:"by_endpoint"`
 }
 
 // Connections counts TCP connections.
@@ -62,7 +64,9 @@ type tally struct {
 	changed chan struct{} // closed at the next change; nil while nobody waits
 }
 
-func newTally() *tally { return &tally{stats: Stats{ByModel: map[string]ModelStats{}}} }
+func newTally() *tally {
+	return &tally{stats: Stats{ByModel: map[string]ModelStats{}, ByEndpoint: map[string]int64{}}}
+}
 
 // update changes the counters and wakes who waits for a change.
 func (t *tally) update(change func(*Stats)) {
@@ -89,6 +93,7 @@ func (t *tally) reset() {
 			Calls: s.Open, Open: s.Open, Streams: s.OpenStreams, OpenStreams: s.OpenStreams,
 			Connections: Connections{Open: s.Connections.Open},
 			ByModel:     map[string]ModelStats{},
+			ByEndpoint:  map[string]int64{},
 		}
 	})
 }
@@ -102,6 +107,7 @@ func (t *tally) read(watch bool) (Stats, <-chan struct{}) {
 	}
 	s := t.stats
 	s.ByModel = maps.Clone(s.ByModel)
+	s.ByEndpoint = maps.Clone(s.ByEndpoint)
 	return s, t.changed
 }
 

@@ -5,51 +5,40 @@ import (
 	"time"
 )
 
-// stream sends a reply as server-sent events. Its buffers are made once: an event allocates nothing.
+// stream sends an answer piece by piece: server-sent events, or bytes as they are. Its buffer is made once:
+// an event of text allocates nothing.
 type stream struct {
 	call  *call
-	reply *reply
+	reply reply
 	out   *sink
-	paced bool // wait between chunks
+	paced bool // wait between pieces
 	eol   string
-	head  []byte // the beginning of each chunk, up to the opening bracket of choices
-	tail  []byte // from the closing bracket of choices to the end, when usage does not change
 	buf   []byte
-	sent  int // content chunks
-	total int
+	sent  int // pieces of content
+	total int // pieces that there will be; the reply says so before it sends the first
 	start time.Time
 	delay time.Duration
 }
 
-func newStream(c *call, r *reply, out *sink, paced bool) *stream {
+func newStream(c *call, out *sink, paced bool) *stream {
 	f := &c.faults
-	s := &stream{call: c, reply: r, out: out, paced: paced, eol: "\n", delay: f.delay.or(c.profile.perToken())}
+	s := &stream{call: c, out: out, paced: paced, eol: "\n", delay: f.delay.or(c.profile.perToken())}
 	if f.crlf {
 		s.eol = "\r\n"
 	} else if f.cr {
 		s.eol = "\r"
 	}
-	s.head = r.appendHead(s.head, "chat.completion.chunk")
-	s.head = append(s.head, `,"service_tier":"default","system_fingerprint":"`+fingerprint+`","choices":[`...)
-	s.tail = append(s.tail, ']')
-	if c.request.includeUsage && f.usage == "" {
-		s.tail = append(s.tail, `,"usage":null`...)
-	}
-	for i := range r.choices {
-		s.total += len(r.choices[i].pieces)
-		for _, call := range r.choices[i].calls {
-			s.total += len(call.pieces)
-		}
-	}
 	return s
 }
 
 // run sends the whole stream. The error is errBroken when a fault struck, or why the client got no more.
-func (s *stream) run() error {
-	for _, part := range []func() error{s.first, s.roles, s.content, s.finish} {
-		if err := part(); err != nil {
-			return err
-		}
+func (s *stream) run(r reply) error {
+	s.reply = r
+	if err := s.first(); err != nil {
+		return err
+	}
+	if err := r.events(s); err != nil {
+		return err
 	}
 	return s.out.end()
 }
@@ -60,54 +49,14 @@ func (s *stream) first() error {
 	s.start = time.Now()
 	switch {
 	case f.errorFirst:
-		return s.errorEvent()
+		return s.errorEvent(true)
 	case f.garbage:
 		return s.broken(append(s.line(), "<html>this is not JSON}"...))
 	}
 	return s.strike(false)
 }
 
-func (s *stream) roles() error {
-	for i := range s.reply.choices {
-		b := s.choice(i)
-		b = append(b, `{"role":"assistant","content":`...)
-		if len(s.reply.choices[i].calls) > 0 {
-			b = append(b, `null`...)
-		} else {
-			b = append(b, `""`...)
-		}
-		if err := s.delta(append(b, `,"refusal":null}`...), ""); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// content sends the chunks of all choices in turn: the first of each, the second of each, and so on.
-func (s *stream) content() error {
-	for round, more := 0, true; more; round++ {
-		more = false
-		for i := range s.reply.choices {
-			c := &s.reply.choices[i]
-			if round < len(c.pieces) {
-				more = true
-				if err := s.chunk(i, c.pieces[round]); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	for i := range s.reply.choices {
-		for j := range s.reply.choices[i].calls {
-			if err := s.toolCall(i, j); err != nil {
-				return err
-			}
-		}
-	}
-	return s.strike(true)
-}
-
-// before waits for a chunk's turn and lets a fault strike that stands before it.
+// before waits for a piece's turn and lets a fault strike that stands before it.
 func (s *stream) before() error {
 	if s.sent > 0 {
 		if err := s.strike(false); err != nil {
@@ -120,75 +69,27 @@ func (s *stream) before() error {
 	return nil
 }
 
-func (s *stream) chunk(i int, text string) error {
-	if err := s.before(); err != nil {
-		return err
-	}
-	s.reply.completion += countTokens(text)
-	s.sent++
-	b := appendString(append(s.choice(i), `{"content":`...), text)
-	b = append(b, '}')
+// piece sends an event of content, which was counted before; the last one is cut where that was asked for.
+func (s *stream) piece(b []byte) error {
 	if s.call.faults.failure.truncate && s.sent == s.total {
-		return s.broken(b[:len(b)-len(text)/2-2])
+		return s.broken(b[:len(b)/2])
 	}
-	return s.delta(b, "")
-}
-
-// toolCall sends the j-th call of a choice: first who is called, then the arguments piece by piece.
-func (s *stream) toolCall(i, j int) error {
-	call := &s.reply.choices[i].calls[j]
-	b := s.toolHead(i, j)
-	b = appendString(append(b, `,"id":`...), call.id)
-	b = appendString(append(b, `,"type":"function","function":{"name":`...), call.name)
-	s.reply.completion += countTokens(call.name)
-	if err := s.delta(append(b, `,"arguments":""}}]}`...), ""); err != nil {
-		return err
-	}
-	for _, piece := range call.pieces {
-		if err := s.before(); err != nil {
-			return err
-		}
-		s.reply.completion++
-		s.sent++
-		b := appendString(append(s.toolHead(i, j), `,"function":{"arguments":`...), piece)
-		if err := s.delta(append(b, `}}]}`...), ""); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *stream) toolHead(i, j int) []byte {
-	return strconv.AppendInt(append(s.choice(i), `{"tool_calls":[{"index":`...), int64(j), 10)
-}
-
-func (s *stream) finish() error {
-	for i := range s.reply.choices {
-		if err := s.delta(append(s.choice(i), "{}"...), s.reply.choices[i].finish); err != nil {
-			return err
-		}
-	}
-	f := &s.call.faults
-	if s.call.request.includeUsage && f.usage != "none" {
-		b := append(s.line(), s.head...)
-		b = s.reply.appendUsage(append(b, `],"usage":`...))
-		if err := s.event(append(b, '}')); err != nil {
-			return err
-		}
-	}
-	if f.noDone {
-		return nil
-	}
-	return s.event(append(s.line(), "[DONE]"...))
+	return s.event(b)
 }
 
 // line begins an event in the buffer, up to its data.
-func (s *stream) line() []byte {
+func (s *stream) line() []byte { return s.named("") }
+
+// named begins an event that says its type beside its data, unless the name is empty.
+func (s *stream) named(name string) []byte {
 	f := &s.call.faults
 	b := s.buf[:0]
 	if f.comment {
 		b = append(append(b, ": keep-alive"...), s.eol...)
 		b = append(b, s.eol...)
+	}
+	if name != "" {
+		b = append(append(append(b, "event: "...), name...), s.eol...)
 	}
 	b = append(b, "data:"...)
 	if !f.tight {
@@ -197,28 +98,13 @@ func (s *stream) line() []byte {
 	return b
 }
 
-// choice begins a chunk in the buffer, up to the value of delta.
-func (s *stream) choice(i int) []byte {
-	b := append(append(s.line(), s.head...), `{"index":`...)
-	return append(strconv.AppendInt(b, int64(i), 10), `,"delta":`...)
-}
-
-// delta ends a chunk behind its delta and sends it; an empty finish is sent as null.
-func (s *stream) delta(b []byte, finish string) error {
-	b = appendNullable(append(b, `,"logprobs":null,"finish_reason":`...), finish)
-	b = append(append(b, '}'), s.tail...)
-	if s.call.faults.usage == "every" {
-		b = s.reply.appendUsage(append(b, `,"usage":`...))
-	}
-	if finish != "" {
-		b = s.reply.appendTail(b)
-	}
-	return s.event(append(b, '}'))
-}
-
 // event ends an event with its empty line and sends it.
 func (s *stream) event(b []byte) error {
-	b = append(append(b, s.eol...), s.eol...)
+	return s.bytes(append(append(b, s.eol...), s.eol...))
+}
+
+// bytes sends bytes that are no event.
+func (s *stream) bytes(b []byte) error {
 	s.buf = b
 	if err := s.call.ctx.Err(); err != nil {
 		return err
@@ -227,10 +113,21 @@ func (s *stream) event(b []byte) error {
 	return s.out.write(b)
 }
 
-// errorEvent sends an error where a chunk was due; nothing comes after it.
-func (s *stream) errorEvent() error {
-	e := errStatus(500, s.reply.model)
-	return s.broken(e.appendJSON(s.line()))
+// done sends the sentinel that ends a stream of completions.
+func (s *stream) done() error {
+	if s.call.faults.noDone {
+		return nil
+	}
+	return s.event(append(s.line(), "[DONE]"...))
+}
+
+// errorEvent sends an error where a piece was due; nothing comes after it.
+func (s *stream) errorEvent(first bool) error {
+	if own, ok := s.reply.(failing); ok {
+		return s.broken(own.failedEvent(s, first))
+	}
+	d := s.call.server.dialect
+	return s.broken(d.appendError(s.line(), d.status(500, s.call.profile.Model)))
 }
 
 // broken sends an event after which the answer ends early, as if it were whole.
@@ -244,12 +141,12 @@ func (s *stream) broken(b []byte) error {
 	return errBroken
 }
 
-// strike lets the fault strike that was asked for after as many chunks as were sent; after the last chunk
+// strike lets the fault strike that was asked for after as many pieces as were sent; after the last piece
 // also one that was asked for later, so that no fault is passed over.
 func (s *stream) strike(last bool) error {
 	f := &s.call.faults.failure
 	if due(f.errorMid, s.sent, last) {
-		return s.errorEvent()
+		return s.errorEvent(false)
 	}
 	if due(f.cut, s.sent, last) {
 		if err := s.out.end(); err != nil {
@@ -262,4 +159,9 @@ func (s *stream) strike(last bool) error {
 
 func due(at opt[int], sent int, last bool) bool {
 	return at.ok && (at.v == sent || last && at.v > sent)
+}
+
+// appendInt writes a member whose value is a whole number.
+func appendInt(b []byte, name string, n int) []byte {
+	return strconv.AppendInt(append(append(append(b, `,"`...), name...), `":`...), int64(n), 10)
 }

@@ -16,9 +16,9 @@ const (
 )
 
 // whole sends a reply as one JSON body.
-func (c *call) whole(r *reply, flush func() error) error {
+func (c *call) whole(r reply, flush func() error) error {
 	f := &c.faults
-	body, chunks := c.body(r)
+	body, chunks := c.rendered(r)
 	pace := time.Duration(chunks) * f.delay.or(c.profile.perToken())
 	if err := c.strike(0, false); err != nil {
 		return err
@@ -55,23 +55,20 @@ func (c *call) whole(r *reply, flush func() error) error {
 	return nil
 }
 
-// body renders the reply, spoilt as asked, and tells in how many chunks a model would have spoken it.
-func (c *call) body(r *reply) (body []byte, chunks int) {
+// rendered renders the reply, spoilt as asked, and tells in how many pieces a model would have spoken it.
+func (c *call) rendered(r reply) (body []byte, pieces int) {
 	f := &c.faults
-	for i := range r.choices {
-		r.completion += r.choices[i].tokens
-		chunks += len(r.choices[i].pieces)
-		for _, call := range r.choices[i].calls {
-			chunks += len(call.pieces)
-		}
-	}
+	body, pieces = r.whole(f)
 	switch {
 	case f.failure.garbage:
 		body = []byte("<html>this is not JSON}")
 	case f.failure.errorFirst, f.failure.errorMid.ok:
-		body = errStatus(500, r.model).appendJSON(nil)
-	default:
-		body = r.appendWhole(nil, f.usage != "none")
+		if own, ok := r.(failing); ok && !f.failure.errorFirst {
+			body = own.failedWhole()
+		} else {
+			d := c.server.dialect
+			body = d.appendError(nil, d.status(500, c.profile.Model))
+		}
 	}
 	if f.failure.truncate || f.failure.cut.ok {
 		body = body[:len(body)/2]
@@ -79,7 +76,7 @@ func (c *call) body(r *reply) (body []byte, chunks int) {
 	if f.gzip {
 		body = zipped(body)
 	}
-	return body, chunks
+	return body, pieces
 }
 
 // slowly sends a body in eight pieces, evenly over the time asked for.
@@ -100,28 +97,29 @@ func (c *call) slowly(out *sink, body []byte) error {
 // twice sends two answers in one write, the second one to a question that nobody asked, and then keeps the
 // connection until the peer closes it: a gateway that takes the connection back into its pool would give
 // the second answer to another caller.
-func (c *call) twice(r *reply) error {
+func (c *call) twice(r reply) error {
 	header := c.w.Header().Clone()
 	var first bytes.Buffer
-	if c.request.stream {
+	if c.job.stream {
 		out := newSink(&first, func() error { return nil }, &c.faults)
-		if err := newStream(c, r, out, false).run(); err != nil {
+		if err := newStream(c, out, false).run(r); err != nil {
 			return err
 		}
 	} else {
-		body, _ := c.body(r)
+		body, _ := c.rendered(r)
 		first.Write(body)
 	}
-	stray := *r
-	stray.id = "chatcmpl-" + randomName(29)
-	stray.choices = []choice{{pieces: []string{"This answer belongs to nobody."}, finish: "stop"}}
+	stray := chatReply{
+		dialect: c.server.dialect, id: "chatcmpl-" + randomName(29), model: c.profile.Model, created: time.Now().Unix(),
+		choices: []choice{{pieces: []string{"This answer belongs to nobody."}, finish: "stop"}},
+	}
 
 	raw, _, err := http.NewResponseController(c.w).Hijack()
 	if err != nil {
 		return fmt.Errorf("take over the connection: %w", err)
 	}
 	defer raw.Close()
-	both := appendAnswer(nil, header, first.Bytes(), c.request.stream)
+	both := appendAnswer(nil, header, first.Bytes(), c.job.stream)
 	header.Set("Content-Type", "application/json")
 	header.Del("Content-Encoding")
 	both = appendAnswer(both, header, stray.appendWhole(nil, true), false)

@@ -263,7 +263,7 @@ func TestPathsAndKeys(t *testing.T) {
 		{"GET", "/v1/models", "Bearer sk-wrong-key", "invalid_api_key", `sk-wrong-key`, 401},
 		{"GET", "/v1/models", "", "", `didn't provide`, 401},
 		{"GET", "/v1/models", "Basic sk-right", "", `didn't provide`, 401},
-		{"GET", "/v1/chat/completions", "Bearer sk-right", "method_not_supported", `GET`, 405},
+		{"GET", "/v1/embeddings", "Bearer sk-right", "method_not_supported", `GET`, 405},
 		{"POST", "/v1/models", "Bearer sk-right", "method_not_supported", `POST`, 405},
 		{"POST", "/v1/nothing", "Bearer sk-right", "unknown_url", `/v1/nothing`, 404},
 	} {

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/adapters/groq"
 	"github.com/vel-gateway/vel/adapters/openai"
+	"github.com/vel-gateway/vel/adapters/perplexity"
 	"github.com/vel-gateway/vel/config"
 	"github.com/vel-gateway/vel/gateway"
 	"github.com/vel-gateway/vel/routing"
@@ -21,12 +23,10 @@ import (
 // kinds are the providers that Vel speaks to, by the word in the file.
 func kinds() map[string]*adapters.Adapter {
 	return map[string]*adapters.Adapter{
-		"openai": openai.New("openai", "https://api.openai.com/v1"),
-		"groq":   openai.New("groq", "https://api.groq.com/openai/v1"),
-		// Perplexity answers chat only through its Responses API, which Vel does not speak yet: its models are
-		// there, and a call says that they are not served.
-		"perplexity":      {Kind: "perplexity", BaseURL: "https://api.perplexity.ai"},
-		"perplexity/chat": openai.New("perplexity", "https://api.perplexity.ai"), // api: chat, for compatible servers
+		"openai":          openai.New("openai", "https://api.openai.com/v1", openai.AskUsage()),
+		"groq":            groq.New("https://api.groq.com/openai/v1"),
+		"perplexity":      perplexity.New("https://api.perplexity.ai/v1"),
+		"perplexity/chat": perplexity.NewChat("https://api.perplexity.ai"), // api: chat, for servers that speak as Sonar did
 	}
 }
 
