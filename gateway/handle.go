@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"encoding/hex"
 	"log/slog"
 	"net/url"
@@ -101,7 +102,7 @@ func (s *Server) plain(ctx *fasthttp.RequestCtx, to *path) {
 	method, uri := string(ctx.Request.Header.Method()), string(ctx.Path())
 	switch {
 	case marked(&ctx.Request.Header):
-		s.refuse(ctx, errTwoLengths)
+		s.refuse(ctx, cmp.Or(s.whyRefused(&ctx.Request.Header), error(errMalformed)))
 		ctx.SetConnectionClose()
 	case method == fasthttp.MethodOptions && s.cors.preflight(ctx):
 	case s.admin != nil && to.kind == pathMetrics, to.kind == pathUnknown:

@@ -41,13 +41,14 @@ type Server struct {
 	maxConns int
 	log      *slog.Logger
 
-	http  *fasthttp.Server
-	admin *fasthttp.Server // nil: the same port
-	ready atomic.Bool
-	looks atomic.Int64  // at /readyz, while we were ready
-	asked atomic.Int64  // unix nanoseconds of the last one
-	told  chan struct{} // a look at /readyz saw that we stop
-	cert  *certificate  // nil: plain HTTP
+	http    *fasthttp.Server
+	admin   *fasthttp.Server // nil: the same port
+	ready   atomic.Bool
+	refused sync.Map      // *fasthttp.RequestHeader → error: see early.go
+	looks   atomic.Int64  // at /readyz, while we were ready
+	asked   atomic.Int64  // unix nanoseconds of the last one
+	told    chan struct{} // a look at /readyz saw that we stop
+	cert    *certificate  // nil: plain HTTP
 
 	listener      *listener
 	adminListener net.Listener
