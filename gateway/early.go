@@ -12,7 +12,7 @@ import (
 )
 
 // What is decided before a body is read. fasthttp shows us the head alone here, no connection; so a refusal is a
-// body limit of one byte, and refuseEarly finds out again why. The handler checks everything once more.
+// low body limit, and refuseEarly finds out again why. The handler checks everything once more.
 
 // markTwoLengths marks a head that has both framings. fasthttp would take one and keep the connection, and a proxy
 // in front might have taken the other. A client that sends the field itself only refuses itself.
@@ -24,21 +24,25 @@ const largeBody = 64 << 10
 // headReceived refuses what needs no body and gives a large body the time that it needs.
 func (s *Server) headReceived(h *fasthttp.RequestHeader) (cfg fasthttp.RequestConfig) {
 	length := h.ContentLength()
-	if length >= 0 && length <= largeBody {
+	chunked := length == -1
+	if length <= largeBody && !chunked {
 		return cfg
 	}
-	if length == -1 && hasLengthField(h) {
+	if chunked && hasLengthField(h) {
 		h.Set(markTwoLengths, "1")
 		h.SetConnectionClose()
+	}
+	switch known := s.known(h); {
+	case chunked && (marked(h) || !known):
+		// fasthttp forgets the head of a chunked body that it refuses. A small one is taken, so that the handler
+		// can say what is wrong.
+		cfg.MaxRequestBodySize = min(largeBody, int(s.config.Server.MaxBody))
+		return cfg
+	case !known:
 		cfg.MaxRequestBodySize = 1
 		return cfg
-	}
-	if length == -1 {
+	case chunked:
 		length = int(s.config.Server.MaxBody)
-	}
-	if length > largeBody && !s.known(h) {
-		cfg.MaxRequestBodySize = 1
-		return cfg
 	}
 	cfg.ReadTimeout = headTimeout + time.Duration(length/slowestBody)*time.Second
 	return cfg
@@ -81,6 +85,11 @@ func (s *Server) earlyFault(ctx *fasthttp.RequestCtx, c *conn, err error) error 
 		return errTwoLengths
 	case c != nil && c.overfull:
 		return errTooManyBodies
+	case errors.Is(err, fasthttp.ErrBodyTooLarge) && ctx.Request.Header.ContentLength() <= 0: // chunked, and its head is gone
+		if c != nil && c.received > int64(s.config.Server.MaxBody) {
+			return errTooLarge
+		}
+		return tenancy.ErrUnknownKey
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
 		if key := presentedKey(&ctx.Request.Header); len(key) == 0 {
 			return errNoKey

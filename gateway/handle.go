@@ -40,7 +40,7 @@ func (s *Server) call(ctx *fasthttp.RequestCtx, endpoint adapters.Endpoint) {
 	}()
 	h := &ctx.Request.Header
 	c.Key, c.Agent = presentedKey(h), h.UserAgent()
-	c.Client = s.clientOf(ctx)
+	c.Client, c.Passed = s.clientOf(ctx), passing(c.Passed, h)
 	c.Content = adapters.Content{
 		Endpoint: endpoint, Method: "POST", Path: h.RequestURI(), ContentType: h.ContentType(), Body: ctx.Request.Body(),
 	}
@@ -73,6 +73,9 @@ func (s *Server) fail(ctx *fasthttp.RequestCtx, c *Call, err error) {
 
 // plain answers everything that is no inference call.
 func (s *Server) plain(ctx *fasthttp.RequestCtx, to *path) {
+	if c := connOf(ctx); c != nil {
+		c.served()
+	}
 	s.cors.allow(ctx)
 	method, uri := string(ctx.Request.Header.Method()), string(ctx.Path())
 	switch {

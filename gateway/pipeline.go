@@ -42,7 +42,11 @@ type Pipeline struct {
 // NewPipeline makes a pipeline. Publish must be called before the first call.
 func NewPipeline(state *routing.State, pool *upstream.Pool, metrics *Metrics, log *slog.Logger) *Pipeline {
 	p := &Pipeline{state: state, pool: pool, metrics: metrics, log: log}
-	p.calls.New = func() any { return &Call{pipe: p, wake: make(chan struct{}, 1)} }
+	p.calls.New = func() any {
+		c := &Call{pipe: p, wake: make(chan struct{}, 1)}
+		c.pass = c.relayPiece
+		return c
+	}
 	return p
 }
 
@@ -75,9 +79,10 @@ func (p *Pipeline) release(c *Call) {
 	}
 	c.request.Reset()
 	clear(c.pieces[:cap(c.pieces)])
+	clear(c.Passed)
 	// The parts with memory of their own are kept; everything that belonged to this call is forgotten.
 	*c = Call{
-		pipe: p, wake: c.wake, plan: c.plan, request: c.request, pieces: c.pieces[:0], whole: whole, foreign: c.foreign[:0],
+		pipe: p, wake: c.wake, pass: c.pass, plan: c.plan, request: c.request, pieces: c.pieces[:0], whole: whole, foreign: c.foreign[:0], Passed: c.Passed[:0],
 	}
 	p.calls.Put(c)
 }
@@ -126,7 +131,8 @@ func (p *Pipeline) route(c *Call) error {
 func (p *Pipeline) panicked(c *Call, reason any) error {
 	p.metrics.panics.Inc()
 	p.log.Error("panic in a call", slog.String("id", c.ID), slog.Any("panic", reason), slog.String("stack", string(debug.Stack())))
-	return &adapters.Error{Class: adapters.ClassInternal, Message: "internal error", Cause: fmt.Errorf("panic: %v", reason)}
+	c.failed = &adapters.Error{Class: adapters.ClassInternal, Message: "internal error", Cause: fmt.Errorf("panic: %v", reason)}
+	return c.failed
 }
 
 // Request is a call that comes from inside the house instead of a connection.
@@ -149,7 +155,12 @@ type Result struct {
 func (p *Pipeline) Execute(ctx context.Context, r *Request, each func(piece []byte) error) (res *Result, err error) {
 	c := p.acquire(newID())
 	defer p.release(c)
-	defer func() { p.Settle(c, err) }()
+	defer func() {
+		if err != nil && !c.outcome.Committed {
+			c.refusal = statusOf(c, inWords(c, err))
+		}
+		p.Settle(c, err)
+	}()
 	defer func() {
 		if reason := recover(); reason != nil {
 			err = p.panicked(c, reason)
