@@ -84,6 +84,42 @@ func TestTheFirstPictureFlowsBeforeItIsWhole(t *testing.T) {
 	}
 }
 
+func TestUsageInTheTail(t *testing.T) {
+	t.Parallel()
+	codecs := New("", "").Codecs
+	for _, test := range []struct {
+		endpoint adapters.Endpoint
+		tail     string
+		want     adapters.Usage
+		seen     bool
+	}{
+		{adapters.ImageGenerations, `AAAA"}],"size":"x" , "usage" : {"input_tokens":5,"output_tokens":9,"total_tokens":14}} `, adapters.Usage{adapters.Input: 5, adapters.ImageOut: 9, adapters.Images: 2}, true},
+		{adapters.ImageGenerations, `AAAA"}]}`, adapters.Usage{adapters.Images: 2}, true},
+		{adapters.ChatCompletions, `"}],"usage":{"prompt_tokens":5},"x":1}`, adapters.Usage{adapters.Input: 5}, true},
+		{adapters.ChatCompletions, `"usage"}]}`, adapters.Usage{}, false},
+		{adapters.ChatCompletions, `"usage":null}`, adapters.Usage{}, false},
+		{adapters.ChatCompletions, ``, adapters.Usage{}, false},
+	} {
+		got, seen := codecs[test.endpoint].(adapters.TailDecoder).DecodeTail(&adapters.Content{Choices: 2}, []byte(test.tail))
+		if got != test.want || seen != test.seen {
+			t.Errorf("%s: %v, %t", test.tail, got, seen)
+		}
+	}
+}
+
+func TestTheQueryGoesAlong(t *testing.T) {
+	t.Parallel()
+	for endpoint, want := range map[adapters.Endpoint]string{
+		adapters.Responses: "/responses?beta=true", adapters.Embeddings: "/embeddings?beta=true", adapters.Objects: "/files/f%2F1?beta=true",
+	} {
+		in := adapters.Content{Endpoint: endpoint, Method: "GET", Path: []byte("/files/f%2F1"), Query: []byte("beta=true"), Body: []byte(`{"model":"m"}`), Model: adapters.Span{Start: 9, End: 12}}
+		var r adapters.Request
+		if err := New("", "").Codecs[endpoint].EncodeRequest(&r, &in, "m"); err != nil || r.Path != want {
+			t.Errorf("%v: %s, %v", endpoint, r.Path, err)
+		}
+	}
+}
+
 func TestPassingStreamsDoNotAllocate(t *testing.T) {
 	out := make([][]byte, 0, 8)
 	delta := []byte("event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":5,\"delta\":\"x\"}\n\n")
