@@ -53,7 +53,7 @@ func TestResetForgetsTheLastRequest(t *testing.T) {
 
 func TestEndpointNames(t *testing.T) {
 	t.Parallel()
-	if ChatCompletions.String() != "chat/completions" || Endpoint(0).String() != "unknown" {
-		t.Errorf("%v, %v", ChatCompletions, Endpoint(0))
+	if ChatCompletions.String() != "chat/completions" || Endpoint(0).String() != "unknown" || Objects.String() != "objects" || endpoints.String() != "unknown" {
+		t.Errorf("%v, %v, %v, %v", ChatCompletions, Endpoint(0), Objects, endpoints)
 	}
 }

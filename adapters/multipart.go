@@ -169,7 +169,7 @@ func disposition(value []byte) (name string, file, ok bool) {
 		}
 		switch strings.ToLower(string(bytes.TrimSpace(key))) {
 		case "name":
-			if named {
+			if named || strings.IndexByte(text, '\\') >= 0 { // some take "mo\del" for "model", some do not
 				return "", false, false
 			}
 			name, named = text, true

@@ -28,6 +28,25 @@ func (c *Content) Relay(h Header) Relay {
 	return RelayWhole
 }
 
+// Gather is how many bytes of a whole answer are worth holding, so that it can be checked, and another target be tried,
+// before the client gets any of it. A longer one flows unread but for its tail. Vectors may have to be converted, for
+// which all of them must be there.
+func (c *Content) Gather() int {
+	if c.Endpoint == Embeddings {
+		return 64 << 20
+	}
+	return 1 << 20
+}
+
+// TailSize is how much of the end of an answer that flows unread a TailDecoder wants to see.
+const TailSize = 16 << 10
+
+// TailDecoder is a codec that finds usage in the last bytes of a JSON answer whose beginning nobody kept, such as
+// pictures of many megabytes.
+type TailDecoder interface {
+	DecodeTail(in *Content, tail []byte) (Usage, bool)
+}
+
 // mediaType is a content type without its parameters.
 func mediaType(contentType []byte) []byte {
 	kind, _, _ := bytes.Cut(contentType, []byte(";"))

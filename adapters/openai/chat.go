@@ -17,4 +17,7 @@ func moderations() *codec {
 	return &codec{path: "/moderations", answer: "a moderation", marker: "results"}
 }
 
-var _ adapters.Codec = (*codec)(nil)
+var (
+	_ adapters.Codec       = (*codec)(nil)
+	_ adapters.TailDecoder = (*codec)(nil)
+)

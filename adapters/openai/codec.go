@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"bytes"
 	"net/http"
 	"unsafe"
 
@@ -12,12 +13,15 @@ import (
 
 // codec passes one endpoint: the request but for the model, the answer as it is. It has no state.
 type codec struct {
-	path   string                                              // below the base URL
-	answer string                                              // what an answer is, for people
-	marker string                                              // the member by which an answer is known
-	events *eventKind                                          // of its streams; nil: chunks with choices
-	asks   bool                                                // for usage, in such streams
-	more   func(u adapters.Usage, whole string) adapters.Usage // adds what an answer says of usage elsewhere
+	path     string     // below the base URL
+	answer   string     // what an answer is, for people
+	marker   string     // the member by which an answer is known
+	events   *eventKind // of its streams; nil: chunks with choices
+	asks     bool       // for usage, in such streams
+	pictures bool       // are what is made, and counted
+
+	// more adds what an answer says of usage outside its usage member; nil: nothing.
+	more func(u adapters.Usage, whole string) adapters.Usage
 }
 
 // EncodeRequest passes the body and puts the provider's name of the model where the client's stood.
@@ -71,6 +75,24 @@ func (c *codec) DecodeResponse(out [][]byte, _ *adapters.Content, h adapters.Hea
 		usage = c.more(usage, stringOf(body))
 	}
 	return append(out, body), usage, nil
+}
+
+// DecodeTail reads the usage that stands at the end of an answer, as it does with OpenAI.
+func (c *codec) DecodeTail(in *adapters.Content, tail []byte) (usage adapters.Usage, seen bool) {
+	const key = `"usage"`
+	if i := bytes.LastIndex(tail, []byte(key)); i >= 0 {
+		rest := trimSpace(tail[i+len(key):])
+		if len(rest) > 0 && rest[0] == ':' {
+			seen = ReadUsage(&usage, stringOf(trimSpace(rest[1:])))
+		}
+	}
+	if c.more != nil {
+		usage = c.more(usage, "")
+	}
+	if c.pictures {
+		usage[adapters.Images], seen = int64(max(in.Choices, 1)), true
+	}
+	return usage, seen
 }
 
 // DecodeStream begins a stream.

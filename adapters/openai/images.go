@@ -9,7 +9,7 @@ import (
 // images is the codec for making, changing and varying pictures. An answer is JSON or a stream in which each event
 // is a picture, megabytes long.
 func images(e adapters.Endpoint) *codec {
-	return &codec{path: "/" + e.String(), answer: "a list of images", marker: "data", events: &imageEvents, more: countImages}
+	return &codec{path: "/" + e.String(), answer: "a list of images", marker: "data", pictures: true, events: &imageEvents, more: countImages}
 }
 
 var imageEvents = eventKind{

@@ -33,3 +33,13 @@ func TestNames(t *testing.T) {
 		}
 	}
 }
+
+func TestChatIsAllThatCompatibleServersHave(t *testing.T) {
+	t.Parallel()
+	a := NewChat("http://127.0.0.1")
+	var r adapters.Request
+	in := adaptertest.Parse(t, adapters.ChatCompletions, []byte(`{"model":"sonar","messages":[],"stream":true,"return_images":true}`))
+	if err := a.Codecs[adapters.ChatCompletions].EncodeRequest(&r, in, "sonar"); err != nil || len(a.Codecs) != 1 || r.Path != "/chat/completions" || len(r.Dropped) > 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
