@@ -44,12 +44,6 @@ func (p *Pipeline) attempt(c *Call) error {
 	}
 }
 
-// errUnwell is what a target whose breaker is open answers without being asked.
-var errUnwell = &adapters.Error{
-	Class: adapters.ClassOverloaded, Type: "server_error", Code: "provider_unavailable",
-	Message: "The provider is failing and is given time to recover.", RetryAfter: time.Second,
-}
-
 // try makes one attempt, up to the point where the answer's head could be written.
 func (p *Pipeline) try(c *Call, move routing.Move) error {
 	c.tryBegun, c.foreign = time.Now(), c.foreign[:0]

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -16,86 +15,6 @@ import (
 
 // This file alone turns an error into bytes for a client: OpenAI's shape, all four members, a code that is a
 // string or null, no text of Go's and no secret.
-
-// Faults of the request itself, found before a provider is asked.
-var (
-	errNoKey = &adapters.Error{
-		Class: adapters.ClassInvalid, Status: http.StatusUnauthorized, Type: "invalid_request_error", Code: "invalid_api_key",
-		Message: "You didn't provide an API key. Send your Vel key in the Authorization header: Authorization: Bearer YOUR_KEY.",
-	}
-	errBadKey = &adapters.Error{
-		Class: adapters.ClassInvalid, Status: http.StatusUnauthorized, Type: "invalid_request_error", Code: "invalid_api_key",
-		Message: "Incorrect API key provided. It must be a key of this Vel gateway, not one of a provider.",
-	}
-	errTooLarge = &adapters.Error{
-		Class: adapters.ClassInvalid, Status: http.StatusRequestEntityTooLarge, Type: "invalid_request_error", Code: "request_too_large",
-		Message: "The request body is larger than this gateway accepts (server.max_body).",
-	}
-	errTooManyBodies = &adapters.Error{
-		Class: adapters.ClassOverloaded, Status: http.StatusServiceUnavailable, Type: "server_error", Code: "overloaded",
-		Message: "Too many large requests are in flight. Try again shortly.", RetryAfter: time.Second,
-	}
-	errFull = &adapters.Error{
-		Class: adapters.ClassOverloaded, Status: http.StatusServiceUnavailable, Type: "server_error", Code: "overloaded",
-		Message: "This gateway has no connection left. Try again shortly.", RetryAfter: time.Second,
-	}
-	errSlow = &adapters.Error{
-		Class: adapters.ClassInvalid, Status: http.StatusRequestTimeout, Type: "invalid_request_error", Code: "request_timeout",
-		Message: "The request did not arrive in time.",
-	}
-	errLargeHead = &adapters.Error{
-		Class: adapters.ClassInvalid, Status: http.StatusRequestHeaderFieldsTooLarge, Type: "invalid_request_error", Code: "headers_too_large",
-		Message: "The request's header fields are too large.",
-	}
-	errMalformed = &adapters.Error{
-		Class: adapters.ClassInvalid, Status: http.StatusBadRequest, Type: "invalid_request_error", Code: "malformed_request",
-		Message: "The request is not valid HTTP/1.1.",
-	}
-	errTwoLengths = &adapters.Error{
-		Class: adapters.ClassInvalid, Status: http.StatusBadRequest, Type: "invalid_request_error", Code: "malformed_request",
-		Message: "A request may have Content-Length or Transfer-Encoding, not both.",
-	}
-	errInternal = &adapters.Error{
-		Class: adapters.ClassInternal, Status: http.StatusInternalServerError, Type: "server_error", Code: "internal_error",
-		Message: "internal error",
-	}
-)
-
-func errUnknownPath(method, path string) *adapters.Error {
-	return &adapters.Error{
-		Class: adapters.ClassInvalid, Status: http.StatusNotFound, Type: "invalid_request_error", Code: "unknown_url",
-		Message: "Invalid URL (" + method + " " + path + ").",
-	}
-}
-
-func errMethod(method, path, allowed string) *adapters.Error {
-	return &adapters.Error{
-		Class: adapters.ClassInvalid, Status: http.StatusMethodNotAllowed, Type: "invalid_request_error", Code: "method_not_allowed",
-		Message: "Not allowed to " + method + " on " + path + ". Expected " + allowed + ".",
-	}
-}
-
-func errNotServed(path string) *adapters.Error {
-	return &adapters.Error{
-		Class: adapters.ClassInvalid, Status: http.StatusNotImplemented, Type: "invalid_request_error", Code: "unsupported_endpoint",
-		Message: "Vel does not serve " + path + " yet.",
-	}
-}
-
-func errUnknownModel(model string) *adapters.Error {
-	return &adapters.Error{
-		Class: adapters.ClassInvalid, Status: http.StatusNotFound, Type: "invalid_request_error", Code: "model_not_found", Param: "model",
-		Message: "The model '" + model + "' does not exist. GET /v1/models lists the models of this key.",
-	}
-}
-
-// errDropped refuses a call on a strict route.
-func errDropped(fields []string) *adapters.Error {
-	return &adapters.Error{
-		Class: adapters.ClassInvalid, Status: http.StatusBadRequest, Type: "invalid_request_error", Code: "unsupported_parameter", Param: fields[0],
-		Message: "The model's provider does not take these fields as they were meant: " + strings.Join(fields, ", ") + ".",
-	}
-}
 
 // answer is an error as a client sees it.
 type answer struct {
@@ -134,40 +53,6 @@ func inWords(c *Call, err error) *adapters.Error {
 	switch {
 	case errors.Is(err, tenancy.ErrUnknownKey), errors.Is(err, tenancy.ErrKeyDisabled), errors.Is(err, tenancy.ErrKeyExpired):
 		return errBadKey
-	}
-	return errInternal
-}
-
-func ofRouting(c *Call, r routing.Refusal) *adapters.Error {
-	model := c.question.Model
-	switch r {
-	case routing.UnknownModel:
-		return errUnknownModel(model)
-	case routing.NotAllowed:
-		return &adapters.Error{
-			Class: adapters.ClassInvalid, Status: http.StatusForbidden, Type: "invalid_request_error", Code: "model_not_allowed", Param: "model",
-			Message: "This API key may not use the model '" + model + "'.",
-		}
-	case routing.NotServed:
-		return &adapters.Error{
-			Class: adapters.ClassInvalid, Status: http.StatusNotImplemented, Type: "invalid_request_error", Code: "unsupported_endpoint", Param: "model",
-			Message: "No provider of the model '" + model + "' serves " + c.Content.Endpoint.String() + ".",
-		}
-	case routing.NotOwned:
-		return &adapters.Error{
-			Class: adapters.ClassInvalid, Status: http.StatusNotImplemented, Type: "invalid_request_error", Code: "unsupported_endpoint",
-			Message: "Stored objects need a provider whose account is your organization's alone (providers.NAME.organizations with one entry), and there is none.",
-		}
-	case routing.Ambiguous:
-		return &adapters.Error{
-			Class: adapters.ClassInvalid, Status: http.StatusBadRequest, Type: "invalid_request_error", Code: "ambiguous_provider",
-			Message: "Several providers could hold this object. Name one in the header x-vel-provider.",
-		}
-	case routing.NoTarget:
-		return &adapters.Error{
-			Class: adapters.ClassConnect, Status: http.StatusServiceUnavailable, Type: "server_error", Code: "no_provider_available",
-			Message: "No provider of the model '" + model + "' can be used: its credential is not configured.",
-		}
 	}
 	return errInternal
 }
