@@ -13,16 +13,16 @@ import (
 
 // Faults of a request, found before a provider is asked.
 var (
-	errNoKey = fault(http.StatusUnauthorized, "invalid_api_key", "",
+	errNoKey = invalid(http.StatusUnauthorized, "invalid_api_key", "",
 		"You didn't provide an API key. Send your Vel key in the Authorization header: Authorization: Bearer YOUR_KEY.")
-	errBadKey = fault(http.StatusUnauthorized, "invalid_api_key", "",
+	errBadKey = invalid(http.StatusUnauthorized, "invalid_api_key", "",
 		"Incorrect API key provided. It must be a key of this Vel gateway, not one of a provider.")
-	errTooLarge = fault(http.StatusRequestEntityTooLarge, "request_too_large", "",
+	errTooLarge = invalid(http.StatusRequestEntityTooLarge, "request_too_large", "",
 		"The request body is larger than this gateway accepts (server.max_body).")
-	errSlow       = fault(http.StatusRequestTimeout, "request_timeout", "", "The request did not arrive in time.")
-	errLargeHead  = fault(http.StatusRequestHeaderFieldsTooLarge, "headers_too_large", "", "The request's header fields are too large.")
-	errMalformed  = fault(http.StatusBadRequest, "malformed_request", "", "The request is not valid HTTP/1.1.")
-	errTwoLengths = fault(http.StatusBadRequest, "malformed_request", "", "A request may have Content-Length or Transfer-Encoding, not both.")
+	errSlow       = invalid(http.StatusRequestTimeout, "request_timeout", "", "The request did not arrive in time.")
+	errLargeHead  = invalid(http.StatusRequestHeaderFieldsTooLarge, "headers_too_large", "", "The request's header fields are too large.")
+	errMalformed  = invalid(http.StatusBadRequest, "malformed_request", "", "The request is not valid HTTP/1.1.")
+	errTwoLengths = invalid(http.StatusBadRequest, "malformed_request", "", "A request may have Content-Length or Transfer-Encoding, not both.")
 )
 
 // What is wrong with Vel itself.
@@ -36,8 +36,8 @@ var (
 	}
 )
 
-// fault is an error that the client can mend.
-func fault(status int, code, param, message string) *adapters.Error {
+// invalid is an error that the client can mend.
+func invalid(status int, code, param, message string) *adapters.Error {
 	return &adapters.Error{
 		Class: adapters.ClassInvalid, Status: status, Type: "invalid_request_error", Code: code, Param: param, Message: message,
 	}
@@ -52,24 +52,24 @@ func busy(code, message string) *adapters.Error {
 }
 
 func errUnknownPath(method, path string) *adapters.Error {
-	return fault(http.StatusNotFound, "unknown_url", "", "Invalid URL ("+method+" "+path+").")
+	return invalid(http.StatusNotFound, "unknown_url", "", "Invalid URL ("+method+" "+path+").")
 }
 
 func errMethod(method, path, allowed string) *adapters.Error {
-	return fault(http.StatusMethodNotAllowed, "method_not_allowed", "", "Not allowed to "+method+" on "+path+". Expected "+allowed+".")
+	return invalid(http.StatusMethodNotAllowed, "method_not_allowed", "", "Not allowed to "+method+" on "+path+". Expected "+allowed+".")
 }
 
 func errNotServed(path string) *adapters.Error {
-	return fault(http.StatusNotImplemented, "unsupported_endpoint", "", "Vel does not serve "+path+" yet.")
+	return invalid(http.StatusNotImplemented, "unsupported_endpoint", "", "Vel does not serve "+path+" yet.")
 }
 
 func errUnknownModel(model string) *adapters.Error {
-	return fault(http.StatusNotFound, "model_not_found", "model", "The model '"+model+"' does not exist. GET /v1/models lists the models of this key.")
+	return invalid(http.StatusNotFound, "model_not_found", "model", "The model '"+model+"' does not exist. GET /v1/models lists the models of this key.")
 }
 
 // errDropped refuses a call on a strict route.
 func errDropped(fields []string) *adapters.Error {
-	return fault(http.StatusBadRequest, "unsupported_parameter", fields[0],
+	return invalid(http.StatusBadRequest, "unsupported_parameter", fields[0],
 		"The model's provider does not take these fields as they were meant: "+strings.Join(fields, ", ")+".")
 }
 
@@ -80,15 +80,15 @@ func ofRouting(c *Call, r routing.Refusal) *adapters.Error {
 	case routing.UnknownModel:
 		return errUnknownModel(model)
 	case routing.NotAllowed:
-		return fault(http.StatusForbidden, "model_not_allowed", "model", "This API key may not use the model '"+model+"'.")
+		return invalid(http.StatusForbidden, "model_not_allowed", "model", "This API key may not use the model '"+model+"'.")
 	case routing.NotServed:
-		return fault(http.StatusNotImplemented, "unsupported_endpoint", "model",
+		return invalid(http.StatusNotImplemented, "unsupported_endpoint", "model",
 			"No provider of the model '"+model+"' serves "+c.Content.Endpoint.String()+".")
 	case routing.NotOwned:
-		return fault(http.StatusNotImplemented, "unsupported_endpoint", "",
+		return invalid(http.StatusNotImplemented, "unsupported_endpoint", "",
 			"Stored objects need a provider whose account is your organization's alone (providers.NAME.organizations with one entry), and there is none.")
 	case routing.Ambiguous:
-		return fault(http.StatusBadRequest, "ambiguous_provider", "",
+		return invalid(http.StatusBadRequest, "ambiguous_provider", "",
 			"Several providers could hold this object. Name one in the header x-vel-provider.")
 	case routing.NoTarget:
 		return &adapters.Error{
