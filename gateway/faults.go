@@ -27,10 +27,10 @@ var (
 
 // What is wrong with Vel itself.
 var (
-	errTooManyBodies = busy("overloaded", "Too many large requests are in flight. Try again shortly.")
-	errFull          = busy("overloaded", "This gateway has no connection left. Try again shortly.")
+	errTooManyBodies = later("overloaded", "Too many large requests are in flight. Try again shortly.")
+	errFull          = later("overloaded", "This gateway has no connection left. Try again shortly.")
 	// errUnwell is what a target whose breaker is open answers without being asked.
-	errUnwell   = busy("provider_unavailable", "The provider is failing and is given time to recover.")
+	errUnwell   = later("provider_unavailable", "The provider is failing and is given time to recover.")
 	errInternal = &adapters.Error{
 		Class: adapters.ClassInternal, Status: http.StatusInternalServerError, Type: "server_error", Code: "internal_error", Message: "internal error",
 	}
@@ -43,8 +43,8 @@ func invalid(status int, code, param, message string) *adapters.Error {
 	}
 }
 
-// busy is an error that time mends.
-func busy(code, message string) *adapters.Error {
+// later is an error that time mends.
+func later(code, message string) *adapters.Error {
 	return &adapters.Error{
 		Class: adapters.ClassOverloaded, Status: http.StatusServiceUnavailable, Type: "server_error", Code: code, Message: message,
 		RetryAfter: time.Second,
