@@ -19,7 +19,8 @@ func failure(status int, h adapters.Header, body []byte, unsaid string) *adapter
 	if !utf8.Valid(body) {
 		body = bytes.ToValidUTF8(body, []byte("\uFFFD"))
 	}
-	if strictjson.Valid(body) {
+	sound := strictjson.Valid(body)
+	if sound {
 		read(e, gjson.Parse(stringOf(body)))
 	} else {
 		e.Message = plainText(status, body)
@@ -34,7 +35,9 @@ func failure(status int, h adapters.Header, body []byte, unsaid string) *adapter
 	if e.Type == "" || e.Type == "error" { // the latter is the type of an event, not of what went wrong
 		e.Type = typeOf(e)
 	}
-	e.Body = openAIShaped(e, body)
+	if sound {
+		e.Body = openAIShaped(e, body)
+	}
 	return e
 }
 
