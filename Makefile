@@ -27,7 +27,6 @@ build: ## build bin/vel, one static binary
 	@CGO_ENABLED=0 go build -trimpath -o bin/vel ./cmd/vel
 
 test: packages lint unit ## everything that CI runs (installs what is missing; at most 15 minutes on two cores)
-	@$(MAKE) --no-print-directory fuzz FUZZTIME=3s
 	@$(MAKE) --no-print-directory outside
 
 check: test ## the same as test
@@ -41,6 +40,8 @@ lint: $(LINTER) ## formatting, vet, linters, and a build for macOS
 	@$(call each,$(LINTER) run $(config) ./...)
 	@GOOS=darwin CGO_ENABLED=0 go build ./...
 
+# What fuzzing finds by chance must not fail somebody else's change: it has a target of its own. What it has found is
+# committed, and runs with the unit tests.
 fuzz: ## fuzz every parser, FUZZTIME (10s) each
 	@echo "== fuzz, $(FUZZTIME) a target"
 	@grep -rn --include='*_test.go' --exclude-dir=tests '^func Fuzz' . | \
