@@ -8,6 +8,13 @@ GOLANGCI  := v2.15.0
 LINTER    := $(CURDIR)/bin/golangci-lint-$(GOLANGCI)
 FUZZTIME  ?= 10s
 
+# Vel is one module; what only tests, compares or calls it is another, so that its dependencies stay out.
+MODULES := . tests tests/bench tests/sdk/go
+each    = for module in $(MODULES); do (cd $$module && $(1)) || exit 1; done
+config  = -c $(CURDIR)/.golangci.yml
+
+include tests/bench/bench.mk
+
 .PHONY: help run build test check fmt lint fuzz packages unit outside
 
 help: ## print this list
@@ -26,15 +33,12 @@ test: packages lint unit ## everything that CI runs (installs what is missing; a
 check: test ## the same as test
 
 fmt: $(LINTER) ## format the code
-	@$(LINTER) fmt ./...
-	@cd tests && $(LINTER) fmt -c ../.golangci.yml ./...
+	@$(LINTER) fmt $(config) ./...
 
 lint: $(LINTER) ## formatting, vet, linters, and a build for macOS
 	@echo "== lint"
-	@go vet ./...
-	@cd tests && go vet ./...
-	@$(LINTER) run ./...
-	@cd tests && $(LINTER) run -c ../.golangci.yml ./...
+	@$(call each,go vet ./...)
+	@$(call each,$(LINTER) run $(config) ./...)
 	@GOOS=darwin CGO_ENABLED=0 go build ./...
 
 fuzz: ## fuzz every parser, FUZZTIME (10s) each
@@ -51,7 +55,8 @@ unit:
 
 outside:
 	@echo "== the binary from outside: SDKs, faults, bad input, storms"
-	@cd tests && go test -timeout 10m ./...
+	@cd tests/bench && go test ./...
+	@cd tests && go test -p 1 -timeout 10m ./...
 
 packages:
 	@tests/packages.sh

@@ -110,8 +110,10 @@ func TestDocumentedDefaultsHold(t *testing.T) {
 		name      string
 		got, want any
 	}{
-		{"gateway", written.Gateway, unwritten.Gateway}, {"defaults", written.Routing.Defaults, unwritten.Routing.Defaults},
-		{"log", written.Log, unwritten.Log}, {"not enforced", written.NotEnforced, unwritten.NotEnforced},
+		{"gateway", written.Gateway, unwritten.Gateway},
+		{"defaults", written.Routing.Defaults, unwritten.Routing.Defaults},
+		{"log", written.Log, unwritten.Log},
+		{"not enforced", written.NotEnforced, unwritten.NotEnforced},
 	} {
 		if diff := cmp.Diff(part.want, part.got); diff != "" {
 			t.Errorf("%s: the documented defaults are not those that hold (-hold +documented):\n%s", part.name, diff)

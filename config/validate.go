@@ -26,8 +26,10 @@ func (f *file) validate(fault func(path, problem, hint string)) {
 		name string
 		days float64
 	}{
-		{"calls", f.Retention.Calls.Hours()}, {"rollups", f.Retention.Rollups.Hours()},
-		{"audit", f.Retention.Audit.Hours()}, {"content", f.Retention.Content.Hours()},
+		{"calls", f.Retention.Calls.Hours()},
+		{"rollups", f.Retention.Rollups.Hours()},
+		{"audit", f.Retention.Audit.Hours()},
+		{"content", f.Retention.Content.Hours()},
 	} {
 		if r.days < day.Hours() {
 			fault("retention."+r.name, "is less than a day", "records are removed by the day; write 1d or more")

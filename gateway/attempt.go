@@ -1,13 +1,13 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"slices"
 	"time"
-	"unsafe"
 
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/routing"
@@ -59,7 +59,7 @@ func (p *Pipeline) try(c *Call, move routing.Move) error {
 		c.outcome.Refused = true
 		return errUnwell
 	}
-	c.outcome.Pass = pass
+	c.outcome.Pass, c.trying = pass, true
 	c.attempts++
 	err := p.send(c)
 	if err == nil {
@@ -81,9 +81,10 @@ func (p *Pipeline) send(c *Call) error {
 		return err
 	}
 	c.request.Header = append(c.request.Header,
-		adapters.Field{Name: "Content-Type", Value: contentType(c.Content.ContentType)},
+		adapters.Field{Name: "Content-Type", Value: cmp.Or(view(c.Content.ContentType), "application/json")},
 		adapters.Field{Name: "Accept", Value: "*/*"},
 		adapters.Field{Name: "User-Agent", Value: "vel"})
+	c.request.Header = append(c.request.Header, c.Passed...)
 	if err := t.Provider.Adapter.Signer.Sign(&c.request, t.Provider.Key, c.tryBegun); err != nil {
 		return &adapters.Error{Class: adapters.ClassCredential, Message: "The provider's credential can not be used.", Cause: err}
 	}
@@ -94,14 +95,6 @@ func (p *Pipeline) send(c *Call) error {
 	c.hold(x)
 	c.outcome.Sent, err = x.Open(&c.request, t.Timeouts, c.plan.Deadline)
 	return err
-}
-
-// contentType is the client's, without a copy: the request outlives the attempt.
-func contentType(fromClient []byte) string {
-	if len(fromClient) == 0 {
-		return "application/json"
-	}
-	return unsafe.String(unsafe.SliceData(fromClient), len(fromClient))
 }
 
 // receive waits until it is certain that the provider answers: an error status, a first event that is an error
@@ -150,8 +143,7 @@ func (p *Pipeline) wholeAnswer(c *Call) error {
 		return err
 	}
 	if !all {
-		c.pieces, c.partial = append(c.pieces, c.whole), true
-		c.exchange.Streaming(c.outcome.Target.Timeouts.Idle)
+		c.pieces = append(c.pieces, c.whole)
 		return nil
 	}
 	c.pieces, c.usage, err = c.codec.DecodeResponse(c.pieces, &c.Content, c.exchange.Header(), c.whole)
@@ -176,6 +168,9 @@ func (c *Call) gather(limit int) (all bool, err error) {
 		if err != nil {
 			return false, err
 		}
+		if len(c.whole) == 0 {
+			c.exchange.Streaming(c.outcome.Target.Timeouts.Idle) // it answers: from now on silence is limited
+		}
 		c.whole = append(c.whole, b...)
 	}
 	return false, nil
@@ -192,7 +187,7 @@ func (p *Pipeline) abandon(c *Call, err error) error {
 	if x != nil {
 		x.Finish(failed)
 	}
-	c.stream, c.usage, c.pieces, c.partial, c.ended, c.length = nil, adapters.Usage{}, c.pieces[:0], false, false, -1
+	c.stream, c.usage, c.pieces, c.ended, c.length = nil, adapters.Usage{}, c.pieces[:0], false, -1
 	c.outcome.Class, c.outcome.RetryAfter = failed.Class, failed.RetryAfter
 	p.observe(c)
 	p.report(c, failed)
@@ -202,7 +197,7 @@ func (p *Pipeline) abandon(c *Call, err error) error {
 // observe tells routing and the metrics how the attempt ended.
 func (p *Pipeline) observe(c *Call) {
 	now := time.Now()
-	c.outcome.Total = now.Sub(c.tryBegun)
+	c.trying, c.outcome.Total = false, now.Sub(c.tryBegun)
 	p.state.Observe(&c.outcome, now)
 	p.metrics.attempt(c.outcome.Target, c.outcome.Class)
 }

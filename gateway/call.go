@@ -23,8 +23,9 @@ type Call struct {
 	Key     []byte             // the presented key; unused if Who is set
 	Who     *tenancy.Principal // who calls, from identify on
 	Content adapters.Content
-	Client  string // address, for the log
-	Agent   []byte // User-Agent, for the log
+	Passed  []adapters.Field // header fields that pass to the provider
+	Client  string           // address, for the log
+	Agent   []byte           // User-Agent, for the log
 
 	conn     *conn // nil for a call without a connection
 	snapshot *Snapshot
@@ -38,6 +39,7 @@ type Call struct {
 	// The attempt under way, or the one that was committed.
 	outcome  routing.Outcome
 	tryBegun time.Time
+	trying   bool // an attempt is under way that was not observed yet
 	codec    adapters.Codec
 	exchange *upstream.Exchange // written under mu
 	stream   adapters.Stream    // nil: the answer is relayed as a whole
@@ -45,12 +47,14 @@ type Call struct {
 	failed   error              // why the last attempt failed, or why the relay broke off
 
 	// The answer.
-	pieces  [][]byte // what the client may have now
-	whole   []byte   // a gathered body; pieces may alias it
-	partial bool     // pieces hold the beginning of an answer that is relayed unread
-	ended   bool     // pieces hold the end of the answer
-	torn    bool     // the connection broke after the end: it can not be used again
-	length  int      // of the answer, or -1
+	pieces  [][]byte  // what the client may have now
+	whole   []byte    // a gathered body; pieces may alias it
+	to      io.Writer // the client, while the answer is relayed
+	written int64
+	pass    func(piece []byte) error // relayPiece; kept, so that a stream allocates nothing for it
+	ended   bool                     // pieces hold the end of the answer
+	torn    bool                     // the connection broke after the end: it can not be used again
+	length  int                      // of the answer, or -1
 	usage   adapters.Usage
 	first   time.Duration // from begun to the first byte for the client
 	refusal int           // the status that the client saw instead of an answer
@@ -111,17 +115,18 @@ func (c *Call) wait(d time.Duration) bool {
 }
 
 // flush writes the pieces at hand. A failed write means that the client left.
-func (c *Call) flush(w io.Writer) (written int64, err error) {
+func (c *Call) flush() error {
 	for _, p := range c.pieces {
-		n, err := w.Write(p)
-		written += int64(n)
+		c.outcome.Target.Provider.Key.Mask(p) // should the provider quote it
+		n, err := c.to.Write(p)
+		c.written += int64(n)
 		if err != nil {
 			c.failed = endedError(adapters.ClassGone)
-			return written, err
+			return err
 		}
 	}
 	c.pieces = c.pieces[:0]
-	return written, nil
+	return nil
 }
 
 // The four methods that make a Call the body of fasthttp's answer. There is no Close: fasthttp would call both.

@@ -18,6 +18,7 @@ func (c *capture) Register(x prometheus.Collector) error {
 	c.collectors = append(c.collectors, x)
 	return nil
 }
+
 func (c *capture) MustRegister(xs ...prometheus.Collector) {
 	c.collectors = append(c.collectors, xs...)
 }
@@ -28,7 +29,7 @@ var described = regexp.MustCompile(`fqName: "([^"]+)".*variableLabels: \{([^}]*)
 // Every metric of the data plane stands in docs/deployment.md with all its labels.
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
-	text := page(t, "deployment.md")
+	text := docsPage(t, "deployment.md")
 	registered := &capture{}
 	NewMetrics(registered)
 	found := 0
@@ -63,7 +64,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 // Every code that this package gives an error stands in docs/streaming-and-errors.md.
 func TestCodesAreDocumented(t *testing.T) {
 	t.Parallel()
-	text := page(t, "streaming-and-errors.md")
+	text := docsPage(t, "streaming-and-errors.md")
 	all := map[string]bool{}
 	for _, code := range codes {
 		all[code] = true
@@ -82,7 +83,7 @@ func TestCodesAreDocumented(t *testing.T) {
 	}
 }
 
-func page(t *testing.T, name string) string {
+func docsPage(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile("../docs/" + name)
 	if err != nil {

@@ -7,16 +7,15 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
-
-	"github.com/vel-gateway/vel/tenancy"
 )
 
-// What is decided before a body is read. fasthttp shows us the head alone here, no connection; so a refusal is a
-// body limit of one byte, and refuseEarly finds out again why. The handler checks everything once more.
+// What is decided before a body is read. fasthttp shows us the head alone here, no connection, and forgets the head of
+// a chunked body that it refuses. So a refusal is a body limit of one byte, and the reason is kept under the address of
+// the head, which is the same when refuseEarly or the handler asks for it. The handler checks everything once more.
 
-// markTwoLengths marks a head that has both framings. fasthttp would take one and keep the connection, and a proxy
-// in front might have taken the other. A client that sends the field itself only refuses itself.
-const markTwoLengths = "X-Vel-Two-Lengths"
+// markRefused marks a head that was refused, for the handler: a body of no more than a byte gets that far. A client
+// that sends the field itself only refuses itself.
+const markRefused = "X-Vel-Refused"
 
 // largeBody is from where it pays to look at the key before the body comes.
 const largeBody = 64 << 10
@@ -24,33 +23,41 @@ const largeBody = 64 << 10
 // headReceived refuses what needs no body and gives a large body the time that it needs.
 func (s *Server) headReceived(h *fasthttp.RequestHeader) (cfg fasthttp.RequestConfig) {
 	length := h.ContentLength()
-	if length >= 0 && length <= largeBody {
+	chunked := length == -1
+	if length <= largeBody && !chunked {
 		return cfg
 	}
-	if length == -1 && hasLengthField(h) {
-		h.Set(markTwoLengths, "1")
+	if why := s.refusesHead(h, chunked); why != nil {
+		h.Set(markRefused, "1")
 		h.SetConnectionClose()
+		s.refused.Store(h, why)
 		cfg.MaxRequestBodySize = 1
 		return cfg
 	}
-	if length == -1 {
+	if chunked {
 		length = int(s.config.Server.MaxBody)
-	}
-	if length > largeBody && !s.known(h) {
-		cfg.MaxRequestBodySize = 1
-		return cfg
 	}
 	cfg.ReadTimeout = headTimeout + time.Duration(length/slowestBody)*time.Second
 	return cfg
 }
 
-// known tells whether the request carries a key that opens anything.
-func (s *Server) known(h *fasthttp.RequestHeader) bool {
+func (s *Server) refusesHead(h *fasthttp.RequestHeader, chunked bool) error {
+	if chunked && hasLengthField(h) {
+		return errTwoLengths // fasthttp would take one and keep the connection, and a proxy before us may have taken the other
+	}
 	_, err := s.pipe.lookup(s.pipe.Snapshot(), presentedKey(h))
-	return err == nil
+	return err
 }
 
-func marked(h *fasthttp.RequestHeader) bool { return len(h.Peek(markTwoLengths)) > 0 }
+// whyRefused takes the reason that headReceived left, or nil.
+func (s *Server) whyRefused(h *fasthttp.RequestHeader) error {
+	if why, ok := s.refused.LoadAndDelete(h); ok {
+		return why.(error)
+	}
+	return nil
+}
+
+func marked(h *fasthttp.RequestHeader) bool { return len(h.Peek(markRefused)) > 0 }
 
 // hasLengthField looks for the field itself: with a chunked body fasthttp forgets its value.
 func hasLengthField(h *fasthttp.RequestHeader) bool {
@@ -76,18 +83,12 @@ func (s *Server) refuseEarly(ctx *fasthttp.RequestCtx, err error) {
 
 func (s *Server) earlyFault(ctx *fasthttp.RequestCtx, c *conn, err error) error {
 	small, timeout := (*fasthttp.ErrSmallBuffer)(nil), net.Error(nil)
-	switch {
-	case marked(&ctx.Request.Header):
-		return errTwoLengths
+	switch why := s.whyRefused(&ctx.Request.Header); {
+	case why != nil:
+		return why
 	case c != nil && c.overfull:
 		return errTooManyBodies
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		if key := presentedKey(&ctx.Request.Header); len(key) == 0 {
-			return errNoKey
-		}
-		if !s.known(&ctx.Request.Header) {
-			return tenancy.ErrUnknownKey
-		}
 		return errTooLarge
 	case errors.As(err, &small):
 		return errLargeHead

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"errors"
 	"net/http"
 	"strconv"
@@ -185,7 +184,10 @@ var codes = map[adapters.Class]string{
 func statusOf(c *Call, e *adapters.Error) int {
 	switch e.Class {
 	case adapters.ClassInvalid:
-		return cmp.Or(e.Status, http.StatusBadRequest)
+		if e.Status >= 400 && e.Status <= 599 {
+			return e.Status
+		}
+		return http.StatusBadRequest
 	case adapters.ClassRate, adapters.ClassQuota:
 		return http.StatusTooManyRequests
 	case adapters.ClassOverloaded, adapters.ClassDraining:
@@ -199,7 +201,7 @@ func statusOf(c *Call, e *adapters.Error) int {
 	case adapters.ClassInternal:
 		return http.StatusInternalServerError
 	case adapters.ClassConnect:
-		if e.Status != 0 || c.attempts > 1 {
+		if e.Status != 0 || len(c.plan.Targets) > 1 {
 			return http.StatusServiceUnavailable // not one provider: all of them
 		}
 	}
@@ -214,11 +216,11 @@ func appendError(b []byte, e *adapters.Error, r *secrets.Redactor) []byte {
 	b = append(b, `{"error":{"message":`...)
 	b = appendString(b, r.Scrub(e.Message))
 	b = append(b, `,"type":`...)
-	b = appendString(b, e.Type)
+	b = appendString(b, r.Scrub(e.Type))
 	b = append(b, `,"param":`...)
-	b = appendOrNull(b, e.Param)
+	b = appendOrNull(b, r.Scrub(e.Param))
 	b = append(b, `,"code":`...)
-	b = appendOrNull(b, e.Code)
+	b = appendOrNull(b, r.Scrub(e.Code))
 	return append(b, "}}"...)
 }
 

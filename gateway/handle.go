@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"encoding/hex"
 	"log/slog"
 	"strconv"
@@ -40,7 +41,7 @@ func (s *Server) call(ctx *fasthttp.RequestCtx, endpoint adapters.Endpoint) {
 	}()
 	h := &ctx.Request.Header
 	c.Key, c.Agent = presentedKey(h), h.UserAgent()
-	c.Client = s.clientOf(ctx)
+	c.Client, c.Passed = s.clientOf(ctx), passing(c.Passed, h)
 	c.Content = adapters.Content{
 		Endpoint: endpoint, Method: "POST", Path: h.RequestURI(), ContentType: h.ContentType(), Body: ctx.Request.Body(),
 	}
@@ -73,11 +74,14 @@ func (s *Server) fail(ctx *fasthttp.RequestCtx, c *Call, err error) {
 
 // plain answers everything that is no inference call.
 func (s *Server) plain(ctx *fasthttp.RequestCtx, to *path) {
+	if c := connOf(ctx); c != nil {
+		c.served()
+	}
 	s.cors.allow(ctx)
 	method, uri := string(ctx.Request.Header.Method()), string(ctx.Path())
 	switch {
 	case marked(&ctx.Request.Header):
-		s.refuse(ctx, errTwoLengths)
+		s.refuse(ctx, cmp.Or(s.whyRefused(&ctx.Request.Header), error(errMalformed)))
 		ctx.SetConnectionClose()
 	case method == fasthttp.MethodOptions && s.cors.preflight(ctx):
 	case s.admin != nil && to.kind == pathMetrics, to.kind == pathUnknown:

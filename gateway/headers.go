@@ -3,18 +3,35 @@ package gateway
 import (
 	"bytes"
 	"strconv"
+	"unsafe"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/vel-gateway/vel/adapters"
 )
 
-// Header fields cross the gateway by allow-lists in both directions. Towards the provider nothing of the client's
-// passes but the content type: what a request needs is written by Pipeline.send, and the credential by the
-// adapter's signer. Towards the client passes what stands here.
-var passed = [...]string{"Openai-Processing-Ms", "Openai-Version"}
+// Header fields cross the gateway by allow-lists in both directions. What else a provider needs is written by
+// Pipeline.send, and the credential by the adapter's signer.
+var (
+	toProvider = [...]string{"Idempotency-Key", "Openai-Beta"}
+	toClient   = [...]string{"Openai-Processing-Ms", "Openai-Version"}
+)
+
+// passing collects what passes to the provider. The values alias the request.
+func passing(fields []adapters.Field, h *fasthttp.RequestHeader) []adapters.Field {
+	for _, name := range toProvider {
+		if v := h.Peek(name); len(v) > 0 {
+			fields = append(fields, adapters.Field{Name: name, Value: view(v)})
+		}
+	}
+	return fields
+}
+
+// view shows bytes of the request as a string, without a copy. The request outlives every attempt.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // Names and values that every answer has, as bytes, because setting them must cost nothing.
 var (
-	nameRequestID  = []byte("X-Request-Id")
 	nameUpstreamID = []byte("X-Upstream-Request-Id")
 	nameProvider   = []byte("X-Vel-Provider")
 	nameModel      = []byte("X-Vel-Model")
@@ -55,7 +72,7 @@ func writeHead(r *fasthttp.Response, c *Call) {
 	}
 	to.SetBytesV("X-Request-Id", []byte(c.ID))
 	writeRouted(to, c)
-	for _, name := range passed {
+	for _, name := range toClient {
 		if v := from.Peek(name); len(v) > 0 {
 			to.SetBytesV(name, v)
 		}

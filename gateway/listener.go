@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +17,10 @@ import (
 // listener accepts clients, watches each for leaving and keeps them for the drain.
 type listener struct {
 	tcp     *net.TCPListener
+	accept  func() (*net.TCPConn, error)
+	stop    chan struct{} // closed with the listener
+	once    sync.Once     // guards stop
+	stall   time.Duration // writeStall
 	watcher *upstream.Watcher
 	tls     *tls.Config // nil: plain HTTP
 	bodies  bodyBound
@@ -25,6 +30,7 @@ type listener struct {
 	mu    sync.Mutex // guards conns: they come and go on many goroutines
 	conns map[*conn]struct{}
 
+	closing   sync.WaitGroup // counts the connections that are not closed yet
 	lingering sync.WaitGroup
 	places    chan struct{} // how many may linger at once
 }
@@ -37,7 +43,8 @@ const (
 
 func newListener(tcp *net.TCPListener, w *upstream.Watcher, cert *certificate, maxBodies int64, maxConns int, full func(net.Addr)) *listener {
 	l := &listener{
-		tcp: tcp, watcher: w, bodies: bodyBound{max: maxBodies}, max: maxConns, full: full,
+		tcp: tcp, accept: tcp.AcceptTCP, stop: make(chan struct{}), stall: writeStall,
+		watcher: w, bodies: bodyBound{max: maxBodies}, max: maxConns, full: full,
 		conns: map[*conn]struct{}{}, places: make(chan struct{}, lingerPlaces),
 	}
 	if cert != nil {
@@ -49,9 +56,12 @@ func newListener(tcp *net.TCPListener, w *upstream.Watcher, cert *certificate, m
 // Accept waits for the next client.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
-		tcp, err := l.tcp.AcceptTCP()
+		tcp, err := l.accept()
 		if err != nil {
-			return nil, err
+			if l.passes(err) {
+				continue
+			}
+			return nil, net.ErrClosed
 		}
 		c := &conn{TCPConn: tcp, listener: l, peer: tcp.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()}
 		c.client = c.peer.String()
@@ -59,17 +69,37 @@ func (l *listener) Accept() (net.Conn, error) {
 			l.turnAway(c)
 			continue
 		}
-		if c.slot, err = l.watcher.Add(tcp, c); err != nil {
+		if c.raw, err = tcp.SyscallConn(); err == nil {
+			c.slot, err = l.watcher.Add(tcp, c)
+		}
+		if err != nil {
 			_ = tcp.Close() // it left already
 			continue
 		}
 		l.mu.Lock()
 		l.conns[c] = struct{}{}
 		l.mu.Unlock()
+		l.closing.Add(1)
 		if l.tls != nil {
 			return tls.Server(c, l.tls), nil
 		}
 		return c, nil
+	}
+}
+
+// acceptPause is how long no client is accepted when descriptors or memory have run out.
+const acceptPause = 50 * time.Millisecond
+
+// passes waits after a failure to accept and tells whether to try again. fasthttp would stop serving for ever.
+func (l *listener) passes(err error) bool {
+	if errors.Is(err, net.ErrClosed) {
+		return false
+	}
+	select {
+	case <-time.After(acceptPause):
+		return true
+	case <-l.stop:
+		return false
 	}
 }
 
@@ -89,7 +119,10 @@ func (l *listener) turnAway(c *conn) {
 }
 
 // Close stops accepting; the connections that stand go on.
-func (l *listener) Close() error { return l.tcp.Close() }
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.stop) })
+	return l.tcp.Close()
+}
 
 // Addr is where the listener listens.
 func (l *listener) Addr() net.Addr { return l.tcp.Addr() }

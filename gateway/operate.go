@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"net/netip"
 	"strings"
 	"time"
@@ -84,7 +85,8 @@ func (s *Server) clientOf(ctx *fasthttp.RequestCtx) string {
 		return c.client
 	}
 	peer := c.peer
-	hops := strings.Split(string(ctx.Request.Header.Peek("X-Forwarded-For")), ",")
+	// A proxy may write a line of its own below the one that the client sent: all of them are one list.
+	hops := strings.Split(string(bytes.Join(ctx.Request.Header.PeekAll("X-Forwarded-For"), []byte(","))), ",")
 	for i := len(hops) - 1; i >= 0; i-- { // the last hop that we do not trust is the client
 		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
 		if err != nil {

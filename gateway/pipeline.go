@@ -1,9 +1,7 @@
 package gateway
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"runtime/debug"
 	"sync"
@@ -42,7 +40,11 @@ type Pipeline struct {
 // NewPipeline makes a pipeline. Publish must be called before the first call.
 func NewPipeline(state *routing.State, pool *upstream.Pool, metrics *Metrics, log *slog.Logger) *Pipeline {
 	p := &Pipeline{state: state, pool: pool, metrics: metrics, log: log}
-	p.calls.New = func() any { return &Call{pipe: p, wake: make(chan struct{}, 1)} }
+	p.calls.New = func() any {
+		c := &Call{pipe: p, wake: make(chan struct{}, 1)}
+		c.pass = c.relayPiece
+		return c
+	}
 	return p
 }
 
@@ -75,9 +77,10 @@ func (p *Pipeline) release(c *Call) {
 	}
 	c.request.Reset()
 	clear(c.pieces[:cap(c.pieces)])
+	clear(c.Passed)
 	// The parts with memory of their own are kept; everything that belonged to this call is forgotten.
 	*c = Call{
-		pipe: p, wake: c.wake, plan: c.plan, request: c.request, pieces: c.pieces[:0], whole: whole, foreign: c.foreign[:0],
+		pipe: p, wake: c.wake, pass: c.pass, plan: c.plan, request: c.request, pieces: c.pieces[:0], whole: whole, foreign: c.foreign[:0], Passed: c.Passed[:0],
 	}
 	p.calls.Put(c)
 }
@@ -126,64 +129,6 @@ func (p *Pipeline) route(c *Call) error {
 func (p *Pipeline) panicked(c *Call, reason any) error {
 	p.metrics.panics.Inc()
 	p.log.Error("panic in a call", slog.String("id", c.ID), slog.Any("panic", reason), slog.String("stack", string(debug.Stack())))
-	return &adapters.Error{Class: adapters.ClassInternal, Message: "internal error", Cause: fmt.Errorf("panic: %v", reason)}
+	c.failed = &adapters.Error{Class: adapters.ClassInternal, Message: "internal error", Cause: fmt.Errorf("panic: %v", reason)}
+	return c.failed
 }
-
-// Request is a call that comes from inside the house instead of a connection.
-type Request struct {
-	As       tenancy.Identity
-	Endpoint adapters.Endpoint
-	Body     []byte
-}
-
-// Result says how such a call ended.
-type Result struct {
-	Provider, Model string // of the attempt that answered
-	Attempts        int
-	Usage           adapters.Usage
-}
-
-// Execute runs a whole call without a connection: the same phases, the same limits, the same record. each gets
-// the answer as it comes, valid until it returns; an error from it ends the call, as a client does by leaving.
-// ctx ends it too.
-func (p *Pipeline) Execute(ctx context.Context, r *Request, each func(piece []byte) error) (res *Result, err error) {
-	c := p.acquire(newID())
-	defer p.release(c)
-	defer func() { p.Settle(c, err) }()
-	defer func() {
-		if reason := recover(); reason != nil {
-			err = p.panicked(c, reason)
-		}
-	}()
-	cancelled := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() { defer close(cancelled); c.Cancel() })
-	defer func() {
-		if !stop() {
-			<-cancelled // the call is used again after this
-		}
-	}()
-
-	c.Content = adapters.Content{Endpoint: r.Endpoint, Method: "POST", Body: r.Body}
-	if c.Who, err = c.snapshot.Keys.Resolve(r.As, c.begun); err != nil {
-		return nil, err
-	}
-	if err = p.Open(c); err != nil {
-		return nil, err
-	}
-	if _, err = p.Relay(c, pieceWriter(each)); err == nil {
-		err = c.failed
-	}
-	return &Result{Provider: c.outcome.Target.Provider.Name, Model: c.outcome.Target.Model, Attempts: c.attempts, Usage: c.usage}, err
-}
-
-// pieceWriter makes a function an io.Writer.
-type pieceWriter func(piece []byte) error
-
-func (f pieceWriter) Write(p []byte) (int, error) {
-	if err := f(p); err != nil {
-		return 0, err
-	}
-	return len(p), nil
-}
-
-var _ io.Writer = pieceWriter(nil)

@@ -14,61 +14,64 @@ func (p *Pipeline) Relay(c *Call, w io.Writer) (written int64, err error) {
 	c.outcome.Committed = true
 	c.first = time.Since(c.begun)
 	c.outcome.FirstByte = time.Since(c.tryBegun)
+	c.to = w
+	defer func() { c.to, written = nil, c.written }()
 	if c.stream == nil {
-		return p.relayWhole(c, w)
+		return 0, c.relayWhole()
 	}
 	p.metrics.streams.Inc()
 	defer p.metrics.streams.Dec()
-	return p.relayStream(c, w)
+	return 0, c.relayStream()
 }
 
 // relayWhole brings an answer that is no stream: gathered, or so large that it flows unread.
-func (p *Pipeline) relayWhole(c *Call, w io.Writer) (written int64, err error) {
-	for {
-		n, err := c.flush(w)
-		if written += n; err != nil || c.ended {
-			return written, err
-		}
-		b, err := c.exchange.Next()
-		switch {
-		case err == io.EOF:
-			c.ended = true
-		case err != nil:
-			c.broke(err)
-			return written, err
-		default:
-			c.pieces = append(c.pieces, b)
-		}
+func (c *Call) relayWhole() error {
+	err := c.flush()
+	if err != nil || c.ended {
+		return err
 	}
+	if err = c.exchange.Each(c.pass); err == nil {
+		c.ended = true
+		return nil
+	}
+	return c.broke(err)
 }
 
 // relayStream brings the events of a stream.
-func (p *Pipeline) relayStream(c *Call, w io.Writer) (written int64, err error) {
-	for {
-		n, err := c.flush(w)
-		if written += n; err != nil || c.ended {
-			return written, err
-		}
-		if failed := c.nextEvents(); failed != nil {
-			n, err := p.breakOff(c, w, failed)
-			return written + n, err
-		}
+func (c *Call) relayStream() error {
+	err := c.flush()
+	if err != nil || c.ended {
+		return err
 	}
+	if err = c.lastEvents(c.exchange.Each(c.pass)); err != nil {
+		return c.breakOff(err)
+	}
+	return c.flush()
 }
 
-// nextEvents fills pieces with what the stream brought, or with its end. A connection that broke after the last
-// event took nothing from the client: the stream itself knows.
-func (c *Call) nextEvents() error {
-	b, broken := c.exchange.Next()
-	if broken == nil {
-		var err error
-		c.pieces, err = c.stream.Feed(c.pieces, b)
+// relayPiece brings one piece.
+func (c *Call) relayPiece(b []byte) error {
+	if c.stream == nil {
+		c.pieces = append(c.pieces, b)
+		return c.flush()
+	}
+	pieces, err := c.stream.Feed(c.pieces, b)
+	if c.pieces = pieces; err != nil {
 		return err
+	}
+	return c.flush()
+}
+
+// lastEvents fills pieces with the end of the stream. A connection that broke after the last event took nothing
+// from the client: the stream itself knows.
+func (c *Call) lastEvents(broken error) error {
+	if c.failed != nil {
+		return broken // the client left
 	}
 	rest, err := c.stream.End(c.pieces)
 	switch {
-	case broken == io.EOF || err == nil && len(rest) == 0:
-		c.pieces, c.ended, c.torn = rest, true, broken != io.EOF
+	case broken == nil || err == nil && len(rest) == 0:
+		c.pieces, c.ended, c.torn = rest, true, broken != nil
 		return err
 	case err != nil && asError(err).Told:
 		return err
@@ -77,20 +80,23 @@ func (c *Call) nextEvents() error {
 }
 
 // breakOff tells the client that the stream is not whole: what is left of it, then an error event, and no [DONE].
-func (p *Pipeline) breakOff(c *Call, w io.Writer, failed error) (written int64, err error) {
+func (c *Call) breakOff(failed error) error {
 	e := c.broke(failed)
 	if e.Class == adapters.ClassGone {
-		return 0, e
+		return e
 	}
-	if written, err = c.flush(w); err != nil || e.Told {
-		return written, err
+	if err := c.flush(); err != nil || e.Told {
+		return err
 	}
-	n, err := w.Write(appendErrorEvent(nil, e, c.snapshot.Redactor))
-	return written + int64(n), err
+	c.pieces = append(c.pieces, appendErrorEvent(nil, e, c.snapshot.Redactor))
+	return c.flush()
 }
 
 // broke remembers why the relay did not reach the end.
 func (c *Call) broke(err error) *adapters.Error {
+	if c.failed != nil {
+		return asError(c.failed) // the client left, and the write that found out says no more
+	}
 	e := asError(err)
 	if why := c.endedBy(); why != adapters.ClassNone {
 		e = endedError(why)

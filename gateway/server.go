@@ -17,6 +17,10 @@ import (
 	"github.com/vel-gateway/vel/gateway/upstream"
 )
 
+// readBuffer holds a request's head, and a small request whole. It is held only while a request is read: see
+// conn.Read.
+const readBuffer = 8192
+
 // How the server reads. A head must come within headTimeout; a body may take that and a second for each
 // slowestBody of it.
 const (
@@ -25,9 +29,8 @@ const (
 	slowestBody = 64 << 10 // bytes a second
 )
 
-// cutBefore is how long before the end of a drain the calls that still run are ended, so that their clients get
-// a proper end.
-const cutBefore = 2 * time.Second
+// endWithin is how long the calls that a drain ended may take to give their clients a proper end.
+const endWithin = 2 * time.Second
 
 // Server serves the data plane on one port, and the operator's few paths with it or on a second one.
 type Server struct {
@@ -38,13 +41,14 @@ type Server struct {
 	maxConns int
 	log      *slog.Logger
 
-	http  *fasthttp.Server
-	admin *fasthttp.Server // nil: the same port
-	ready atomic.Bool
-	looks atomic.Int64  // at /readyz, while we were ready
-	asked atomic.Int64  // unix nanoseconds of the last one
-	told  chan struct{} // a look at /readyz saw that we stop
-	cert  *certificate  // nil: plain HTTP
+	http    *fasthttp.Server
+	admin   *fasthttp.Server // nil: the same port
+	ready   atomic.Bool
+	refused sync.Map      // *fasthttp.RequestHeader → error: see early.go
+	looks   atomic.Int64  // at /readyz, while we were ready
+	asked   atomic.Int64  // unix nanoseconds of the last one
+	told    chan struct{} // a look at /readyz saw that we stop
+	cert    *certificate  // nil: plain HTTP
 
 	listener      *listener
 	adminListener net.Listener
@@ -66,7 +70,7 @@ func (s *Server) newHTTP(handler fasthttp.RequestHandler) *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler: handler, ErrorHandler: s.refuseEarly, HeaderReceived: s.headReceived, Logger: silent{},
 		Concurrency:    2 * s.maxConns, // the listener turns away before: fasthttp would answer in plain text
-		ReadBufferSize: 8192, WriteBufferSize: 4096, MaxRequestBodySize: int(s.config.Server.MaxBody),
+		ReadBufferSize: readBuffer, ReduceMemoryUsage: true, WriteBufferSize: 4096, MaxRequestBodySize: int(s.config.Server.MaxBody),
 		ReadTimeout: headTimeout, WriteTimeout: 0, IdleTimeout: idleTimeout, TCPKeepalive: true, TCPKeepalivePeriod: 15 * time.Second,
 		CloseOnShutdown: true, NoDefaultServerHeader: true, NoDefaultContentType: true, SecureErrorLogMessage: true,
 		DisablePreParseMultipartForm: true, StreamRequestBody: false,
@@ -162,14 +166,21 @@ func (s *Server) farewell() {
 // event that says so. It waits for everything that Start began.
 func (s *Server) Stop() error {
 	s.farewell()
-	whole := s.config.Server.Drain
-	ctx, done := context.WithTimeout(context.Background(), whole+cutBefore)
+	drain := s.config.Server.Drain
+	ctx, done := context.WithTimeout(context.Background(), drain+endWithin)
 	defer done()
-	cut := time.AfterFunc(max(0, whole-cutBefore), s.listener.drain)
+	cut := time.AfterFunc(drain, s.listener.drain)
 	defer cut.Stop()
 	err := s.http.ShutdownWithContext(ctx)
 	if s.admin != nil {
 		err = errors.Join(err, s.admin.ShutdownWithContext(ctx))
+	}
+	if err == nil {
+		s.listener.closing.Wait() // fasthttp counts a connection as gone just before it closes it
+	}
+	_ = s.listener.Close() // closed already, unless fasthttp had not begun to serve: then it would go on for ever
+	if s.admin != nil {
+		_ = s.adminListener.Close()
 	}
 	s.listener.wait()
 	s.serving.Wait()

@@ -30,6 +30,8 @@ func (p *Pipeline) Settle(c *Call, cause error) {
 		} else {
 			x.Finish(errUnfinished)
 		}
+	}
+	if c.trying { // also without an exchange, after a panic: a breaker may wait for this attempt
 		c.outcome.Class = class
 		p.observe(c)
 	}

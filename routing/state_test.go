@@ -234,7 +234,7 @@ func TestHalfOpen(t *testing.T) {
 				p.ends(forced, adapters.ClassServer)
 			}
 			time.Sleep(cooldown)
-			if reason, until := p.state.standing(p.target, time.Now()); reason == Chosen || until.Sub(time.Now()) > 30*time.Second {
+			if reason, until := p.state.standing(p.target, time.Now()); reason == Chosen || time.Until(until) > 30*time.Second {
 				t.Errorf("%s until %v", reason, until)
 			}
 			time.Sleep(cooldown)

@@ -84,10 +84,13 @@ func (k checker) defaults(at string, d *DefaultsConfig) {
 		name string
 		is   bool
 	}{
-		{"timeouts.connect", d.Timeouts.Connect == nil}, {"timeouts.first_byte", d.Timeouts.FirstByte == nil},
-		{"timeouts.idle", d.Timeouts.Idle == nil}, {"timeouts.total", d.Timeouts.Total == nil},
+		{"timeouts.connect", d.Timeouts.Connect == nil},
+		{"timeouts.first_byte", d.Timeouts.FirstByte == nil},
+		{"timeouts.idle", d.Timeouts.Idle == nil},
+		{"timeouts.total", d.Timeouts.Total == nil},
 		{"backoff", d.Backoff == nil},
-		{"breaker.failures", d.Breaker.Failures == nil}, {"breaker.window", d.Breaker.Window == nil},
+		{"breaker.failures", d.Breaker.Failures == nil},
+		{"breaker.window", d.Breaker.Window == nil},
 		{"breaker.cooldown", d.Breaker.Cooldown == nil},
 	} {
 		if missing.is {

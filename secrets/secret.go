@@ -6,8 +6,10 @@
 package secrets
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
+	"unsafe"
 )
 
 // mask stands wherever a secret would have been printed.
@@ -33,6 +35,25 @@ func (s Secret) Reveal() string {
 		return ""
 	}
 	return *s.value
+}
+
+// Mask overwrites the secret wherever it stands in p, with as many stars as it has bytes: what was said of p's
+// length stays true. A secret that is too short to be told from other text is left alone.
+func (s Secret) Mask(p []byte) {
+	if s.value == nil || len(*s.value) < shortest {
+		return
+	}
+	secret := unsafe.Slice(unsafe.StringData(*s.value), len(*s.value)) // only compared
+	for {
+		i := bytes.Index(p, secret)
+		if i < 0 {
+			return
+		}
+		for j := range secret {
+			p[i+j] = '*'
+		}
+		p = p[i+len(secret):]
+	}
 }
 
 // IsZero tells whether there is no secret.

@@ -66,6 +66,30 @@ func TestScrub(t *testing.T) {
 	}
 }
 
+func TestMask(t *testing.T) {
+	t.Parallel()
+	stars := strings.Repeat("*", len(canary))
+	for text, want := range map[string]string{
+		"":                        "",
+		"none":                    "none",
+		canary:                    stars,
+		"a" + canary + canary:     "a" + stars + stars,
+		canary[1:] + canary + "b": canary[1:] + stars + "b",
+	} {
+		p := []byte(text)
+		New(canary).Mask(p)
+		if string(p) != want {
+			t.Errorf("Mask(%q) = %q, want %q", text, p, want)
+		}
+	}
+	p := []byte("none")
+	New("none").Mask(p)
+	Secret{}.Mask(p)
+	if string(p) != "none" {
+		t.Errorf("a short secret was masked: %q", p)
+	}
+}
+
 // TestScrubLeavesNone: whatever surrounds a known secret, it is not in the result.
 func TestScrubLeavesNone(t *testing.T) {
 	t.Parallel()

@@ -261,7 +261,8 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request, record *Request, bo
 		return
 	}
 	path := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/v1"), "/")
-	want, serve := http.MethodGet, func() {}
+	want := http.MethodGet
+	var serve func()
 	if path == "/chat/completions" {
 		want, serve = http.MethodPost, func() { s.chat(w, r, record, body) }
 	} else if path == "/models" {

@@ -8,4 +8,9 @@ require (
 	github.com/vel-gateway/vel v0.0.0
 )
 
+require (
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/tools v0.30.0 // indirect
+)
+
 replace github.com/vel-gateway/vel => ../

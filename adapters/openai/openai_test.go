@@ -84,8 +84,13 @@ func TestEveryAnswerMustFinish(t *testing.T) {
 		in    string
 		whole bool
 	}{
-		{0, events("0"), true}, {1, events("0"), true}, {2, events("0"), false}, {2, events("0", "0"), false},
-		{2, events("1", "0"), true}, {128, events("127", "128", "-1"), false}, {2, events("0") + "data: [DONE]\n\n", true},
+		{0, events("0"), true},
+		{1, events("0"), true},
+		{2, events("0"), false},
+		{2, events("0", "0"), false},
+		{2, events("1", "0"), true},
+		{128, events("127", "128", "-1"), false},
+		{2, events("0") + "data: [DONE]\n\n", true},
 	} {
 		s := chatCodec.DecodeStream(&adapters.Content{Choices: test.asked}, nil)
 		if _, err := s.Feed(nil, []byte(test.in)); err != nil {

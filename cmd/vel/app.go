@@ -81,11 +81,6 @@ func (a *App) prepare(cfg *config.Config) (err error) {
 		}
 		a.onStop(a.sim.stop)
 	}
-	if len(cfg.Tenancy.Organizations) == 0 {
-		if a.key, err = loadFirstKey(dataDir(cfg)); err != nil {
-			return err
-		}
-	}
 	return a.publish(cfg)
 }
 

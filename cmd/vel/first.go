@@ -39,10 +39,10 @@ func dataDir(cfg *config.Config) string {
 func loadFirstKey(dir string) (secrets.Secret, error) {
 	path := filepath.Join(dir, "first.key")
 	kept, err := os.ReadFile(path)
-	if err == nil {
-		return secrets.New(strings.TrimSpace(string(kept))), nil
+	if key := strings.TrimSpace(string(kept)); key != "" {
+		return secrets.New(key), nil
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty file is the trace of a start that was killed
 		return secrets.Secret{}, fmt.Errorf("read the first key: %w", err)
 	}
 	var random [32]byte

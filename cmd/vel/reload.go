@@ -40,6 +40,11 @@ func (a *App) publish(cfg *config.Config) error {
 	if err != nil {
 		return fmt.Errorf("build routes: %w", err)
 	}
+	if len(cfg.Tenancy.Organizations) == 0 && a.key.IsZero() { // at a start, or when a reload took the organizations away
+		if a.key, err = loadFirstKey(dataDir(cfg)); err != nil {
+			return err
+		}
+	}
 	keys, err := tenancy.NewKeyIndex(a.allKeys(cfg))
 	if err != nil {
 		return fmt.Errorf("build keys: %w", err)

@@ -51,13 +51,13 @@ func (b *body) take(p []byte) ([]byte, error) {
 
 // beginBody decides from the head how the body ends and whether it is compressed.
 func (x *Exchange) beginBody() error {
-	length := x.head.ContentLength()
-	switch status := x.head.StatusCode(); {
+	length := x.head.length
+	switch status := x.head.status; {
 	case status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified:
 		x.body = body{kind: bodyFixed, ended: true}
 	case length >= 0:
 		x.body = body{kind: bodyFixed, left: int64(length), ended: length == 0}
-	case length == -1:
+	case length == lengthChunked:
 		x.body = body{kind: bodyChunked}
 	default:
 		x.body = body{kind: bodyUntilClose}
@@ -70,7 +70,7 @@ func (x *Exchange) Length() int {
 	if x.body.kind != bodyFixed || x.inflate != nil {
 		return -1
 	}
-	return max(x.head.ContentLength(), 0)
+	return max(x.head.length, 0)
 }
 
 // Next waits for the next piece of the body, without its transfer and content encoding. The piece is valid
@@ -156,14 +156,13 @@ func (x *Exchange) pullFrom(fd uintptr) bool {
 	}
 	for {
 		x.got, x.pullErr = syscall.Read(int(fd), *x.piece)
-		switch x.pullErr {
-		case syscall.EINTR:
-			continue
-		case syscall.EAGAIN:
+		if x.pullErr == syscall.EAGAIN {
 			x.dropPiece()
 			return false
 		}
-		return true
+		if x.pullErr != syscall.EINTR {
+			return true
+		}
 	}
 }
 

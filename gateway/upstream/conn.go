@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -12,16 +13,17 @@ import (
 // conn is one place in the pool of a provider: a connection that is opened when an exchange first uses it.
 // The pool hands it out closed, so that the exchange which waits for the dial can also cancel it.
 //
-// One goroutine owns it between Acquire and Finish; the watcher touches nothing but left.
+// One goroutine owns it between Acquire and Finish; the watcher touches nothing but left, and wakes who flows.
 type conn struct {
 	net.Conn // TCP, or TLS above it; nil while closed
 	host     *host
 	tcp      *net.TCPConn
 	raw      syscall.RawConn
 	slot     int32
-	served   int         // exchanges begun on this connection
-	until    time.Time   // the deadline that stands
-	left     atomic.Bool // set by the watcher: the peer closed its side
+	served   int                      // exchanges begun on this connection
+	until    time.Time                // the deadline that stands
+	left     atomic.Bool              // set by the watcher: the peer closed its side
+	flowing  atomic.Pointer[Exchange] // who waits for the next bytes and has to hear of it
 
 	look func(fd uintptr) // peeks into seen; kept, so that a look allocates nothing
 	seen peeked
@@ -54,7 +56,12 @@ func (c *conn) connect(ctx context.Context) error {
 }
 
 // Left is called by the watcher.
-func (c *conn) Left() { c.left.Store(true) }
+func (c *conn) Left() {
+	c.left.Store(true)
+	if x := c.flowing.Load(); x != nil {
+		x.nudge(c)
+	}
+}
 
 // Close closes the connection and leaves the place open for another connect.
 func (c *conn) Close() error {
@@ -103,7 +110,7 @@ func (c *conn) holdsPlaintext() bool {
 	c.until = time.Time{}
 	var one [1]byte
 	n, err := secure.Read(one[:])
-	timeout, ok := err.(net.Error)
+	timeout, ok := errors.AsType[net.Error](err)
 	return n > 0 || !ok || !timeout.Timeout()
 }
 

@@ -31,7 +31,7 @@ type Exchange struct {
 	conn      *conn              // written under mu, read by the owner without it
 
 	// The rest belongs to the owner alone.
-	head    fasthttp.ResponseHeader
+	head    Head
 	reader  *bufio.Reader // until the bytes that came with the head are used up; under TLS to the end
 	held    int           // bytes of the reader that the last Next gave out
 	body    body
@@ -47,12 +47,16 @@ type Exchange struct {
 	piece   *[]byte               // held from a read to the next; a parked stream holds none
 	got     int
 	pullErr error
+
+	pump         func(fd uintptr) bool // reads the socket and hands on; kept like pull
+	take         func(piece []byte) error
+	takeErr      error
+	wokenByLeave bool // the watcher has woken the flow; a second past deadline is a real one
 }
 
 func newExchange(p *Pool) *Exchange {
 	x := &Exchange{pool: p}
-	x.pull = x.pullFrom
-	x.head.SetNoDefaultContentType(true)
+	x.pull, x.pump = x.pullFrom, x.pumpFrom
 	return x
 }
 
@@ -60,7 +64,7 @@ func newExchange(p *Pool) *Exchange {
 // was given.
 func (p *Pool) Acquire(provider *routing.Provider) (*Exchange, error) {
 	h, ok := (*p.hosts.Load())[provider.ID]
-	if !ok {
+	if !ok || h.provider != provider && !h.reaches(provider) { // an old key must not go to a new address
 		return nil, failure(adapters.ClassConnect, "The provider is no longer configured.", nil)
 	}
 	x := p.exchange.Get().(*Exchange)
@@ -99,7 +103,8 @@ func (x *Exchange) Open(r *adapters.Request, t routing.Timeouts, limit time.Time
 		if err := x.reconnect(t.Connect); err != nil {
 			return sent, x.explainConnect(err)
 		}
-		sent, _, err = x.roundTrip(r, t.FirstByte)
+		again, _, failed := x.roundTrip(r, t.FirstByte)
+		sent, err = sent || again, failed
 	}
 	if err != nil {
 		return sent, x.explain(err, adapters.ClassReset)
@@ -164,16 +169,14 @@ func (x *Exchange) roundTrip(r *adapters.Request, firstByte time.Duration) (sent
 		return sent, false, err
 	}
 	x.reader = x.host.conns.AcquireReader(x.conn)
-	if _, err := x.reader.Peek(1); err != nil {
-		return true, false, err
-	}
 	for {
-		if err := x.head.Read(x.reader); err != nil {
-			return true, true, err
+		if err := x.head.read(x.reader); err != nil {
+			return true, answered || x.reader.Buffered() > 0, err
 		}
-		if s := x.head.StatusCode(); s < 100 || s >= 200 || s == fasthttp.StatusSwitchingProtocols {
+		if s := x.head.status; s >= 200 || s == fasthttp.StatusSwitchingProtocols {
 			return true, true, nil
 		}
+		answered = true // and what answers in between goes on
 	}
 }
 
@@ -210,10 +213,10 @@ func earlier(t, limit time.Time) time.Time {
 }
 
 // Status is the answer's status code.
-func (x *Exchange) Status() int { return x.head.StatusCode() }
+func (x *Exchange) Status() int { return x.head.status }
 
 // Header is the answer's head, valid until Finish.
-func (x *Exchange) Header() *fasthttp.ResponseHeader { return &x.head }
+func (x *Exchange) Header() *Head { return &x.head }
 
 // Resent tells whether the request was written twice because a reused connection was closed.
 func (x *Exchange) Resent() bool { return x.resent }
@@ -226,7 +229,7 @@ func (x *Exchange) Finish(err error) {
 	x.conn, x.socket, x.hangUp, x.cancelled = nil, nil, nil, false
 	x.mu.Unlock()
 
-	whole = whole && x.body.reusable() && !x.head.ConnectionClose()
+	whole = whole && x.body.reusable() && !x.head.close
 	if x.reader != nil {
 		whole = whole && x.reader.Buffered() == x.held
 		x.dropReader()
@@ -240,9 +243,10 @@ func (x *Exchange) Finish(err error) {
 }
 
 func (x *Exchange) reset() {
-	x.head.Reset()
+	x.head.reset()
 	x.host, x.body, x.limit, x.idle, x.armed = nil, body{}, time.Time{}, 0, time.Time{}
 	x.resent, x.out, x.inflate, x.pullErr = false, x.out[:0], nil, nil
+	x.take, x.takeErr, x.wokenByLeave = nil, nil, false
 	clear(x.vector)
 	x.vector = x.vector[:0]
 }

@@ -40,6 +40,8 @@ func (x *Exchange) explain(err error, class adapters.Class) error {
 	switch {
 	case x.wasCancelled():
 		return failure(adapters.ClassGone, "The call was cancelled.", errCancelled)
+	case errors.Is(err, errHead):
+		return failure(adapters.ClassGarbage, "The provider answered with something that is not HTTP.", err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return failure(adapters.ClassTimeout, "The provider did not answer in time.", err)
 	case class == adapters.ClassTruncated:

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"errors"
 	"io"
 
@@ -20,14 +21,14 @@ type inflater struct {
 	decoder  io.Reader // opened with the first bytes
 	open     func(io.Reader) (io.Reader, error)
 	rest     []byte // of the compressed piece at hand
-	err      error  // why the compressed side ended
+	err      error  // why it could not be opened
 	out      [4 << 10]byte
 }
 
 // beginInflate sets the decoder that the head asks for.
 func (x *Exchange) beginInflate() error {
 	var open func(io.Reader) (io.Reader, error)
-	switch string(x.head.ContentEncoding()) {
+	switch string(bytes.ToLower(x.head.at(x.head.encoding))) {
 	case "", "identity":
 		return nil
 	case "gzip", "x-gzip":
@@ -42,10 +43,16 @@ func (x *Exchange) beginInflate() error {
 }
 
 func (i *inflater) next() ([]byte, error) {
+	if i.err != nil {
+		return nil, i.err
+	}
 	if i.decoder == nil {
-		if i.decoder, i.err = i.open(i); i.err != nil {
-			return nil, i.explain(i.err)
+		decoder, err := i.open(i)
+		if err != nil {
+			i.err = i.explain(err)
+			return nil, i.err
 		}
+		i.decoder = decoder
 	}
 	for {
 		n, err := i.decoder.Read(i.out[:])

@@ -75,7 +75,7 @@ func (p *process) awaitReady(ctx context.Context, probe func(context.Context) er
 		}
 		select {
 		case <-p.exit:
-			return fmt.Errorf("%s ended: %v\n%s", p.name, p.err, p.logTail())
+			return fmt.Errorf("%s ended: %w\n%s", p.name, p.err, p.logTail())
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not ready: %w\n%s", p.name, err, p.logTail())
 		case <-time.After(50 * time.Millisecond):

@@ -48,7 +48,8 @@ func TestMessages(t *testing.T) {
 		{"request", "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nab", head{length: 2}, "ab"},
 		{
 			"chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nC8\r\n" + long + "\r\n0\r\n\r\n",
-			head{status: 200, length: -1, chunked: true}, "abc" + long,
+			head{status: 200, length: -1, chunked: true},
+			"abc" + long,
 		},
 	}
 	for _, tt := range tests {

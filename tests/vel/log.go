@@ -87,21 +87,22 @@ func (l *Log) Wait(ctx context.Context, what string, match func(line string) boo
 
 // Record is one access-log line.
 type Record struct {
-	Msg          string `json:"msg"`
-	ID           string `json:"id"`
-	Route        string `json:"route"`
-	Provider     string `json:"provider"`
-	Model        string `json:"model"`
-	Status       int    `json:"status"`
-	Stream       bool   `json:"stream"`
-	Attempts     int    `json:"attempts"`
-	FirstTokenMS *int64 `json:"first_token_ms"`
-	TotalMS      *int64 `json:"total_ms"`
-	TokensIn     int64  `json:"tokens_in"`
-	TokensOut    int64  `json:"tokens_out"`
-	Key          string `json:"key"`
-	Org          string `json:"org"`
-	Class        string `json:"class"`
+	Msg          string   `json:"msg"`
+	ID           string   `json:"id"`
+	Route        string   `json:"route"`
+	Provider     string   `json:"provider"`
+	Model        string   `json:"model"`
+	Status       int      `json:"status"`
+	Stream       bool     `json:"stream"`
+	Attempts     int      `json:"attempts"`
+	FirstTokenMS *float64 `json:"first_token_ms"`
+	TotalMS      *float64 `json:"total_ms"`
+	TokensIn     int64    `json:"tokens_in"`
+	TokensOut    int64    `json:"tokens_out"`
+	Key          string   `json:"key"`
+	Org          string   `json:"org"`
+	Class        string   `json:"class"`
+	Client       string   `json:"client"`
 }
 
 // Call waits for the access-log line of the call with this x-request-id.

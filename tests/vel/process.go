@@ -34,7 +34,8 @@ type Options struct {
 type Process struct {
 	URL string // http://127.0.0.1:PORT, without /v1
 	Dir string // its working directory: vel.yaml lies here, and data/ grows here
-	Log *Log   // what it printed on stdout and stderr, in order
+	Log *Log   // what it logged: its stderr
+	Out *Log   // what it told a person: its stdout
 
 	cmd      *exec.Cmd
 	canaries []string
@@ -72,7 +73,7 @@ func Launch(dir string, o Options) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{Dir: dir, Log: newLog(), canaries: o.Canaries, done: make(chan struct{})}
+	p := &Process{Dir: dir, Log: newLog(), Out: newLog(), canaries: o.Canaries, done: make(chan struct{})}
 	p.URL = "http://127.0.0.1:" + strconv.Itoa(port)
 	p.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	if o.TLS != nil {
@@ -91,13 +92,14 @@ func Launch(dir string, o Options) (*Process, error) {
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + os.TempDir(),
 		"PORT=" + strconv.Itoa(port), "GORACE=halt_on_error=1 exitcode=66",
 	}, o.Env...)
-	p.cmd.Stdout, p.cmd.Stderr = p.Log, p.Log
+	p.cmd.Stdout, p.cmd.Stderr = p.Out, p.Log
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start vel: %w", err)
 	}
 	go func() { // ends with the process
 		p.err = p.cmd.Wait()
 		p.Log.end()
+		p.Out.end()
 		close(p.done)
 	}()
 	if err := p.waitReady(); err != nil {
@@ -127,7 +129,7 @@ func (p *Process) waitReady() error {
 	return Poll(ctx, "vel to be ready", func() (bool, error) {
 		select {
 		case <-p.done:
-			return false, fmt.Errorf("vel ended before it was ready: %v", p.err)
+			return false, fmt.Errorf("vel ended before it was ready: %w", p.err)
 		default:
 		}
 		res, err := p.client.Get(p.URL + "/readyz")
@@ -171,8 +173,10 @@ func (p *Process) Stop() error {
 	if p.err != nil {
 		faults = append(faults, fmt.Errorf("vel's end: %w\n%s", p.err, p.Log.Tail(60)))
 	}
-	if leaked := p.Log.holds(p.canaries); leaked != "" {
-		faults = append(faults, errors.New("vel logged a secret: "+leaked))
+	for _, out := range []*Log{p.Log, p.Out} {
+		if leaked := out.holds(p.canaries); leaked != "" {
+			faults = append(faults, errors.New("vel printed a secret: "+leaked))
+		}
 	}
 	return errors.Join(faults...)
 }

@@ -1,0 +1,164 @@
+package gateway
+
+import (
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/vel-gateway/vel/adapters"
+)
+
+// counted takes pieces and signals each.
+type counted struct {
+	n    int
+	took chan struct{}
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	c.n += len(p)
+	c.took <- struct{}{}
+	return len(p), nil
+}
+
+// A relayed event costs no memory at all, however long the stream is.
+func TestRelayAllocatesNothing(t *testing.T) {
+	const warm, events = 200, 2000
+	next := make(chan struct{})
+	event := []byte(chunk(piece))
+	h := newHouse(t, []func(*asked) bool{func(a *asked) bool {
+		a.send(streamHead)
+		for range warm + events {
+			<-next
+			_, _ = a.Write(event)
+		}
+		<-next
+		a.send(chunk(finish) + chunk(done) + lastChunk)
+		return true
+	}})
+	c := h.pipe.acquire(newID())
+	defer h.pipe.release(c)
+	c.Key = []byte(goodKey)
+	c.Content = adapters.Content{Endpoint: adapters.ChatCompletions, Method: "POST", Body: []byte(streamBody)}
+	go func() { next <- struct{}{} }()
+	if err := h.pipe.Open(c); err != nil {
+		t.Fatal(err)
+	}
+	out := &counted{took: make(chan struct{})}
+	ended := make(chan error, 1)
+	go func() { _, err := h.pipe.Relay(c, out); ended <- err }()
+	<-out.took // the first one
+	pass := func(n int) {
+		for range n {
+			next <- struct{}{}
+			<-out.took
+		}
+	}
+	pass(warm - 1)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	pass(events)
+	runtime.ReadMemStats(&after)
+	close(next)
+	for err := error(nil); ; {
+		select {
+		case <-out.took:
+			continue
+		case err = <-ended:
+		}
+		if err != nil || out.n != len(piece)*(warm+events)+len(finish)+len(done) {
+			t.Fatalf("%d bytes, error %v", out.n, err)
+		}
+		break
+	}
+	h.pipe.Settle(c, nil)
+	h.settled(1)
+	// The runtime itself makes a few for timers and goroutines; one for each event would be all of them.
+	limit := uint64(events / 20)
+	if racing {
+		limit = events * 9 / 10
+	}
+	if n := after.Mallocs - before.Mallocs; n > limit {
+		t.Errorf("%d allocations for %d events", n, events)
+	}
+}
+
+// rawBackend answers every read with the same bytes and allocates nothing, so that a benchmark sees the gateway.
+func rawBackend(t testing.TB, answer string) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = c.Close() }()
+				in, out := make([]byte, 64<<10), []byte(answer)
+				for {
+					if _, err := c.Read(in); err != nil {
+						return
+					}
+					if _, err := c.Write(out); err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	return ln.Addr().String()
+}
+
+func toRaw(address string) plan {
+	return func(h *house) {
+		p := h.routing.Providers["p1"]
+		p.BaseURL = "http://" + address + "/v1"
+		h.routing.Providers["p1"] = p
+	}
+}
+
+// BenchmarkCall is a whole call over a kept connection: the client, the gateway and the provider.
+func BenchmarkCall(b *testing.B) {
+	for name, c := range map[string]struct{ body, answer, end string }{
+		"json":   {chatBody, jsonAnswer(200, completion), completion},
+		"stream": {streamBody, streamHead + chunk(piece+finish+done) + lastChunk, lastChunk},
+	} {
+		b.Run(name, func(b *testing.B) {
+			h := quiet(b, toRaw(rawBackend(b, c.answer)))
+			conn, in := h.dial(), make([]byte, 64<<10)
+			ask := []byte(request("POST", "/v1/chat/completions", c.body, "Authorization: Bearer "+goodKey))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := conn.Write(ask); err != nil {
+					b.Fatal(err)
+				}
+				for n := 0; !strings.HasSuffix(string(in[max(0, n-len(c.end)):n]), c.end); {
+					m, err := conn.Read(in[n:])
+					if err != nil {
+						b.Fatal(err)
+					}
+					n += m
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkExecute is the pipeline alone, without a client's connection.
+func BenchmarkExecute(b *testing.B) {
+	h := quiet(b, toRaw(rawBackend(b, jsonAnswer(200, completion))))
+	each := func(p []byte) error { _, err := io.Discard.Write(p); return err }
+	r := &Request{As: h.as(1), Endpoint: adapters.ChatCompletions, Body: []byte(chatBody)}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := h.pipe.Execute(b.Context(), r, each); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package tests
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vel-gateway/vel/tests/vel"
+)
+
+// TestSDKs points the official clients at Vel by nothing but their base URL. What each checks stands in sdk/; here
+// their programs are installed, run, and their results read line by line.
+func TestSDKs(t *testing.T) {
+	t.Parallel()
+	clients := map[string]func(*testing.T) *exec.Cmd{
+		"openai from npm, 4": func(t *testing.T) *exec.Cmd { return node(t, "4") },
+		"openai from npm, 6": func(t *testing.T) *exec.Cmd { return node(t, "6") },
+		"openai from npm, 7": func(t *testing.T) *exec.Cmd { return node(t, "7") },
+		"openai from PyPI":   python,
+		"openai-go":          golang,
+	}
+	for name, install := range clients {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sim := simulate(t) // its counters are the client's own
+			p := vel.Start(t, options(sim.config("")))
+			cmd := install(t)
+			cmd.Env = append(os.Environ(), "VEL_URL="+p.URL, "VEL_KEY="+fullKey, "VEL_NARROW_KEY="+narrowKey, "SIM_URL="+sim.URL())
+			run(t, cmd)
+		})
+	}
+}
+
+// run runs a client's program and makes each of its checks a subtest.
+func run(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Errorf("%s: %v", cmd, err)
+	}
+	checks, done := 0, -1
+	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
+		var result struct {
+			Check, Why string
+			OK         bool
+			Done       *int
+		}
+		switch err := json.Unmarshal(lines.Bytes(), &result); {
+		case err != nil:
+			t.Errorf("not a result: %s", lines.Text())
+		case result.Done != nil:
+			done = *result.Done
+		default:
+			checks++
+			t.Run(result.Check, func(t *testing.T) {
+				if !result.OK {
+					t.Error(result.Why)
+				}
+			})
+		}
+	}
+	if checks != done || checks == 0 {
+		t.Errorf("%d of %d checks ran\n%s", checks, done, stderr.Bytes())
+	}
+}
+
+// node installs one version of the JavaScript client, unless it is there.
+func node(t *testing.T, version string) *exec.Cmd {
+	t.Helper()
+	dir := filepath.Join("sdk", "node", version)
+	if !newer(filepath.Join(dir, "node_modules", ".package-lock.json"), filepath.Join(dir, "package-lock.json")) {
+		must(t, dir, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	}
+	return exec.CommandContext(t.Context(), "node", filepath.Join("sdk", "node", "checks.mjs"), version)
+}
+
+// python installs the Python client in an environment of its own, unless it is there.
+func python(t *testing.T) *exec.Cmd {
+	t.Helper()
+	venv, err := filepath.Abs(filepath.Join(".cache", "python"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join("sdk", "python")
+	if stamp := filepath.Join(venv, "installed"); !newer(stamp, filepath.Join(dir, "requirements.txt")) {
+		must(t, ".", "python3", "-m", "venv", "--clear", venv)
+		must(t, dir, filepath.Join(venv, "bin", "pip"), "install", "--quiet", "--no-deps", "--disable-pip-version-check", "-r", "requirements.txt")
+		if err := os.WriteFile(stamp, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return exec.CommandContext(t.Context(), filepath.Join(venv, "bin", "python"), filepath.Join(dir, "checks.py"))
+}
+
+// golang builds the program with the Go client.
+func golang(t *testing.T) *exec.Cmd {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "checks")
+	must(t, filepath.Join("sdk", "go"), "go", "build", "-o", path, ".")
+	return exec.CommandContext(t.Context(), path)
+}
+
+// newer says whether file exists and is not older than source.
+func newer(file, source string) bool {
+	a, err := os.Stat(file)
+	if err != nil {
+		return false
+	}
+	b, err := os.Stat(source)
+	return err == nil && !a.ModTime().Before(b.ModTime())
+}
+
+// must runs a command in dir.
+func must(t *testing.T, dir string, name string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+}
