@@ -67,7 +67,7 @@ func TestErrorsInBytes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			call := &Call{snapshot: &Snapshot{Redactor: secrets.NewRedactor(secrets.New(ourSecret))}, attempts: c.attempts, chat: adapters.Chat{Model: `a"b`}}
+			call := &Call{snapshot: &Snapshot{Redactor: secrets.NewRedactor(secrets.New(ourSecret))}, attempts: c.attempts, question: adapters.Question{Model: `a"b`}}
 			call.plan.Targets = make([]*routing.Target, c.attempts)
 			a := refuse(call, c.err)
 			if a.status != c.status || a.shouldRetry != c.retry || string(a.body) != c.body {
