@@ -192,3 +192,21 @@ func FuzzReadUsage(f *testing.F) {
 		}
 	})
 }
+
+// However a stream is cut, the same is taken out of it; and what no one added stays.
+func FuzzTrimmed(f *testing.F) {
+	f.Add([]byte(withUsage+events("0")+"data: {\"choices\":[],\"usage\":{}}\n\ndata: [DONE]\n\n"), uint16(100))
+	f.Add([]byte("data: {\"usage\":null,\"choices\":[{\"finish_reason\":\"stop\"}]}\r\n\r\n\ndata: {\"choices\":[],\"usage\":{}}\r\n\r\n"), uint16(60))
+	f.Add([]byte(": x\n\ndata: {\"choices\":[{\"finish_reason\":\"stop\"}],\ndata: \"usage\":null}\n\n"), uint16(3))
+	f.Fuzz(func(t *testing.T, in []byte, at uint16) {
+		cut := int(at) % (len(in) + 1)
+		whole, failed := decode(asking(), in)
+		parts, failedToo := decode(asking(), in[:cut], in[cut:])
+		if failed != failedToo || failed == "" && whole != parts {
+			t.Fatalf("%q cut at %d gives %q (%s), in one piece %q (%s)", in, cut, parts, failedToo, whole, failed)
+		}
+		if passed, failed := drain(in); failed == "" && !bytes.Contains(in, []byte("usage")) && passed != whole {
+			t.Fatalf("%q becomes %q", in, whole)
+		}
+	})
+}

@@ -218,7 +218,10 @@ func FuzzStream(f *testing.F) {
 
 // drain decodes a stream and gives all output, and the error.
 func drain(pieces ...[]byte) (string, string) {
-	s := chatCodec.DecodeStream(&adapters.Content{}, nil)
+	return decode(chatCodec.DecodeStream(&adapters.Content{}, nil), pieces...)
+}
+
+func decode(s adapters.Stream, pieces ...[]byte) (string, string) {
 	var all []byte
 	for _, p := range pieces {
 		out, err := s.Feed(nil, p)
