@@ -13,13 +13,9 @@ import (
 	"github.com/vel-gateway/vel/routing"
 )
 
-// How much of an answer is gathered before the client gets its head. Up to wholeBelow it is checked as a whole,
-// and another target can still be tried if it is none; what is larger begins to flow. Of an error answer
-// errorBelow is enough.
-const (
-	wholeBelow = 1 << 20
-	errorBelow = 64 << 10
-)
+// errorBelow is how much of an error answer is read. Of other answers it is Content.Gather: up to there an answer is
+// checked as a whole, and another target can still be tried if it is none; what is larger begins to flow.
+const errorBelow = 64 << 10
 
 // attempt tries targets until one answers or the plan says stop.
 func (p *Pipeline) attempt(c *Call) error {
@@ -167,12 +163,13 @@ func (p *Pipeline) firstEvent(c *Call) error {
 // wholeAnswer gathers an answer that is no stream and checks it, unless it is so large that it must flow.
 func (p *Pipeline) wholeAnswer(c *Call) error {
 	c.length = c.exchange.Length()
-	all, err := c.gather(wholeBelow)
+	all, err := c.gather(c.Content.Gather())
 	if err != nil {
 		return err
 	}
 	if !all {
 		c.pieces = append(c.pieces, c.whole)
+		c.tail = append(make([]byte, 0, 2*adapters.TailSize), c.whole[max(0, len(c.whole)-adapters.TailSize):]...)
 		return nil
 	}
 	c.pieces, c.usage, err = c.codec.DecodeResponse(c.pieces, &c.Content, c.exchange.Header(), c.whole)

@@ -49,6 +49,7 @@ type Call struct {
 
 	// The answer.
 	pieces  [][]byte  // what the client may have now
+	tail    []byte    // the last bytes of an answer that flows; nil unless its codec reads them
 	whole   []byte    // a gathered body; pieces may alias it
 	to      io.Writer // the client, while the answer is relayed
 	written int64

@@ -130,11 +130,22 @@ func appendError(b []byte, e *adapters.Error, r *secrets.Redactor) []byte {
 
 // appendErrorEvent appends the event that ends a broken stream. Empty lines come first: the provider may have
 // stopped in the middle of an event.
-func appendErrorEvent(b []byte, e *adapters.Error, r *secrets.Redactor) []byte {
+//
+// A stream of Responses has an error event of its own kind, which not every SDK raises: it gets both shapes in one.
+func appendErrorEvent(b []byte, endpoint adapters.Endpoint, e *adapters.Error, r *secrets.Redactor) []byte {
 	words := *ofProvider(e)
 	words.Body = nil // it may have line ends, which end an event
-	b = append(b, "\n\ndata: "...)
-	b = appendError(b, &words, r)
+	if endpoint != adapters.Responses {
+		b = append(b, "\n\ndata: "...)
+		b = appendError(b, &words, r)
+		return append(b, "\n\n"...)
+	}
+	b = append(b, "\n\nevent: error\ndata: {\"type\":\"error\",\"code\":"...)
+	b = appendOrNull(b, r.Scrub(words.Code))
+	b = append(b, `,"message":`...)
+	b = appendString(b, r.Scrub(words.Message))
+	b = append(b, `,"param":null,`...)
+	b = append(b, appendError(nil, &words, r)[1:]...) // "error":{…}}
 	return append(b, "\n\n"...)
 }
 

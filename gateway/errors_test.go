@@ -112,7 +112,7 @@ func TestRetryAfterSeconds(t *testing.T) {
 func TestErrorEvent(t *testing.T) {
 	t.Parallel()
 	e := &adapters.Error{Class: adapters.ClassServer, Type: "t", Code: "c", Message: "two\nlines " + ourSecret, Body: []byte("{\n}")}
-	got := string(appendErrorEvent(nil, e, secrets.NewRedactor(secrets.New(ourSecret))))
+	got := string(appendErrorEvent(nil, adapters.ChatCompletions, e, secrets.NewRedactor(secrets.New(ourSecret))))
 	if want := "\n\ndata: {\"error\":{\"message\":\"two\\u000alines ***\",\"type\":\"t\",\"param\":null,\"code\":\"c\"}}\n\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -160,4 +160,24 @@ func squeeze(s string) string {
 		s = strings.ReplaceAll(s, "\ufffd\ufffd", "\ufffd")
 	}
 	return s
+}
+
+// TestErrorEventOfResponses: the typed event that this API knows, with the error object on which every SDK raises.
+func TestErrorEventOfResponses(t *testing.T) {
+	t.Parallel()
+	e := &adapters.Error{Class: adapters.ClassTruncated, Message: `broke "off" with ` + ourSecret}
+	got := string(appendErrorEvent(nil, adapters.Responses, e, secrets.NewRedactor(secrets.New(ourSecret))))
+	data, ok := strings.CutPrefix(got, "\n\nevent: error\ndata: ")
+	data, ended := strings.CutSuffix(data, "\n\n")
+	var event struct {
+		Type, Code, Message string
+		Error               failure
+	}
+	if err := json.Unmarshal([]byte(data), &event); !ok || !ended || err != nil {
+		t.Fatalf("%v in %q", err, got)
+	}
+	if event.Type != "error" || event.Code != "provider_answer_truncated" || event.Message != event.Error.Message ||
+		event.Error.code() != event.Code || strings.Contains(got, ourSecret) {
+		t.Errorf("event %+v", event)
+	}
 }

@@ -72,8 +72,13 @@ func (p *path) address(c *adapters.Content) error {
 		}
 		c.Deployment = model
 	}
-	if p.endpoint == adapters.Objects && !p.plainSegments() {
-		return errUnknownPath(c.Method, string(p.rest))
+	switch p.endpoint {
+	case adapters.Objects, adapters.Responses:
+		if !p.plainSegments() {
+			return errUnknownPath(c.Method, string(p.rest))
+		}
+	default:
+		c.Query = nil // means nothing to a provider, and may hold a version of Azure's
 	}
 	return nil
 }

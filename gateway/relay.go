@@ -32,9 +32,26 @@ func (c *Call) relayWhole() error {
 	}
 	if err = c.exchange.Each(c.pass); err == nil {
 		c.ended = true
+		c.readTail()
 		return nil
 	}
 	return c.broke(err)
+}
+
+// keepTail keeps the end of an answer that is too large to be read whole: its usage stands there.
+func (c *Call) keepTail(b []byte) {
+	if c.tail == nil {
+		return
+	}
+	if c.tail = append(c.tail, b...); len(c.tail) > 2*adapters.TailSize {
+		c.tail = append(c.tail[:0], c.tail[len(c.tail)-adapters.TailSize:]...)
+	}
+}
+
+func (c *Call) readTail() {
+	if decoder, ok := c.codec.(adapters.TailDecoder); ok && c.tail != nil {
+		c.usage, _ = decoder.DecodeTail(&c.Content, c.tail[max(0, len(c.tail)-adapters.TailSize):])
+	}
 }
 
 // relayStream brings the events of a stream.
@@ -52,6 +69,7 @@ func (c *Call) relayStream() error {
 // relayPiece brings one piece.
 func (c *Call) relayPiece(b []byte) error {
 	if c.stream == nil {
+		c.keepTail(b)
 		c.pieces = append(c.pieces, b)
 		return c.flush()
 	}
@@ -88,7 +106,7 @@ func (c *Call) breakOff(failed error) error {
 	if err := c.flush(); err != nil || e.Told {
 		return err
 	}
-	c.pieces = append(c.pieces, appendErrorEvent(nil, e, c.snapshot.Redactor))
+	c.pieces = append(c.pieces, appendErrorEvent(nil, c.Content.Endpoint, e, c.snapshot.Redactor))
 	return c.flush()
 }
 
