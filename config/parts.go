@@ -57,7 +57,7 @@ var treatments = [...]treatment{
 	{path: "providers.*.kind", effect: enforced},
 	{path: "providers.*.base_url", effect: enforced},
 	{path: "providers.*.api_key", effect: enforced},
-	{path: "providers.*.api", why: "no answer is translated from the Responses API yet", off: "chat"},
+	{path: "providers.*.api", effect: enforced},
 	{path: "providers.*.allow_private", effect: enforced},
 	{path: "providers.*.organizations", effect: enforced},
 	{path: "providers.*.timeouts", effect: enforced},

@@ -169,7 +169,8 @@ func observe(t *testing.T, env []string) observed {
 		c.Routing.Providers[name] = p
 	}
 	kinds := map[string]*adapters.Adapter{
-		"openai": {Kind: "openai", BaseURL: "https://openai.example"}, "groq": {Kind: "groq", BaseURL: "https://groq.example"}, "perplexity": {Kind: "perplexity"}, "perplexity/chat": {Kind: "perplexity"},
+		"openai": {Kind: "openai", BaseURL: "https://openai.example"}, "groq": {Kind: "groq", BaseURL: "https://groq.example"},
+		"perplexity": {Kind: "perplexity", BaseURL: "https://perplexity.example/v1"}, "perplexity/chat": {Kind: "perplexity", BaseURL: "https://perplexity.example"},
 	}
 	table, err := routing.Build(c.Routing, kinds, 0)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/routing"
 )
 
 // capture keeps what is registered, so that a test can read names and labels of metrics that have no value yet.
@@ -72,9 +73,12 @@ func TestCodesAreDocumented(t *testing.T) {
 	delete(all, "client_left") // the client that it is said to has left
 	for _, e := range []*adapters.Error{
 		errNoKey, errBadKey, errTooLarge, errTooManyBodies, errSlow, errLargeHead, errMalformed, errTwoLengths, errInternal, errUnwell,
-		errUnknownPath("GET", "/"), errMethod("GET", "/", "POST"), errNotServed("/"), errUnknownModel(""),
+		errUnknownPath("GET", "/"), errMethod("GET", "/", "POST"), errNotServed("/"), errUnknownModel(""), errDropped([]string{"n"}),
 	} {
 		all[e.Code] = true
+	}
+	for r := routing.UnknownModel; r <= routing.Ambiguous; r++ {
+		all[ofRouting(&Call{}, r).Code] = true
 	}
 	for code := range all {
 		if !strings.Contains(text, "`"+code+"`") {
