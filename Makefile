@@ -23,8 +23,13 @@ help: ## print this list
 run: build ## build and start Vel on 127.0.0.1:8080; needs only Go
 	@exec bin/vel serve
 
+# schedtrace in the runtime's defaults keeps its monitor thread from a deep sleep out of which every event wakes it: a
+# third of what a stream's event costs (docs/decisions/2026-11-22-data-plane-costs.md). It prints nothing for 24 days.
+BUILD := -trimpath -ldflags=-X=runtime.godebugDefault=schedtrace=2147483647
+OUT   := bin/vel
+
 build: ## build bin/vel, one static binary
-	@CGO_ENABLED=0 go build -trimpath -o bin/vel ./cmd/vel
+	@CGO_ENABLED=0 go build $(BUILD) -o $(OUT) ./cmd/vel
 
 test: packages lint unit ## everything that CI runs (installs what is missing; at most 15 minutes on two cores)
 	@$(MAKE) --no-print-directory outside

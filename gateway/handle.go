@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/hex"
 	"log/slog"
@@ -65,6 +66,9 @@ func (s *Server) call(ctx *fasthttp.RequestCtx, to *path) {
 
 // address checks and reads what the path itself says.
 func (p *path) address(c *adapters.Content) error {
+	if p.deployment != nil && p.endpoint == adapters.Objects {
+		return errUnknownPath(c.Method, string(p.rest)) // an object is of no model
+	}
 	if p.deployment != nil {
 		model, err := url.PathUnescape(string(p.deployment))
 		if err != nil {
@@ -77,10 +81,25 @@ func (p *path) address(c *adapters.Content) error {
 		if !p.plainSegments() {
 			return errUnknownPath(c.Method, string(p.rest))
 		}
+		c.Query = withoutVersion(p.query)
 	default:
 		c.Query = nil // means nothing to a provider, and may hold a version of Azure's
 	}
 	return nil
+}
+
+// withoutVersion takes the version of Azure's API out of a query.
+func withoutVersion(query []byte) []byte {
+	if !bytes.Contains(query, []byte("api-version=")) {
+		return query
+	}
+	var kept [][]byte
+	for pair := range bytes.SplitSeq(query, []byte("&")) {
+		if !bytes.HasPrefix(pair, []byte("api-version=")) {
+			kept = append(kept, pair)
+		}
+	}
+	return bytes.Join(kept, []byte("&"))
 }
 
 // fail writes the answer of a call that brought none and ends it.
@@ -115,8 +134,9 @@ func (s *Server) plain(ctx *fasthttp.RequestCtx, to *path) {
 	case to.kind == pathUnserved:
 		s.refuse(ctx, errNotServed(uri))
 	case !to.allows(&ctx.Request.Header):
-		ctx.Response.Header.Set("Allow", to.methods)
-		s.refuse(ctx, errMethod(method, uri, to.methods))
+		allowed := cmp.Or(to.methods, "GET, POST, DELETE")
+		ctx.Response.Header.Set("Allow", allowed)
+		s.refuse(ctx, errMethod(method, uri, allowed))
 	case to.kind == pathModels, to.kind == pathModel:
 		s.models(ctx, to)
 	default:

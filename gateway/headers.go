@@ -87,7 +87,9 @@ func writeRouted(to *fasthttp.ResponseHeader, c *Call) {
 	}
 	t := c.outcome.Target
 	to.SetCanonical(nameProvider, []byte(t.Provider.Name))
-	to.SetCanonical(nameModel, []byte(t.Model))
+	if t.Model != "" { // a call on an object has none
+		to.SetCanonical(nameModel, []byte(t.Model))
+	}
 	if len(c.request.Dropped) > 0 {
 		to.Set("X-Vel-Dropped", strings.Join(c.request.Dropped, ", "))
 	}

@@ -34,7 +34,7 @@ func TestPaths(t *testing.T) {
 		"stored calls":         {"GET", "/v1/chat/completions", 501, "unsupported_endpoint", ""},
 		"GET a call":           {"GET", "/v1/embeddings", 405, "method_not_allowed", "POST"},
 		"files":                {"GET", "/v1/files", 501, "unsupported_endpoint", ""},
-		"PUT a file":           {"PUT", "/v1/files/file-1", 405, "method_not_allowed", ""},
+		"PUT a file":           {"PUT", "/v1/files/file-1", 405, "method_not_allowed", "GET, POST, DELETE"},
 		"out of the files":     {"GET", "/v1/files/../models", 404, "unknown_url", ""},
 		"out, escaped":         {"GET", "/v1/files/..%2Fmodels", 404, "unknown_url", ""},
 		"out, dots escaped":    {"GET", "/v1/files/%2e%2e/models", 404, "unknown_url", ""},

@@ -16,8 +16,8 @@ func (k checker) provider(at, name string, p *ProviderConfig) {
 	}
 	k.oneOf(at+".kind", p.Kind, kinds)
 	k.oneOf(at+".api", p.API, apis)
-	if p.API != "" && p.Kind != "perplexity" {
-		k.fault(at+".api", "belongs to kind perplexity", "remove it")
+	if p.API != "" && p.Kind == "groq" {
+		k.fault(at+".api", "belongs to the kinds openai and perplexity", "remove it: Groq has both")
 	}
 	k.base(at+".base_url", p)
 	k.key(at+".api_key", p)

@@ -28,7 +28,6 @@ func New(baseURL string) *adapters.Adapter {
 		adapters.ChatCompletions: responses.Chat(dialect()),
 		adapters.Responses:       agent{passing},
 		adapters.Embeddings:      a.Codecs[adapters.Embeddings],
-		adapters.Objects:         a.Codecs[adapters.Objects],
 	}
 	return a
 }

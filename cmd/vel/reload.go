@@ -13,6 +13,7 @@ import (
 	"github.com/vel-gateway/vel/adapters/groq"
 	"github.com/vel-gateway/vel/adapters/openai"
 	"github.com/vel-gateway/vel/adapters/perplexity"
+	"github.com/vel-gateway/vel/adapters/responses"
 	"github.com/vel-gateway/vel/config"
 	"github.com/vel-gateway/vel/gateway"
 	"github.com/vel-gateway/vel/routing"
@@ -24,10 +25,19 @@ import (
 func kinds() map[string]*adapters.Adapter {
 	return map[string]*adapters.Adapter{
 		"openai":          openai.New("openai", "https://api.openai.com/v1", openai.AskUsage()),
+		"openai/chat":     overChat(openai.New("openai", "https://api.openai.com/v1", openai.AskUsage())),
 		"groq":            groq.New("https://api.groq.com/openai/v1"),
 		"perplexity":      perplexity.New("https://api.perplexity.ai/v1"),
-		"perplexity/chat": perplexity.NewChat("https://api.perplexity.ai"), // api: chat, for servers that speak as Sonar did
+		"perplexity/chat": overChat(perplexity.NewChat("https://api.perplexity.ai")), // for servers that speak as Sonar did
 	}
+}
+
+// overChat makes an adapter serve Responses by its chat completions: api: chat, for servers that have nothing else.
+func overChat(a *adapters.Adapter) *adapters.Adapter {
+	a.Codecs[adapters.Responses] = responses.OverChat(a.Codecs[adapters.ChatCompletions])
+	delete(a.Codecs, adapters.ResponsesInputTokens)
+	delete(a.Codecs, adapters.ResponsesCompact)
+	return a
 }
 
 // publish turns a configuration into a snapshot. Everything that can fail comes first; then the data plane gets
@@ -35,6 +45,9 @@ func kinds() map[string]*adapters.Adapter {
 func (a *App) publish(cfg *config.Config) error {
 	if a.sim != nil && cfg.Simulated {
 		a.sim.serve(&cfg.Routing)
+	}
+	if len(cfg.Tenancy.Organizations) == 0 {
+		a.ownAll(&cfg.Routing)
 	}
 	table, err := routing.Build(cfg.Routing, kinds(), time.Now().Unix())
 	if err != nil {
@@ -60,6 +73,17 @@ func (a *App) publish(cfg *config.Config) error {
 	a.pipeline.Publish(&gateway.Snapshot{Keys: keys, Routes: table, Redactor: secrets.NewRedactor(cfg.Secrets...), Rev: a.rev})
 	a.metrics.Forget()
 	return nil
+}
+
+// ownAll gives the one organization of a gateway without any every account that is not given away: it shares them
+// with nobody.
+func (a *App) ownAll(cfg *routing.Config) {
+	for name, p := range cfg.Providers {
+		if len(p.Organizations) == 0 {
+			p.Organizations = []tenancy.ID{tenancy.OrgID(firstOrg)}
+			cfg.Providers[name] = p
+		}
+	}
 }
 
 func (a *App) allKeys(cfg *config.Config) []tenancy.APIKey {

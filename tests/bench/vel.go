@@ -116,7 +116,7 @@ func buildVel(ctx context.Context, root, dir string) (string, error) {
 	}
 	progress("building Vel")
 	out := filepath.Join(dir, "vel-built")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", out, "./cmd/vel")
+	cmd := exec.CommandContext(ctx, "make", "build", "OUT="+out)
 	cmd.Dir = root
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build Vel: %w\n%s", err, text)
