@@ -192,7 +192,9 @@ func wantPart(t *testing.T, r simulator.Request, name string, content []byte) {
 func TestSpeech(t *testing.T) {
 	t.Parallel()
 	w := shared(t)
-	say := func(more string) string { return `{"model":"sim-echo","input":"one two three","voice":"alloy"` + more + `}` }
+	say := func(more string) string {
+		return `{"model":"sim-echo","input":"one two three","voice":"alloy"` + more + `}`
+	}
 	for format, kind := range map[string]string{"mp3": "audio/mpeg", "wav": "audio/wav", "pcm": "audio/pcm"} {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
@@ -293,8 +295,8 @@ models:
 	ask(t, newForm(t, "model", "nobody").file(t, "file", "a", []byte("x")).post(t, p.URL+"/v1/audio/transcriptions", w.key)).wantError(t, 404, "model_not_found")
 }
 
-// TestEmbeddingFormats asks three providers, one that does what it is asked, one that knows only numbers and one that
-// refuses to be asked. The client gets what it asked for from each, and the same vectors.
+// TestEmbeddingFormats asks a provider that does what it is asked, one that knows only numbers, and one that wants not
+// to be asked. The client gets what it asked for from each, and the same vectors.
 func TestEmbeddingFormats(t *testing.T) {
 	t.Parallel()
 	w := shared(t)
@@ -307,6 +309,9 @@ func TestEmbeddingFormats(t *testing.T) {
 	var want [][]float32
 	for _, model := range sim.Models() {
 		for _, format := range []string{"", `,"encoding_format":"float"`, `,"encoding_format":"base64"`} {
+			if model == "refused" && format != "" {
+				continue // its refusal passes: TestEmbeddingFormatRefused
+			}
 			a := ask(t, request(t, "POST", p.URL+"/v1/embeddings", w.key, `{"model":"`+model+`","input":["one","two","three"]`+format+`}`))
 			var v struct {
 				Data []struct {
@@ -337,6 +342,17 @@ func TestEmbeddingFormats(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestEmbeddingFormatRefused(t *testing.T) {
+	t.Parallel()
+	w := shared(t)
+	sim := simulateWith(t, simulator.Config{Provider: simulator.Provider{Profiles: []simulator.Profile{{Model: "refused", EncodingFormat: simulator.EncodingRefused}}}})
+	p := vel.Start(t, options(sim.config("")))
+	e := ask(t, request(t, "POST", p.URL+"/v1/embeddings", w.key, `{"model":"refused","input":"x","encoding_format":"float"}`)).wantError(t, 400, "unsupported_parameter")
+	if e.Param == nil || *e.Param != "encoding_format" {
+		t.Errorf("%+v", e)
 	}
 }
 
