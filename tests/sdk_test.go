@@ -27,8 +27,9 @@ func TestSDKs(t *testing.T) {
 	for name, install := range clients {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			sim := simulate(t) // its counters are the client's own
-			p := vel.Start(t, options(sim.config("")))
+			sim := simulate(t)                                                                                             // its counters are the client's own
+			own := strings.Replace(sim.config(""), "allow_private: true", "allow_private: true, organizations: [acme]", 1) // for stored objects
+			p := vel.Start(t, options(own))
 			cmd := install(t)
 			cmd.Env = append(os.Environ(), "VEL_URL="+p.URL, "VEL_KEY="+fullKey, "VEL_NARROW_KEY="+narrowKey, "SIM_URL="+sim.URL())
 			run(t, cmd)
