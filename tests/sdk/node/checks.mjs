@@ -4,10 +4,11 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
+import { rejected, reset, run, seen } from './check.mjs';
 
 const require = createRequire(new URL(`./${process.argv[2]}/`, import.meta.url));
 const { default: OpenAI, AzureOpenAI, toFile } = require('openai');
-const { VEL_URL, VEL_KEY, VEL_NARROW_KEY, SIM_URL } = process.env;
+const { VEL_URL, VEL_KEY, VEL_NARROW_KEY } = process.env;
 
 const client = (more = {}) => new OpenAI({ apiKey: VEL_KEY, baseURL: `${VEL_URL}/v1`, maxRetries: 0, ...more });
 const say = (content, more = {}) => ({ model: 'sim-echo', messages: [{ role: 'user', content }], ...more });
@@ -21,22 +22,6 @@ const counting = () => {
   counted.calls = 0;
   return counted;
 };
-
-const rejected = async (promise) => {
-  try {
-    await promise;
-  } catch (error) {
-    return error;
-  }
-  assert.fail('the call should have failed');
-};
-
-// seen waits until the simulator has counted, and fails if it does not within the time.
-const seen = async (conditions, wait) => {
-  const res = await fetch(`${SIM_URL}/simulator/stats?${conditions}&wait=${wait}`);
-  assert.equal(res.status, 200, `the provider did not see ${conditions} within ${wait}: ${await res.text()}`);
-};
-const reset = () => fetch(`${SIM_URL}/simulator/stats`, { method: 'DELETE' });
 
 const weather = {
   type: 'function',
@@ -364,12 +349,4 @@ const checks = {
   },
 };
 
-for (const [name, check] of Object.entries(checks)) {
-  try {
-    await check();
-    console.log(JSON.stringify({ check: name, ok: true }));
-  } catch (error) {
-    console.log(JSON.stringify({ check: name, ok: false, why: String(error?.stack ?? error) }));
-  }
-}
-console.log(JSON.stringify({ done: Object.keys(checks).length }));
+await run(checks);
