@@ -21,14 +21,16 @@ func TestSDKs(t *testing.T) {
 		"openai from npm, 4": func(t *testing.T) *exec.Cmd { return node(t, "4") },
 		"openai from npm, 6": func(t *testing.T) *exec.Cmd { return node(t, "6") },
 		"openai from npm, 7": func(t *testing.T) *exec.Cmd { return node(t, "7") },
+		"AI SDK":             func(t *testing.T) *exec.Cmd { return inFolder(t, "ai") },
 		"openai from PyPI":   python,
 		"openai-go":          golang,
 	}
 	for name, install := range clients {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			sim := simulate(t) // its counters are the client's own
-			p := vel.Start(t, options(sim.config("")))
+			sim := simulate(t)                                                                                             // its counters are the client's own
+			own := strings.Replace(sim.config(""), "allow_private: true", "allow_private: true, organizations: [acme]", 1) // for stored objects
+			p := vel.Start(t, options(own))
 			cmd := install(t)
 			cmd.Env = append(os.Environ(), "VEL_URL="+p.URL, "VEL_KEY="+fullKey, "VEL_NARROW_KEY="+narrowKey, "SIM_URL="+sim.URL())
 			run(t, cmd)
@@ -71,14 +73,27 @@ func run(t *testing.T, cmd *exec.Cmd) {
 	}
 }
 
-// node installs one version of the JavaScript client, unless it is there.
+// node runs the checks that all versions of openai's JavaScript client share.
 func node(t *testing.T, version string) *exec.Cmd {
 	t.Helper()
-	dir := filepath.Join("sdk", "node", version)
+	npm(t, version)
+	return exec.CommandContext(t.Context(), "node", filepath.Join("sdk", "node", "checks.mjs"), version)
+}
+
+// inFolder runs the checks that lie beside another JavaScript client.
+func inFolder(t *testing.T, folder string) *exec.Cmd {
+	t.Helper()
+	npm(t, folder)
+	return exec.CommandContext(t.Context(), "node", filepath.Join("sdk", "node", folder, "checks.mjs"))
+}
+
+// npm installs what a folder's lock file names, unless it is there.
+func npm(t *testing.T, folder string) {
+	t.Helper()
+	dir := filepath.Join("sdk", "node", folder)
 	if !newer(filepath.Join(dir, "node_modules", ".package-lock.json"), filepath.Join(dir, "package-lock.json")) {
 		must(t, dir, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	}
-	return exec.CommandContext(t.Context(), "node", filepath.Join("sdk", "node", "checks.mjs"), version)
 }
 
 // python installs the Python client in an environment of its own, unless it is there.

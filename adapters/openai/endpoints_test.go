@@ -1,6 +1,8 @@
 package openai
 
 import (
+	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/vel-gateway/vel/adapters"
@@ -29,5 +31,26 @@ func TestConformanceOfEndpoints(t *testing.T) {
 			s.Dir, s.Model, s.Errors = "testdata/"+name, "whisper-1", "testdata/chat/errors"
 			adaptertest.Run(t, s)
 		})
+	}
+}
+
+// The first event of a stream may be a picture, far larger than what is held back of it.
+func TestLargeFirstEvent(t *testing.T) {
+	t.Parallel()
+	events := `data: {"type":"image_generation.partial_image","b64_json":"` + strings.Repeat("pixels", 100_000) + `"}` + "\n\n" +
+		`data: {"type":"image_generation.completed"}` + "\n\n"
+	for _, size := range []int{1000, largestHeld - 1, largestHeld, largestHeld + 1, len(events)} {
+		s := New("openai", "").Codecs[adapters.ImageGenerations].DecodeStream(&adapters.Content{}, nil)
+		var got []byte
+		for rest := []byte(events); len(rest) > 0; rest = rest[min(size, len(rest)):] {
+			out, err := s.Feed(nil, rest[:min(size, len(rest))])
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, bytes.Join(out, nil)...)
+		}
+		if out, err := s.End(nil); err != nil || len(out) > 0 || string(got) != events {
+			t.Errorf("in pieces of %d: %d bytes became %d, %v", size, len(events), len(got), err)
+		}
 	}
 }

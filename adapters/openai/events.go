@@ -54,7 +54,9 @@ func (s *eventStream) Feed(out [][]byte, p []byte) ([][]byte, error) {
 			return s.tooLong(out)
 		}
 		s.begun = true
-		return append(out, s.held), nil
+		out = append(out, s.held) // p is the end of it
+		s.held = nil
+		return out, nil
 	}
 	if s.held != nil {
 		out = append(out, s.held)

@@ -4,6 +4,7 @@ Each check prints one line of JSON: its name, whether it held, and why not.
 """
 
 import asyncio
+import hashlib
 import json
 import os
 import time
@@ -151,6 +152,125 @@ def structured_output():
         assert isinstance(events.get_final_completion().choices[0].message.parsed, Thing)
 
 
+def responses():
+    answer = client().responses.create(model="sim-echo", input="Grüße, 世界")
+    assert (answer.output_text, answer.status) == ("Grüße, 世界", "completed")
+    assert answer.usage.input_tokens > 0 and answer.usage.output_tokens > 0
+    following = client().responses.create(model="sim-echo", input="and then", previous_response_id=answer.id)
+    assert client().responses.retrieve(following.id).previous_response_id == answer.id
+
+
+def responses_stream():
+    events = list(client().responses.create(model="sim-echo", input="one two three four", stream=True))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    assert (text, events[-1].type) == ("one two three four", "response.completed")
+    assert events[-1].response.output_text == text
+    with client().responses.stream(model="sim-echo", input="one two") as helper:
+        for _ in helper:
+            pass
+        assert helper.get_final_response().output_text == "one two"
+
+
+def responses_tools():
+    tool = {"type": "function", "strict": False, **WEATHER["function"]}
+    answer = client().responses.create(model="sim-echo", input="the weather in Paris", tools=[tool])
+    call = next(item for item in answer.output if item.type == "function_call")
+    assert json.loads(call.arguments) == {"city": "Paris", "days": 1}
+
+
+def responses_structured_output():
+    import pydantic
+
+    class Thing(pydantic.BaseModel):
+        zeta: str
+        alpha: int
+
+    answer = client().responses.parse(model="sim-echo", input="a thing", text_format=Thing)
+    assert isinstance(answer.output_parsed, Thing)
+
+
+def responses_broken_stream():
+    words = "[[chunks=20 die=5 delay=2ms]] hi"
+    events = []
+    stream = client().responses.create(model="sim-echo", input=words, stream=True)
+    try:
+        events.extend(stream)
+    except openai.APIError:
+        return
+    # The client hands the error event out like any other; then the gateway's must be the last one.
+    assert events[-1].type == "error", events[-1]
+
+
+def embeddings():
+    texts = ["one", "two"]
+    usual = client().embeddings.create(model="sim-echo", input=texts)
+    floats = client().embeddings.create(model="sim-echo", input=texts, encoding_format="float")
+    for a, b in zip(usual.data, floats.data, strict=True):
+        assert len(a.embedding) == 1536 and a.index == b.index
+        assert max(abs(x - y) for x, y in zip(a.embedding, b.embedding, strict=True)) < 1e-6
+    assert len(client().embeddings.create(model="sim-echo", input="x", dimensions=8).data[0].embedding) == 8
+
+
+def moderations():
+    answer = client().moderations.create(model="sim-echo", input=["a kind word", "kill"])
+    assert [r.flagged for r in answer.results] == [False, True]
+
+
+def completions():
+    chunks = client().completions.create(model="sim-echo", prompt="one two three", stream=True)
+    assert "".join(chunk.choices[0].text for chunk in chunks) == "one two three"
+
+
+SOUND = bytes((i * 7919) >> 3 & 255 for i in range(100_000))
+DIGEST = hashlib.sha256(SOUND).hexdigest()
+
+
+def speech():
+    said = {"model": "sim-echo", "input": "one two", "voice": "alloy", "response_format": "wav"}
+    whole = client().audio.speech.create(**said)
+    assert whole.response.headers["content-type"] == "audio/wav" and whole.content[:4] == b"RIFF"
+    with client().audio.speech.with_streaming_response.create(**said) as response:
+        assert b"".join(response.iter_bytes()) == whole.content
+
+
+def transcription():
+    def ask(**more):
+        return client().audio.transcriptions.create(model="sim-echo", file=("a.mp3", SOUND), **more)
+
+    assert DIGEST in ask().text
+    timed = ask(response_format="verbose_json", timestamp_granularities=["word", "segment"])
+    assert timed.words and timed.segments and timed.duration
+    assert ask(response_format="vtt").startswith("WEBVTT") and ask(response_format="srt").startswith("1\n")
+    assert DIGEST in "".join(getattr(event, "delta", "") for event in ask(stream=True))
+    assert DIGEST in client().audio.translations.create(model="sim-echo", file=("a.mp3", SOUND)).text
+
+
+def images():
+    made = client().images.generate(model="sim-echo", prompt="a cat", n=2)
+    assert len(made.data) == 2 and made.data[0].b64_json
+    edited = client().images.edit(model="sim-echo", prompt="a hat", image=("a.png", SOUND, "image/png"))
+    assert DIGEST in edited.data[0].revised_prompt
+    events = list(client().images.generate(model="sim-echo", prompt="[[size=2000000]] a cat", stream=True, partial_images=1))
+    assert [e.type for e in events] == ["image_generation.partial_image", "image_generation.completed"]
+    assert all(len(e.b64_json) > 2_000_000 for e in events)
+
+
+def files():
+    api = client()
+    file = api.files.create(purpose="user_data", file=("a.bin", SOUND))
+    assert file.bytes == len(SOUND)
+    assert api.files.content(file.id).content == SOUND
+    assert file.id in [f.id for f in api.files.list()]
+    assert api.files.delete(file.id).deleted
+    rejected(openai.NotFoundError, lambda: api.files.retrieve(file.id))
+
+
+def azure():
+    api = openai.AzureOpenAI(azure_endpoint=VEL, api_key=KEY, api_version="2026-08-01", azure_deployment="sim-echo", max_retries=0)
+    assert create("hi", api).choices[0].message.content == "hi"
+
+
 def models():
     names = [m.id for m in client().models.list()]
     assert "sim-echo" in names and "sim-fast" in names, names
@@ -269,7 +389,9 @@ def abort_before_first_byte():
 
 
 CHECKS = [
-    chat, request_id, stream, stream_async, include_usage, tools, tools_in_stream, structured_output, models,
+    chat, request_id, stream, stream_async, include_usage, tools, tools_in_stream, structured_output,
+    responses, responses_stream, responses_tools, responses_structured_output, responses_broken_stream, embeddings, moderations,
+    completions, speech, transcription, images, files, azure, models,
     base_url_without_v1, organization_is_harmless, error_400, error_401, error_403, error_404, error_422, error_429,
     error_429_is_retried_after_the_time, error_500_is_retried, error_502, error_in_stream, error_before_stream, timeout,
     abort_stream, abort_stream_before_first_byte, abort_before_first_byte,

@@ -1,0 +1,242 @@
+package tests
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vel-gateway/vel/simulator"
+	"github.com/vel-gateway/vel/tests/vel"
+)
+
+const otherSimKey = "sk-sim-canary-other-account-0123456789abcdefghijk"
+
+// owners is a Vel with two organizations. Acme has the provider "mine" for itself, "ours" is everybody's.
+func owners(t *testing.T) (*vel.Process, *simulated) {
+	t.Helper()
+	sim := simulate(t)
+	return vel.Start(t, options(strings.ReplaceAll(`
+defaults: {attempts: 1}
+providers:
+  ours: {kind: openai, base_url: "URL", api_key: env:SIM_KEY, allow_private: true}
+  mine: {kind: openai, base_url: "URL", api_key: env:SIM_KEY, allow_private: true, organizations: [acme]}
+models:
+  sim-echo: {targets: [{provider: ours}]}
+  mine: {targets: [{provider: mine, model: sim-echo}]}
+organizations:
+  acme: {keys: {full: {key: env:FULL_KEY}}}
+  other: {keys: {narrow: {key: env:NARROW_KEY}}}
+`, "URL", sim.URL()+"/v1"))), sim
+}
+
+// id is the id in an answer.
+func (a answer) id(t *testing.T) string {
+	t.Helper()
+	id, _ := a.member(t, "id").(string)
+	if id == "" {
+		t.Fatalf("no id: %s", a.body)
+	}
+	return id
+}
+
+func TestObjects(t *testing.T) {
+	t.Parallel()
+	w := shared(t)
+	p, _ := owners(t)
+	at := p.URL + "/v1"
+	get := func(path string) answer { return ask(t, request(t, "GET", at+path, w.key, "")) }
+	post := func(path, body string) answer { return ask(t, request(t, "POST", at+path, w.key, body)) }
+	remove := func(path string) {
+		t.Helper()
+		if a := ask(t, request(t, "DELETE", at+path, w.key, "")); a.member(t, "deleted") != true {
+			t.Errorf("%s", a.body)
+		}
+		ask(t, request(t, "GET", at+path, w.key, "")).wantError(t, 404, "")
+	}
+	upload := func(purpose, name string, content []byte) string {
+		return ask(t, newForm(t, "purpose", purpose).file(t, "file", name, content).post(t, at+"/files", w.key)).id(t)
+	}
+	t.Run("files", func(t *testing.T) {
+		content := noise(200_000)
+		id := upload("user_data", "noise.bin", content)
+		a := get("/files/" + id + "/content")
+		if string(a.body) != string(content) || a.header.Get("Content-Type") != "application/octet-stream" || !strings.Contains(a.header.Get("Content-Disposition"), "noise.bin") {
+			t.Errorf("%d bytes came back, head %v", len(a.body), a.header)
+		}
+		if a := get("/files?purpose=user_data&limit=5"); !strings.Contains(string(a.body), id) {
+			t.Errorf("%s", a.body)
+		}
+		if a := get("/files?purpose=batch"); a.status != 200 || strings.Contains(string(a.body), id) {
+			t.Errorf("%s", a.body)
+		}
+		remove("/files/" + id)
+	})
+	t.Run("uploads", func(t *testing.T) {
+		up := post("/uploads", `{"purpose":"user_data","filename":"two.bin","bytes":6,"mime_type":"application/octet-stream"}`).id(t)
+		var parts []string
+		for _, content := range []string{"abc", "def"} {
+			parts = append(parts, ask(t, newForm(t).file(t, "data", "part", []byte(content)).post(t, at+"/uploads/"+up+"/parts", w.key)).id(t))
+		}
+		list, _ := json.Marshal(parts)
+		file, _ := post("/uploads/"+up+"/complete", `{"part_ids":`+string(list)+`}`).member(t, "file").(map[string]any)
+		id, _ := file["id"].(string)
+		if a := get("/files/" + id + "/content"); string(a.body) != "abcdef" {
+			t.Errorf("%v: %s", file, a.body)
+		}
+	})
+	t.Run("batches", func(t *testing.T) {
+		line := `{"custom_id":"one","method":"POST","url":"/v1/chat/completions","body":` + chat("sim-echo", "hi from a batch", "") + "}\n"
+		id := post("/batches", `{"input_file_id":"`+upload("batch", "in.jsonl", []byte(line))+`","endpoint":"/v1/chat/completions","completion_window":"24h"}`).id(t)
+		var a answer
+		for range 5 { // it goes on each time it is read
+			if a = get("/batches/" + id); a.member(t, "status") == "completed" {
+				break
+			}
+		}
+		out, _ := a.member(t, "output_file_id").(string)
+		if results := get("/files/" + out + "/content"); !strings.Contains(string(results.body), "hi from a batch") {
+			t.Errorf("%s\n%s", a.body, results.body)
+		}
+		if a := get("/batches?limit=1"); !strings.Contains(string(a.body), id) {
+			t.Errorf("%s", a.body)
+		}
+	})
+	t.Run("fine tuning", func(t *testing.T) {
+		id := post("/fine_tuning/jobs", `{"model":"sim-echo","training_file":"`+upload("fine-tune", "t.jsonl", []byte("{}\n"))+`"}`).id(t)
+		if a := get("/fine_tuning/jobs/" + id + "/events"); a.member(t, "object") != "list" {
+			t.Errorf("%s", a.body)
+		}
+		if a := post("/fine_tuning/jobs/"+id+"/cancel", ""); a.member(t, "status") != "cancelled" {
+			t.Errorf("%s", a.body)
+		}
+	})
+	t.Run("vector stores", func(t *testing.T) {
+		id := post("/vector_stores", `{"name":"s"}`).id(t)
+		post("/vector_stores/"+id+"/files", `{"file_id":"`+upload("assistants", "a.txt", []byte("the gateway is called Vel"))+`"}`).id(t)
+		if a := post("/vector_stores/"+id+"/search", `{"query":"gateway"}`); a.status != 200 {
+			t.Errorf("%s", a.body)
+		}
+		remove("/vector_stores/" + id)
+	})
+	t.Run("responses", func(t *testing.T) {
+		id := post("/responses", `{"model":"mine","input":"remember me"}`).id(t)
+		if a := get("/responses/" + id); a.id(t) != id {
+			t.Errorf("%s", a.body)
+		}
+		if a := get("/responses/" + id + "/input_items?limit=1"); !strings.Contains(string(a.body), "remember me") {
+			t.Errorf("%s", a.body)
+		}
+		remove("/responses/" + id)
+	})
+	t.Run("resumed response", func(t *testing.T) {
+		made := askStream(t, request(t, "POST", at+"/responses", w.key, `{"model":"mine","input":"one two","background":true,"stream":true}`))
+		var first struct{ Response struct{ ID string } }
+		if err := json.Unmarshal([]byte(made.data[0]), &first); err != nil {
+			t.Fatal(err)
+		}
+		s := askStream(t, request(t, "GET", at+"/responses/"+first.Response.ID+"?stream=true&starting_after=2", w.key, ""))
+		if s.status != 200 || !slices.Equal(s.data, made.data[3:]) {
+			t.Errorf("%d: %q, want %q", s.status, s.data, made.data[3:])
+		}
+	})
+	t.Run("stored completions", func(t *testing.T) {
+		id := post("/chat/completions", chat("mine", "keep this", `,"store":true,"metadata":{"k":"v"}`)).id(t)
+		if a := get("/chat/completions?metadata[k]=v"); !strings.Contains(string(a.body), id) {
+			t.Errorf("%s", a.body)
+		}
+		if a := get("/chat/completions/" + id + "/messages"); !strings.Contains(string(a.body), "keep this") {
+			t.Errorf("%s", a.body)
+		}
+		remove("/chat/completions/" + id)
+	})
+}
+
+// TestObjectsOfOthers asks with the key of an organization that has no provider of its own.
+func TestObjectsOfOthers(t *testing.T) {
+	t.Parallel()
+	w := shared(t)
+	p, sim := owners(t)
+	id := ask(t, newForm(t, "purpose", "user_data").file(t, "file", "mine.txt", []byte("mine")).post(t, p.URL+"/v1/files", w.key)).id(t)
+	stored := ask(t, request(t, "POST", p.URL+"/v1/responses", w.key, `{"model":"mine","input":"secret"}`)).id(t)
+	before := sim.Stats().Calls
+	for _, header := range []string{"", "mine", "ours"} {
+		named := func(r *http.Request) {
+			if header != "" {
+				r.Header.Set("X-Vel-Provider", header)
+			}
+		}
+		for _, c := range []struct{ method, path string }{
+			{"GET", "/files"}, {"GET", "/files/" + id}, {"GET", "/files/" + id + "/content"}, {"DELETE", "/files/" + id}, {"GET", "/batches"},
+			{"GET", "/responses/" + stored}, {"POST", "/responses/" + stored + "/cancel"}, {"GET", "/chat/completions"}, {"GET", "/vector_stores"}, {"GET", "/fine_tuning/jobs"},
+		} {
+			a := ask(t, request(t, c.method, p.URL+"/v1"+c.path, w.narrow, "", named))
+			if a.wantError(t, 501, "unsupported_endpoint"); strings.Contains(string(a.body), "mine.txt") {
+				t.Errorf("%s", a.body)
+			}
+		}
+		ask(t, newForm(t, "purpose", "user_data").file(t, "file", "x", []byte("x")).post(t, p.URL+"/v1/files", w.narrow, named)).wantError(t, 501, "unsupported_endpoint")
+		ask(t, request(t, "GET", p.URL+"/v1/files/"+id, "sk-nobody-0123456789", "", named)).wantError(t, 401, "")
+	}
+	if after := sim.Stats().Calls; after != before {
+		t.Errorf("%d calls reached the account of another organization", after-before)
+	}
+}
+
+// TestSharedObjects: where every provider is everybody's, nobody has objects.
+func TestSharedObjects(t *testing.T) {
+	t.Parallel()
+	w := shared(t)
+	for _, path := range []string{"/files", "/files/file-1", "/batches", "/responses/resp_1", "/chat/completions", "/vector_stores/vs_1/files", "/fine_tuning/jobs", "/uploads/u"} {
+		ask(t, request(t, "GET", w.vel.URL+"/v1"+path, w.key, "")).wantError(t, 501, "unsupported_endpoint")
+	}
+}
+
+func TestObjectsOfTwoProviders(t *testing.T) {
+	t.Parallel()
+	w := shared(t)
+	sim := simulateWith(t, simulator.Config{Provider: simulator.Provider{Keys: []string{otherSimKey}}})
+	o := options(strings.ReplaceAll(`
+providers:
+  first: {kind: openai, base_url: "URL", api_key: env:SIM_KEY, allow_private: true, organizations: [acme]}
+  second: {kind: openai, base_url: "URL", api_key: env:OTHER_KEY, allow_private: true, organizations: [acme]}
+models:
+  sim-echo: {targets: [{provider: first}]}
+organizations:
+  acme: {keys: {full: {key: env:FULL_KEY}}}
+`, "URL", sim.URL()+"/v1"))
+	o.Env, o.Canaries = append(o.Env, "OTHER_KEY="+otherSimKey), append(o.Canaries, otherSimKey)
+	v := vel.Start(t, o)
+	on := func(name string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set("X-Vel-Provider", name) }
+	}
+	ask(t, request(t, "GET", v.URL+"/v1/files", w.key, "")).wantError(t, 400, "ambiguous_provider")
+	ask(t, request(t, "GET", v.URL+"/v1/files", w.key, "", on("nobody"))).wantError(t, 501, "unsupported_endpoint")
+	id := ask(t, newForm(t, "purpose", "user_data").file(t, "file", "x", []byte("x")).post(t, v.URL+"/v1/files", w.key, on("second"))).id(t)
+	if a := ask(t, request(t, "GET", v.URL+"/v1/files/"+id, w.key, "", on("second"))); a.id(t) != id || a.header.Get("X-Vel-Provider") != "second" {
+		t.Errorf("%v", a.header)
+	}
+	ask(t, request(t, "GET", v.URL+"/v1/files/"+id, w.key, "", on("first"))).wantError(t, 404, "")
+}
+
+// TestPathTraversal writes what leads out of a family of objects where its ids belong.
+func TestPathTraversal(t *testing.T) {
+	t.Parallel()
+	w := shared(t)
+	p, sim := owners(t)
+	before := sim.Stats().Calls
+	for _, path := range []string{
+		"/files/..%2Fmodels", "/files/%2e%2e/models", "/files/%2E%2E%2Fmodels", "/files/..%5cmodels", "/files/..;/models", "/files/a%00b", "/files//content",
+		"/responses/..%2Ffiles", "/files/%252e%252e/models", "/files/a%0d%0aX:y", "/files/./content", "/files/../../organization/users", "/vector_stores/x/files/..%2f..%2f..%2ffiles",
+		"/files/a@b", "/files/a b", "/batches/%E2%80%AE",
+	} {
+		conn := "GET /v1" + strings.ReplaceAll(path, " ", "%20") + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + w.key + "\r\nConnection: close\r\n\r\n"
+		if a := dial(t, p.Addr()).send(t, conn); a.status != 404 || !strings.Contains(string(a.body), "unknown_url") {
+			t.Errorf("%s: %d %.300s", path, a.status, a.body)
+		}
+	}
+	if after := sim.Stats().Calls; after != before {
+		t.Errorf("%d of them reached the provider", after-before)
+	}
+}
