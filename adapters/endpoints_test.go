@@ -19,10 +19,14 @@ func TestParseReadsEveryEndpoint(t *testing.T) {
 		want     string
 	}{
 		{Responses, `{"model":"m","input":"x"}`, `m stream=false n=0 max=0 form= input="x" prev= conv= background=false stored=true`},
-		{Responses, `{"model":"m","stream":true,"store":false,"max_output_tokens":7,"previous_response_id":"resp_\u0031","conversation":"conv_1","background":true}`,
-			`m stream=true n=0 max=7 form= input= prev=resp_1 conv=conv_1 background=true stored=false`},
-		{Responses, `{"model":"m","input":null,"store":null,"conversation":{"id":"conv_2"},"previous_response_id":null}`,
-			`m stream=false n=0 max=0 form= input=null prev= conv=conv_2 background=false stored=true`},
+		{
+			Responses, `{"model":"m","stream":true,"store":false,"max_output_tokens":7,"previous_response_id":"resp_\u0031","conversation":"conv_1","background":true}`,
+			`m stream=true n=0 max=7 form= input= prev=resp_1 conv=conv_1 background=true stored=false`,
+		},
+		{
+			Responses, `{"model":"m","input":null,"store":null,"conversation":{"id":"conv_2"},"previous_response_id":null}`,
+			`m stream=false n=0 max=0 form= input=null prev= conv=conv_2 background=false stored=true`,
+		},
 		{ResponsesInputTokens, `{"model":"m","input":[]}`, `m stream=false n=0 max=0 form= input=[] prev= conv= background=false stored=false`},
 		{ChatCompletions, `{"model":"m","messages":[],"store":true,"input":7,"background":7}`, `m stream=false n=0 max=0 form= input=[] prev= conv= background=false stored=true`},
 		{Embeddings, `{"model":"m","input":[[1]],"encoding_format":"base64","stream":7}`, `m stream=false n=0 max=0 form=base64 input=[[1]] prev= conv= background=false stored=false`},

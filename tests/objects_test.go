@@ -168,8 +168,16 @@ func TestObjectsOfOthers(t *testing.T) {
 			}
 		}
 		for _, c := range []struct{ method, path string }{
-			{"GET", "/files"}, {"GET", "/files/" + id}, {"GET", "/files/" + id + "/content"}, {"DELETE", "/files/" + id}, {"GET", "/batches"},
-			{"GET", "/responses/" + stored}, {"POST", "/responses/" + stored + "/cancel"}, {"GET", "/chat/completions"}, {"GET", "/vector_stores"}, {"GET", "/fine_tuning/jobs"},
+			{"GET", "/files"},
+			{"GET", "/files/" + id},
+			{"GET", "/files/" + id + "/content"},
+			{"DELETE", "/files/" + id},
+			{"GET", "/batches"},
+			{"GET", "/responses/" + stored},
+			{"POST", "/responses/" + stored + "/cancel"},
+			{"GET", "/chat/completions"},
+			{"GET", "/vector_stores"},
+			{"GET", "/fine_tuning/jobs"},
 		} {
 			a := ask(t, request(t, c.method, p.URL+"/v1"+c.path, w.narrow, "", named))
 			if a.wantError(t, 501, "unsupported_endpoint"); strings.Contains(string(a.body), "mine.txt") {

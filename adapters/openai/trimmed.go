@@ -159,7 +159,7 @@ func (s *trimmed) cut(ev *sse.Event) (from, to int) {
 // surplus is the range of an event's bytes that the client must not see.
 func (s *trimmed) surplus(ev *sse.Event) (from, to int) {
 	data := ev.Data
-	if data == nil || isDone(data) || bytes.Index(data, bytesOf(usageKey.end)) < 0 {
+	if data == nil || isDone(data) || !bytes.Contains(data, bytesOf(usageKey.end)) {
 		return 0, 0
 	}
 	if says(data, usageKey) {

@@ -31,9 +31,18 @@ func (s *shell) write(w *writer, reason string, items [][]byte, usage gjson.Resu
 	w.raw("previous_response_id", "null")
 	w.raw("store", "false")
 	for _, field := range [...][2]string{
-		{"instructions", "null"}, {"max_output_tokens", "null"}, {"metadata", "{}"}, {"parallel_tool_calls", "true"},
-		{"reasoning", `{"effort":null,"summary":null}`}, {"temperature", "1"}, {"text", `{"format":{"type":"text"}}`},
-		{"tool_choice", `"auto"`}, {"tools", "[]"}, {"top_p", "1"}, {"truncation", `"disabled"`}, {"user", "null"},
+		{"instructions", "null"},
+		{"max_output_tokens", "null"},
+		{"metadata", "{}"},
+		{"parallel_tool_calls", "true"},
+		{"reasoning", `{"effort":null,"summary":null}`},
+		{"temperature", "1"},
+		{"text", `{"format":{"type":"text"}}`},
+		{"tool_choice", `"auto"`},
+		{"tools", "[]"},
+		{"top_p", "1"},
+		{"truncation", `"disabled"`},
+		{"user", "null"},
 	} {
 		if v := s.request.Get(field[0]); v.Exists() && !isNull(v) {
 			w.raw(field[0], v.Raw)
