@@ -132,22 +132,30 @@ func (p *path) allows(h *fasthttp.RequestHeader) bool {
 	return method == p.methods || method == "HEAD" && p.methods == "GET"
 }
 
-// plainSegments tells whether a path and its query may stand in an upstream URL as they are: ids and names only, no
-// escapes, and nothing that leads elsewhere.
-func (p *path) plainSegments() bool {
-	for segment := range bytes.SplitSeq(p.rest[1:], []byte("/")) {
-		if len(segment) == 0 || string(segment) == "." || string(segment) == ".." {
+// plainSegments tells whether a path may stand in an upstream URL as it is: ids and names only, no escapes, and nothing
+// that leads elsewhere.
+func plainSegments(path []byte) bool {
+	for segment := range bytes.SplitSeq(path[1:], []byte("/")) {
+		if len(segment) == 0 || string(segment) == "." || string(segment) == ".." || !plain(segment) {
 			return false
 		}
-		for _, c := range segment {
-			if c|0x20 < 'a' || c|0x20 > 'z' {
-				if (c < '0' || c > '9') && c != '-' && c != '_' && c != '.' && c != ':' {
-					return false
-				}
-			}
+	}
+	return true
+}
+
+func plain(segment []byte) bool {
+	for _, c := range segment {
+		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
+		if !letter && (c < '0' || c > '9') && bytes.IndexByte([]byte("-_.:"), c) < 0 {
+			return false
 		}
 	}
-	for _, c := range p.query {
+	return true
+}
+
+// plainQuery tells whether a query may stand in an upstream URL as it is.
+func plainQuery(query []byte) bool {
+	for _, c := range query {
 		if c <= ' ' || c >= 0x7f || c == '#' {
 			return false
 		}

@@ -76,15 +76,10 @@ func (p *path) address(c *adapters.Content) error {
 		}
 		c.Deployment = model
 	}
-	switch p.endpoint {
-	case adapters.Objects, adapters.Responses:
-		if !p.plainSegments() {
-			return errUnknownPath(c.Method, string(p.rest))
-		}
-		c.Query = withoutVersion(p.query)
-	default:
-		c.Query = nil // means nothing to a provider, and may hold a version of Azure's
+	if !plainQuery(p.query) || p.endpoint == adapters.Objects && !plainSegments(p.rest) {
+		return errUnknownPath(c.Method, string(p.rest))
 	}
+	c.Query = withoutVersion(p.query)
 	return nil
 }
 
