@@ -22,6 +22,7 @@ func TestSDKs(t *testing.T) {
 		"openai from npm, 6": func(t *testing.T) *exec.Cmd { return node(t, "6") },
 		"openai from npm, 7": func(t *testing.T) *exec.Cmd { return node(t, "7") },
 		"AI SDK":             func(t *testing.T) *exec.Cmd { return inFolder(t, "ai") },
+		"LangChain from npm": func(t *testing.T) *exec.Cmd { return inFolder(t, "langchain") },
 		"openai from PyPI":   python,
 		"openai-go":          golang,
 	}
