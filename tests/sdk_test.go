@@ -18,12 +18,14 @@ import (
 func TestSDKs(t *testing.T) {
 	t.Parallel()
 	clients := map[string]func(*testing.T) *exec.Cmd{
-		"openai from npm, 4": func(t *testing.T) *exec.Cmd { return node(t, "4") },
-		"openai from npm, 6": func(t *testing.T) *exec.Cmd { return node(t, "6") },
-		"openai from npm, 7": func(t *testing.T) *exec.Cmd { return node(t, "7") },
-		"AI SDK":             func(t *testing.T) *exec.Cmd { return inFolder(t, "ai") },
-		"openai from PyPI":   python,
-		"openai-go":          golang,
+		"openai from npm, 4":  func(t *testing.T) *exec.Cmd { return node(t, "4") },
+		"openai from npm, 6":  func(t *testing.T) *exec.Cmd { return node(t, "6") },
+		"openai from npm, 7":  func(t *testing.T) *exec.Cmd { return node(t, "7") },
+		"AI SDK":              func(t *testing.T) *exec.Cmd { return inFolder(t, "ai") },
+		"LangChain from npm":  func(t *testing.T) *exec.Cmd { return inFolder(t, "langchain") },
+		"openai from PyPI":    func(t *testing.T) *exec.Cmd { return python(t, "requirements.txt", "checks.py") },
+		"LangChain from PyPI": func(t *testing.T) *exec.Cmd { return python(t, "langchain.txt", "langchain_checks.py") },
+		"openai-go":           golang,
 	}
 	for name, install := range clients {
 		t.Run(name, func(t *testing.T) {
@@ -96,22 +98,22 @@ func npm(t *testing.T, folder string) {
 	}
 }
 
-// python installs the Python client in an environment of its own, unless it is there.
-func python(t *testing.T) *exec.Cmd {
+// python installs what a file names in an environment of its own, unless it is there, and runs the checks in it.
+func python(t *testing.T, requirements, checks string) *exec.Cmd {
 	t.Helper()
-	venv, err := filepath.Abs(filepath.Join(".cache", "python"))
+	venv, err := filepath.Abs(filepath.Join(".cache", "python-"+strings.TrimSuffix(requirements, ".txt")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := filepath.Join("sdk", "python")
-	if stamp := filepath.Join(venv, "installed"); !newer(stamp, filepath.Join(dir, "requirements.txt")) {
+	if stamp := filepath.Join(venv, "installed"); !newer(stamp, filepath.Join(dir, requirements)) {
 		must(t, ".", "python3", "-m", "venv", "--clear", venv)
-		must(t, dir, filepath.Join(venv, "bin", "pip"), "install", "--quiet", "--no-deps", "--disable-pip-version-check", "-r", "requirements.txt")
+		must(t, dir, filepath.Join(venv, "bin", "pip"), "install", "--quiet", "--no-deps", "--disable-pip-version-check", "-r", requirements)
 		if err := os.WriteFile(stamp, nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return exec.CommandContext(t.Context(), filepath.Join(venv, "bin", "python"), filepath.Join(dir, "checks.py"))
+	return exec.CommandContext(t.Context(), filepath.Join(venv, "bin", "python"), filepath.Join(dir, checks))
 }
 
 // golang builds the program with the Go client.

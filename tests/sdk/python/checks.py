@@ -8,15 +8,15 @@ import hashlib
 import json
 import os
 import time
-import traceback
 
 import httpx2 as httpx
 import openai
 
+from check import rejected, reset, run, seen
+
 VEL = os.environ["VEL_URL"]
 KEY = os.environ["VEL_KEY"]
 NARROW_KEY = os.environ["VEL_NARROW_KEY"]
-SIM = os.environ["SIM_URL"]
 
 WEATHER = {
     "type": "function",
@@ -47,28 +47,10 @@ def create(content, api=None, **more):
     return (api or client()).chat.completions.create(**say(content, **more))
 
 
-def rejected(kind, call):
-    try:
-        call()
-    except kind as error:
-        return error
-    raise AssertionError(f"the call should have failed with {kind.__name__}")
-
-
 def counting():
     """An HTTP client that counts the requests that really went out."""
     calls = []
     return httpx.Client(event_hooks={"request": [calls.append]}), calls
-
-
-def seen(conditions, wait):
-    """Waits until the simulator has counted, and fails if it does not within the time."""
-    res = httpx.get(f"{SIM}/simulator/stats?{conditions}&wait={wait}", timeout=30)
-    assert res.status_code == 200, f"the provider did not see {conditions} within {wait}: {res.text}"
-
-
-def reset():
-    httpx.delete(f"{SIM}/simulator/stats")
 
 
 def chat():
@@ -397,11 +379,4 @@ CHECKS = [
     abort_stream, abort_stream_before_first_byte, abort_before_first_byte,
 ]  # fmt: skip
 
-for check in CHECKS:
-    result = {"check": check.__name__, "ok": True}
-    try:
-        check()
-    except BaseException:
-        result.update(ok=False, why=traceback.format_exc(limit=3))
-    print(json.dumps(result), flush=True)
-print(json.dumps({"done": len(CHECKS)}), flush=True)
+run(CHECKS)
