@@ -388,5 +388,20 @@ func TestSonar(t *testing.T) {
 			wantTokens(t, p, model, float64(last.Usage.Prompt), float64(last.Usage.Completion))
 		}
 	}
-	ask(t, request(t, "POST", p.URL+"/v1/responses", w.key, `{"model":"old","input":"x"}`)).wantError(t, 501, "unsupported_endpoint")
+	// It has no Responses: the call becomes a chat, and what a chat can not do is refused by name.
+	var answer struct {
+		Object, Status string
+		Output         []struct {
+			Content []struct{ Type, Text string }
+		}
+	}
+	a := ask(t, request(t, "POST", p.URL+"/v1/responses", w.key, `{"model":"old","input":"x"}`))
+	if err := json.Unmarshal(a.body, &answer); err != nil || a.status != 200 || answer.Object != "response" || answer.Status != "completed" ||
+		len(answer.Output) == 0 || len(answer.Output[0].Content) == 0 || answer.Output[0].Content[0].Text == "" {
+		t.Errorf("%v in %d %s", err, a.status, a.body)
+	}
+	e := ask(t, request(t, "POST", p.URL+"/v1/responses", w.key, `{"model":"old","input":"x","tools":[{"type":"file_search"}]}`)).wantError(t, 400, "unsupported_parameter")
+	if e.Param == nil || !strings.HasPrefix(*e.Param, "tools") {
+		t.Errorf("param %v", e.Param)
+	}
 }

@@ -62,7 +62,7 @@ func TestRequestHeaders(t *testing.T) {
 		t.Run(key, func(t *testing.T) {
 			t.Parallel()
 			mark := "headers-" + strings.ReplaceAll(key, " ", "-")
-			req := request(t, "POST", p.URL+"/v1/chat/completions?canary=query", w.key, chat("sim-echo", "[[id="+mark+"]] hi", ""))
+			req := request(t, "POST", p.URL+"/v1/chat/completions?api-version=canary", w.key, chat("sim-echo", "[[id="+mark+"]] hi", ""))
 			for name, value := range private {
 				req.Header.Set(name, value)
 			}
