@@ -49,7 +49,7 @@ func TestBadInput(t *testing.T) {
 		{"escaped path", "GET", "/v1/..%2Fmetrics", ``, 404, "unknown_url"},
 		{"dots in the path", "POST", "/v1/../v1/chat/completions", `{}`, 404, "unknown_url"},
 		{"doubled slash", "POST", "//v1//chat/completions", `{}`, 404, "unknown_url"},
-		{"wrong method", "GET", path, ``, 405, ""},
+		{"wrong method", "GET", "/v1/embeddings", ``, 405, ""},
 		{"wrong method, DELETE", "DELETE", path, ``, 405, ""},
 		{"wrong method on models", "POST", "/v1/models", `{}`, 405, ""},
 		{"a method nobody knows", "BREW", path, ``, 405, ""},

@@ -62,7 +62,7 @@ func TestRequestHeaders(t *testing.T) {
 		t.Run(key, func(t *testing.T) {
 			t.Parallel()
 			mark := "headers-" + strings.ReplaceAll(key, " ", "-")
-			req := request(t, "POST", p.URL+"/v1/chat/completions?canary=query", w.key, chat("sim-echo", "[[id="+mark+"]] hi", ""))
+			req := request(t, "POST", p.URL+"/v1/chat/completions?beta=true", w.key, chat("sim-echo", "[[id="+mark+"]] hi", ""))
 			for name, value := range private {
 				req.Header.Set(name, value)
 			}
@@ -82,6 +82,9 @@ func TestRequestHeaders(t *testing.T) {
 			}
 			if strings.Contains(seen.Head, w.key) || strings.Contains(strings.ReplaceAll(strings.ToLower(seen.Head), strings.ToLower(simKey), ""), "canary") {
 				t.Errorf("the provider sees what belongs to the client alone:\n%s", seen.Head)
+			}
+			if seen.URI != "/v1/chat/completions?beta=true" {
+				t.Errorf("the call arrived at %s", seen.URI)
 			}
 			if got := seen.Header.Get("Authorization"); got != "Bearer "+w.simKey {
 				t.Errorf("the provider is shown the key %q", got)

@@ -85,19 +85,3 @@ func TestPathsOfChat(t *testing.T) {
 		}
 	}
 }
-
-// TestNotYet: an OpenAI path that Vel knows but does not serve says so in JSON.
-func TestNotYet(t *testing.T) {
-	t.Parallel()
-	w := shared(t)
-	for _, path := range []string{
-		"/v1/responses", "/v1/embeddings", "/v1/completions", "/v1/moderations", "/v1/images/generations", "/v1/audio/speech",
-		"/v1/files", "/v1/batches", "/v1/assistants", "/v1/threads", "/v1/realtime", "/v1/fine_tuning/jobs", "/v1/vector_stores",
-	} {
-		a := ask(t, request(t, "POST", w.vel.URL+path, w.key, `{"model":"sim-echo","input":"hi"}`))
-		a.readError(t)
-		if a.status != 404 && a.status != 501 {
-			t.Errorf("%s: status %d, want 404 or 501\n%s", path, a.status, a.body)
-		}
-	}
-}
