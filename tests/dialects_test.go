@@ -266,6 +266,13 @@ func TestPerplexity(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestPerplexityTools(t *testing.T) {
+	t.Parallel()
+	w := shared(t)
+	p, _, _ := perplexityVel(t)
+	url := p.URL + "/v1/chat/completions"
 	t.Run("tools", func(t *testing.T) {
 		t.Parallel()
 		first := ask(t, request(t, "POST", url, w.key, chat("search", at("p-tools")+"weather in Rome", weatherTool))).completion(t)
@@ -303,6 +310,13 @@ func TestPerplexity(t *testing.T) {
 			t.Errorf("%s(%s), %s", name, arguments, finish)
 		}
 	})
+}
+
+func TestPerplexityOthers(t *testing.T) {
+	t.Parallel()
+	w := shared(t)
+	p, _, _ := perplexityVel(t)
+	url := p.URL + "/v1/chat/completions"
 	t.Run("structured output", func(t *testing.T) {
 		t.Parallel()
 		format := `,"response_format":{"type":"json_schema","json_schema":{"name":"n","strict":true,"schema":{"type":"object","properties":{"zeta":{"type":"string"},"alpha":{"type":"integer"}},"required":["zeta","alpha"],"additionalProperties":false}}}`

@@ -41,115 +41,136 @@ func (a answer) id(t *testing.T) string {
 	return id
 }
 
+// account makes calls on objects with one key.
+type account struct{ at, key string }
+
+func (o account) get(t *testing.T, path string) answer {
+	t.Helper()
+	return ask(t, request(t, "GET", o.at+path, o.key, ""))
+}
+
+func (o account) post(t *testing.T, path, body string) answer {
+	t.Helper()
+	return ask(t, request(t, "POST", o.at+path, o.key, body))
+}
+
+// remove deletes an object, and checks that it is gone.
+func (o account) remove(t *testing.T, path string) {
+	t.Helper()
+	if a := ask(t, request(t, "DELETE", o.at+path, o.key, "")); a.member(t, "deleted") != true {
+		t.Errorf("%s", a.body)
+	}
+	o.get(t, path).wantError(t, 404, "")
+}
+
+// upload makes a file and returns its id.
+func (o account) upload(t *testing.T, purpose, name string, content []byte) string {
+	t.Helper()
+	return ask(t, newForm(t, "purpose", purpose).file(t, "file", name, content).post(t, o.at+"/files", o.key)).id(t)
+}
+
 func TestObjects(t *testing.T) {
 	t.Parallel()
-	w := shared(t)
 	p, _ := owners(t)
-	at := p.URL + "/v1"
-	get := func(path string) answer { return ask(t, request(t, "GET", at+path, w.key, "")) }
-	post := func(path, body string) answer { return ask(t, request(t, "POST", at+path, w.key, body)) }
-	remove := func(path string) {
-		t.Helper()
-		if a := ask(t, request(t, "DELETE", at+path, w.key, "")); a.member(t, "deleted") != true {
-			t.Errorf("%s", a.body)
-		}
-		ask(t, request(t, "GET", at+path, w.key, "")).wantError(t, 404, "")
-	}
-	upload := func(purpose, name string, content []byte) string {
-		return ask(t, newForm(t, "purpose", purpose).file(t, "file", name, content).post(t, at+"/files", w.key)).id(t)
-	}
+	o := account{p.URL + "/v1", fullKey}
 	t.Run("files", func(t *testing.T) {
 		content := noise(200_000)
-		id := upload("user_data", "noise.bin", content)
-		a := get("/files/" + id + "/content")
+		id := o.upload(t, "user_data", "noise.bin", content)
+		a := o.get(t, "/files/"+id+"/content")
 		if string(a.body) != string(content) || a.header.Get("Content-Type") != "application/octet-stream" || !strings.Contains(a.header.Get("Content-Disposition"), "noise.bin") {
 			t.Errorf("%d bytes came back, head %v", len(a.body), a.header)
 		}
-		if a := get("/files?purpose=user_data&limit=5"); !strings.Contains(string(a.body), id) {
+		if a := o.get(t, "/files?purpose=user_data&limit=5"); !strings.Contains(string(a.body), id) {
 			t.Errorf("%s", a.body)
 		}
-		if a := get("/files?purpose=batch"); a.status != 200 || strings.Contains(string(a.body), id) {
+		if a := o.get(t, "/files?purpose=batch"); a.status != 200 || strings.Contains(string(a.body), id) {
 			t.Errorf("%s", a.body)
 		}
-		remove("/files/" + id)
+		o.remove(t, "/files/"+id)
 	})
 	t.Run("uploads", func(t *testing.T) {
-		up := post("/uploads", `{"purpose":"user_data","filename":"two.bin","bytes":6,"mime_type":"application/octet-stream"}`).id(t)
+		up := o.post(t, "/uploads", `{"purpose":"user_data","filename":"two.bin","bytes":6,"mime_type":"application/octet-stream"}`).id(t)
 		var parts []string
 		for _, content := range []string{"abc", "def"} {
-			parts = append(parts, ask(t, newForm(t).file(t, "data", "part", []byte(content)).post(t, at+"/uploads/"+up+"/parts", w.key)).id(t))
+			parts = append(parts, ask(t, newForm(t).file(t, "data", "part", []byte(content)).post(t, o.at+"/uploads/"+up+"/parts", o.key)).id(t))
 		}
 		list, _ := json.Marshal(parts)
-		file, _ := post("/uploads/"+up+"/complete", `{"part_ids":`+string(list)+`}`).member(t, "file").(map[string]any)
+		file, _ := o.post(t, "/uploads/"+up+"/complete", `{"part_ids":`+string(list)+`}`).member(t, "file").(map[string]any)
 		id, _ := file["id"].(string)
-		if a := get("/files/" + id + "/content"); string(a.body) != "abcdef" {
+		if a := o.get(t, "/files/"+id+"/content"); string(a.body) != "abcdef" {
 			t.Errorf("%v: %s", file, a.body)
 		}
 	})
 	t.Run("batches", func(t *testing.T) {
 		line := `{"custom_id":"one","method":"POST","url":"/v1/chat/completions","body":` + chat("sim-echo", "hi from a batch", "") + "}\n"
-		id := post("/batches", `{"input_file_id":"`+upload("batch", "in.jsonl", []byte(line))+`","endpoint":"/v1/chat/completions","completion_window":"24h"}`).id(t)
+		id := o.post(t, "/batches", `{"input_file_id":"`+o.upload(t, "batch", "in.jsonl", []byte(line))+`","endpoint":"/v1/chat/completions","completion_window":"24h"}`).id(t)
 		var a answer
 		for range 5 { // it goes on each time it is read
-			if a = get("/batches/" + id); a.member(t, "status") == "completed" {
+			if a = o.get(t, "/batches/"+id); a.member(t, "status") == "completed" {
 				break
 			}
 		}
 		out, _ := a.member(t, "output_file_id").(string)
-		if results := get("/files/" + out + "/content"); !strings.Contains(string(results.body), "hi from a batch") {
+		if results := o.get(t, "/files/"+out+"/content"); !strings.Contains(string(results.body), "hi from a batch") {
 			t.Errorf("%s\n%s", a.body, results.body)
 		}
-		if a := get("/batches?limit=1"); !strings.Contains(string(a.body), id) {
+		if a := o.get(t, "/batches?limit=1"); !strings.Contains(string(a.body), id) {
 			t.Errorf("%s", a.body)
 		}
 	})
 	t.Run("fine tuning", func(t *testing.T) {
-		id := post("/fine_tuning/jobs", `{"model":"sim-echo","training_file":"`+upload("fine-tune", "t.jsonl", []byte("{}\n"))+`"}`).id(t)
-		if a := get("/fine_tuning/jobs/" + id + "/events"); a.member(t, "object") != "list" {
+		id := o.post(t, "/fine_tuning/jobs", `{"model":"sim-echo","training_file":"`+o.upload(t, "fine-tune", "t.jsonl", []byte("{}\n"))+`"}`).id(t)
+		if a := o.get(t, "/fine_tuning/jobs/"+id+"/events"); a.member(t, "object") != "list" {
 			t.Errorf("%s", a.body)
 		}
-		if a := post("/fine_tuning/jobs/"+id+"/cancel", ""); a.member(t, "status") != "cancelled" {
+		if a := o.post(t, "/fine_tuning/jobs/"+id+"/cancel", ""); a.member(t, "status") != "cancelled" {
 			t.Errorf("%s", a.body)
 		}
 	})
 	t.Run("vector stores", func(t *testing.T) {
-		id := post("/vector_stores", `{"name":"s"}`).id(t)
-		post("/vector_stores/"+id+"/files", `{"file_id":"`+upload("assistants", "a.txt", []byte("the gateway is called Vel"))+`"}`).id(t)
-		if a := post("/vector_stores/"+id+"/search", `{"query":"gateway"}`); a.status != 200 {
+		id := o.post(t, "/vector_stores", `{"name":"s"}`).id(t)
+		o.post(t, "/vector_stores/"+id+"/files", `{"file_id":"`+o.upload(t, "assistants", "a.txt", []byte("the gateway is called Vel"))+`"}`).id(t)
+		if a := o.post(t, "/vector_stores/"+id+"/search", `{"query":"gateway"}`); a.status != 200 {
 			t.Errorf("%s", a.body)
 		}
-		remove("/vector_stores/" + id)
+		o.remove(t, "/vector_stores/"+id)
 	})
+}
+
+func TestStoredAnswers(t *testing.T) {
+	t.Parallel()
+	p, _ := owners(t)
+	o := account{p.URL + "/v1", fullKey}
 	t.Run("responses", func(t *testing.T) {
-		id := post("/responses", `{"model":"mine","input":"remember me"}`).id(t)
-		if a := get("/responses/" + id); a.id(t) != id {
+		id := o.post(t, "/responses", `{"model":"mine","input":"remember me"}`).id(t)
+		if a := o.get(t, "/responses/"+id); a.id(t) != id {
 			t.Errorf("%s", a.body)
 		}
-		if a := get("/responses/" + id + "/input_items?limit=1"); !strings.Contains(string(a.body), "remember me") {
+		if a := o.get(t, "/responses/"+id+"/input_items?limit=1"); !strings.Contains(string(a.body), "remember me") {
 			t.Errorf("%s", a.body)
 		}
-		remove("/responses/" + id)
+		o.remove(t, "/responses/"+id)
 	})
 	t.Run("resumed response", func(t *testing.T) {
-		made := askStream(t, request(t, "POST", at+"/responses", w.key, `{"model":"mine","input":"one two","background":true,"stream":true}`))
+		made := askStream(t, request(t, "POST", o.at+"/responses", o.key, `{"model":"mine","input":"one two","background":true,"stream":true}`))
 		var first struct{ Response struct{ ID string } }
 		if err := json.Unmarshal([]byte(made.data[0]), &first); err != nil {
 			t.Fatal(err)
 		}
-		s := askStream(t, request(t, "GET", at+"/responses/"+first.Response.ID+"?stream=true&starting_after=2", w.key, ""))
+		s := askStream(t, request(t, "GET", o.at+"/responses/"+first.Response.ID+"?stream=true&starting_after=2", o.key, ""))
 		if s.status != 200 || !slices.Equal(s.data, made.data[3:]) {
 			t.Errorf("%d: %q, want %q", s.status, s.data, made.data[3:])
 		}
 	})
 	t.Run("stored completions", func(t *testing.T) {
-		id := post("/chat/completions", chat("mine", "keep this", `,"store":true,"metadata":{"k":"v"}`)).id(t)
-		if a := get("/chat/completions?metadata[k]=v"); !strings.Contains(string(a.body), id) {
+		id := o.post(t, "/chat/completions", chat("mine", "keep this", `,"store":true,"metadata":{"k":"v"}`)).id(t)
+		if a := o.get(t, "/chat/completions?metadata[k]=v"); !strings.Contains(string(a.body), id) {
 			t.Errorf("%s", a.body)
 		}
-		if a := get("/chat/completions/" + id + "/messages"); !strings.Contains(string(a.body), "keep this") {
+		if a := o.get(t, "/chat/completions/"+id+"/messages"); !strings.Contains(string(a.body), "keep this") {
 			t.Errorf("%s", a.body)
 		}
-		remove("/chat/completions/" + id)
+		o.remove(t, "/chat/completions/"+id)
 	})
 }
 
@@ -226,6 +247,27 @@ organizations:
 		t.Errorf("%v", a.header)
 	}
 	ask(t, request(t, "GET", v.URL+"/v1/files/"+id, w.key, "", on("first"))).wantError(t, 404, "")
+}
+
+// knows tells whether the request with this id reached the provider.
+func knows(s *simulated, id string) bool {
+	_, ok := s.Request(id)
+	return ok
+}
+
+// TestQueriesOnTheLine sends queries that would end the request line early, were they passed on.
+func TestQueriesOnTheLine(t *testing.T) {
+	t.Parallel()
+	w := shared(t)
+	for i, query := range []string{"a b", "a\rX-Evil: y", "a\x00b", "a HTTP/1.1"} {
+		id := "query-line-" + itoa(i)
+		body := chat("sim-echo", "[[id="+id+"]] hi", "")
+		a := dial(t, w.vel.Addr()).send(t, "POST /v1/chat/completions?"+query+" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+w.key+
+			"\r\nContent-Length: "+itoa(len(body))+"\r\nConnection: close\r\n\r\n"+body)
+		if a.wantError(t, 400, "malformed_request"); knows(w.sim, id) {
+			t.Errorf("%q reached the provider", query)
+		}
+	}
 }
 
 // TestPathTraversal writes what leads out of a family of objects where its ids belong.
