@@ -108,6 +108,7 @@ models:
 	for name, more := range map[string]string{
 		"text":       `x"`,
 		"incomplete": `one two three four five six","max_output_tokens":2`,
+		"short tool": `weather in Rome","tools":[{"type":"function","name":"get_weather"}]`,
 		"tool calls": `weather in Rome","tools":[` + function + `],"tool_choice":"required","parallel_tool_calls":false`,
 		"JSON":       `x","text":{"format":{"type":"json_schema","name":"n","schema":{"type":"object"}}}`,
 		"settings":   `x","instructions":"be brief","temperature":0.5,"top_p":0.9,"metadata":{"a":"b"},"user":"u","reasoning":{"effort":"low"}`,

@@ -1,6 +1,10 @@
 package responses
 
-import "github.com/tidwall/gjson"
+import (
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
 
 // shell is what a response has around its output: what the provider said of itself, and the request given back.
 type shell struct {
@@ -39,10 +43,8 @@ func (s *shell) write(w *writer, reason string, items [][]byte, usage gjson.Resu
 		{"temperature", "1"},
 		{"text", `{"format":{"type":"text"}}`},
 		{"tool_choice", `"auto"`},
-		{"tools", "[]"},
 		{"top_p", "1"},
 		{"truncation", `"disabled"`},
-		{"user", "null"},
 	} {
 		if v := s.request.Get(field[0]); v.Exists() && !isNull(v) {
 			w.raw(field[0], v.Raw)
@@ -50,9 +52,37 @@ func (s *shell) write(w *writer, reason string, items [][]byte, usage gjson.Resu
 			w.raw(field[0], field[1])
 		}
 	}
-	w.key("usage")
-	responseUsage(w, usage)
+	w.key("tools")
+	tools(w, s.request.Get("tools"))
+	if user := s.request.Get("user"); user.Exists() && !isNull(user) {
+		w.raw("user", user.Raw)
+	}
+	if usage.IsObject() { // it may be absent, but it is never null
+		w.key("usage")
+		responseUsage(w, usage)
+	}
 	w.close('}')
+}
+
+// tools gives the request's tools back. A function has all its members there, also those that the request left out.
+func tools(w *writer, asked gjson.Result) {
+	w.open('[')
+	asked.ForEach(func(_, tool gjson.Result) bool {
+		w.comma()
+		if tool.Get("type").Str != "function" {
+			w.b = append(w.b, tool.Raw...)
+			return true
+		}
+		w.b = append(w.b, tool.Raw[:strings.LastIndexByte(tool.Raw, '}')]...)
+		for _, name := range [...]string{"parameters", "strict"} {
+			if !tool.Get(name).Exists() {
+				w.b = append(w.b, `,"`+name+`":null`...)
+			}
+		}
+		w.b = append(w.b, '}')
+		return true
+	})
+	w.close(']')
 }
 
 // statusOf says in the words of Responses how a chat ended.
@@ -70,10 +100,6 @@ func statusOf(reason string) (status, incomplete string) {
 
 // responseUsage writes usage in the names of Responses.
 func responseUsage(w *writer, u gjson.Result) {
-	if !u.IsObject() {
-		w.b = append(w.b, "null"...)
-		return
-	}
 	in, out := u.Get("prompt_tokens").Int(), u.Get("completion_tokens").Int()
 	w.open('{')
 	w.number("input_tokens", in)
