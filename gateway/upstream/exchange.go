@@ -39,7 +39,6 @@ type Exchange struct {
 	idle    time.Duration // longest silence; 0 until Streaming
 	armed   time.Time     // when the deadline was moved last
 	resent  bool
-	out     []byte      // the request as it is written
 	vector  net.Buffers // a large request: head and body without a copy
 	inflate *inflater   // the answer is compressed
 
@@ -245,7 +244,7 @@ func (x *Exchange) Finish(err error) {
 func (x *Exchange) reset() {
 	x.head.reset()
 	x.host, x.body, x.limit, x.idle, x.armed = nil, body{}, time.Time{}, 0, time.Time{}
-	x.resent, x.out, x.inflate, x.pullErr = false, x.out[:0], nil, nil
+	x.resent, x.inflate, x.pullErr = false, nil, nil
 	x.take, x.takeErr, x.wokenByLeave = nil, nil, false
 	clear(x.vector)
 	x.vector = x.vector[:0]

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"strconv"
+	"sync"
 
 	"github.com/vel-gateway/vel/adapters"
 )
@@ -10,6 +11,9 @@ import (
 // to the kernel as they lie.
 const copyBelow = 8 << 10
 
+// outgoing are the buffers of requests, each held only while it is written: a stream lasts longer than that.
+var outgoing = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
+
 // write sends the request. The head is built here, byte by byte, because it is the same few fields for every
 // call; whoever fills the request guarantees that no value holds CR or LF.
 func (x *Exchange) write(r *adapters.Request) (sent bool, err error) {
@@ -17,15 +21,19 @@ func (x *Exchange) write(r *adapters.Request) (sent bool, err error) {
 	for _, part := range r.Body {
 		size += len(part)
 	}
-	x.out = x.appendHead(x.out[:0], r, size)
-	if len(x.out)+size <= copyBelow {
+	buf := outgoing.Get().(*[]byte)
+	defer outgoing.Put(buf)
+	out := x.appendHead((*buf)[:0], r, size)
+	*buf = out
+	if len(out)+size <= copyBelow {
 		for _, part := range r.Body {
-			x.out = append(x.out, part...)
+			out = append(out, part...)
 		}
-		n, err := x.conn.Write(x.out)
+		*buf = out
+		n, err := x.conn.Write(out)
 		return n > 0, err
 	}
-	x.vector = append(append(x.vector[:0], x.out), r.Body...)
+	x.vector = append(append(x.vector[:0], out), r.Body...)
 	rest := x.vector // WriteTo moves it on; ours keeps the memory
 	n, err := rest.WriteTo(x.conn.Conn)
 	return n > 0, err
