@@ -182,8 +182,8 @@ func (x *Exchange) roundTrip(r *adapters.Request, firstByte time.Duration) (sent
 // Streaming tells that the first data event came: from now on silence is limited, not the wait for an answer.
 func (x *Exchange) Streaming(idle time.Duration) { x.idle, x.armed = idle, time.Time{} }
 
-// arm is the only place that moves a deadline. Once cancelled it refuses, so that a late call can not take
-// back the deadline that woke the owner.
+// arm is the only place that moves a deadline, with restore beside it. Once cancelled they refuse, so that a late call
+// can not take back the deadline that woke the owner.
 func (x *Exchange) arm(d time.Duration) error {
 	x.armed = time.Now()
 	until := earlier(x.armed.Add(d), x.limit)
@@ -193,6 +193,16 @@ func (x *Exchange) arm(d time.Duration) error {
 		return errCancelled
 	}
 	return x.conn.deadline(until, d)
+}
+
+// restore puts back the deadline that a nudge overwrote.
+func (x *Exchange) restore() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.cancelled {
+		return errCancelled
+	}
+	return x.socket.SetDeadline(x.conn.until)
 }
 
 // rearm moves the deadline of a stream on, rarely: a timer update for every event is not free.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"time"
 
 	"github.com/vel-gateway/vel/adapters"
 )
@@ -110,6 +109,5 @@ func (x *Exchange) nudged() bool {
 		return false
 	}
 	x.wokenByLeave = true
-	x.conn.until = time.Time{} // the nudge overwrote what stood
-	return x.arm(x.idle) == nil
+	return x.restore() == nil
 }

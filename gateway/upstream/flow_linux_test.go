@@ -14,6 +14,12 @@ import (
 // only when the flow has parked again. Without the nudge the flow would wait for the idle time, and this test with it.
 func TestEachIsWoken(t *testing.T) {
 	t.Parallel()
+	t.Run("streaming", func(t *testing.T) { t.Parallel(); eachIsWoken(t, time.Hour) })
+	t.Run("with the deadline of Open", func(t *testing.T) { t.Parallel(); eachIsWoken(t, 0) })
+}
+
+func eachIsWoken(t *testing.T, idle time.Duration) {
+	t.Helper()
 	p := provide(t, func(s *peer) {
 		if _, _, ok := s.request(); !ok {
 			return
@@ -28,7 +34,9 @@ func TestEachIsWoken(t *testing.T) {
 		s.gone()
 	})
 	x := p.open(t)
-	x.Streaming(time.Hour)
+	if idle > 0 {
+		x.Streaming(idle)
+	}
 	c := x.conn
 	x.host.watcher.Remove(c.slot, c) // the test is the watcher, and a late one
 	got := ""
