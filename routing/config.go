@@ -131,7 +131,7 @@ type RuleConfig struct {
 }
 
 // Defaults is what holds without a file. Every call makes a value of its own. Who decodes a file over it must
-// let a list replace the list (mapstructure: ZeroFields); by default a shorter one keeps the longer one's end.
+// let a list replace the list: a shorter one must not keep the longer one's end.
 func Defaults() Config {
 	return Config{Defaults: DefaultsConfig{
 		Timeouts: TimeoutsConfig{
