@@ -194,7 +194,7 @@ func (h *house) publish(p *Pipeline, keys ...string) {
 	}
 	var known []tenancy.APIKey
 	for i, k := range keys {
-		key := tenancy.APIKey{ID: tenancy.ID(fmt.Sprintf("key-%d", i+1)), Org: "org", Name: "a key", Hash: tenancy.HashKey([]byte(k))}
+		key := tenancy.APIKey{Meta: tenancy.Meta{ID: tenancy.ID(fmt.Sprintf("key-%d", i+1)), Org: "org", Name: "a key"}, Hash: tenancy.HashKey([]byte(k))}
 		if k == narrowKey {
 			key.Models = []string{"another"}
 		}

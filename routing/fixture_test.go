@@ -68,7 +68,7 @@ func tableForTest(t testing.TB, c Config) *Table {
 // principal is who calls with a key that may use the given models; none: all.
 func principal(t testing.TB, org tenancy.ID, models ...string) *tenancy.Principal {
 	t.Helper()
-	index, err := tenancy.NewKeyIndex([]tenancy.APIKey{{ID: "k", Org: org, Models: models}})
+	index, err := tenancy.NewKeyIndex([]tenancy.APIKey{{Meta: tenancy.Meta{ID: "k", Org: org}, Models: models}})
 	if err != nil {
 		t.Fatal(err)
 	}

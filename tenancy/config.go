@@ -75,6 +75,16 @@ func OrgID(org string) ID { return ID("org:" + org) }
 // KeyID is the id of the key that stands under these names in the file, equal on every node.
 func KeyID(org, key string) ID { return ID("key:" + org + "/" + key) }
 
+// Orgs are the organizations that the file declares, in the order of their ids.
+func (c *Config) Orgs() []Org {
+	var orgs []Org
+	for name := range c.Organizations {
+		orgs = append(orgs, Org{Meta: Meta{ID: OrgID(name), Org: OrgID(name), Name: name, ManagedBy: ByFile}})
+	}
+	slices.SortFunc(orgs, func(a, b Org) int { return cmp.Compare(a.ID, b.ID) })
+	return orgs
+}
+
 // Keys are the keys that the file declares and that have a secret, in the order of their ids.
 func (c *Config) Keys() []APIKey {
 	var keys []APIKey
@@ -84,7 +94,7 @@ func (c *Config) Keys() []APIKey {
 				continue
 			}
 			keys = append(keys, APIKey{
-				ID: KeyID(org, key), Org: OrgID(org), Name: key, Hash: HashKey([]byte(k.Key.Reveal())),
+				Meta: Meta{ID: KeyID(org, key), Org: OrgID(org), Name: key, ManagedBy: ByFile}, Hash: HashKey([]byte(k.Key.Reveal())),
 				Models: k.Models, Expires: k.Expires, Disabled: k.Disabled,
 			})
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,6 +17,10 @@ var (
 	ErrKeyExpired  = errors.New("key has expired")
 )
 
+// ErrKeyStale says that a key is known but no longer believed: the database that would know of its revocation has been
+// away for too long. It is no refusal, and is answered with a 503.
+var ErrKeyStale = errors.New("the database has been away for too long to trust the key")
+
 // Hash is what is kept of a key: SHA-256 of the text that the caller sends. A key has 256 random bits, so
 // a plain hash is enough and costs about 100 ns.
 type Hash = [sha256.Size]byte
@@ -25,31 +30,44 @@ func HashKey(key []byte) Hash { return sha256.Sum256(key) }
 
 // APIKey is one virtual key.
 type APIKey struct {
-	ID, Org, Team, User ID
-	Name                string
-	Hash                Hash
-	Models              []string  // public route names; empty: all
-	Expires             time.Time // zero: never
-	Disabled            bool
+	Meta
+	Team, User ID
+	Hash       Hash
+	OldHash    Hash      // of the secret before the last rotation
+	OldUntil   time.Time // until when that one opens too
+	Models     []string  // public route names; empty: all
+	Role       ID        // what it may do at /api; empty: nothing
+	Expires    time.Time // zero: never
+	Disabled   bool
+	LastUsed   time.Time // zero: never; known to the minute
 }
 
 // KeyIndex finds the principal of a key, in memory and without a lock: it is immutable and is replaced as a
 // whole with the snapshot.
 type KeyIndex struct {
-	byHash map[Hash]*entry
-	byID   map[ID]*entry
+	byHash map[Hash]entry
+	byID   map[ID]*indexed
+	stale  bool // the database has been away for too long: what it said is no longer believed
 }
 
+// entry is one secret of a key.
 type entry struct {
-	principal Principal
-	hash      Hash
-	expires   time.Time
-	disabled  bool
+	*indexed
+	until time.Time // the old secret ends here; zero: the current one
+}
+
+// indexed is one key.
+type indexed struct {
+	principal     Principal
+	hash, oldHash Hash
+	expires       time.Time
+	disabled      bool
+	stored        bool // it came from the database
 }
 
 // NewKeyIndex indexes keys. Two keys with the same secret are a fault of the configuration.
 func NewKeyIndex(keys []APIKey) (*KeyIndex, error) {
-	x := &KeyIndex{make(map[Hash]*entry, len(keys)), make(map[ID]*entry, len(keys))}
+	x := &KeyIndex{byHash: make(map[Hash]entry, len(keys)), byID: make(map[ID]*indexed, len(keys))}
 	for i := range keys {
 		k := &keys[i]
 		if other, ok := x.byHash[k.Hash]; ok {
@@ -60,53 +78,86 @@ func NewKeyIndex(keys []APIKey) (*KeyIndex, error) {
 	return x, nil
 }
 
-// With returns an index in which the changed keys replace those with the same id.
+// With returns an index in which the changed keys replace those with the same id, and deleted ones are gone.
 func (x *KeyIndex) With(changed []APIKey) *KeyIndex {
-	y := &KeyIndex{maps.Clone(x.byHash), maps.Clone(x.byID)}
+	y := &KeyIndex{maps.Clone(x.byHash), maps.Clone(x.byID), x.stale}
 	for i := range changed {
-		if old, ok := y.byID[changed[i].ID]; ok {
+		k := &changed[i]
+		if old, ok := y.byID[k.ID]; ok {
 			delete(y.byHash, old.hash)
+			delete(y.byHash, old.oldHash)
+			delete(y.byID, k.ID)
 		}
-		y.put(&changed[i])
+		if !k.Deleted {
+			y.put(k)
+		}
 	}
 	return y
 }
 
+// Stale returns the index as it is while the database has been away for too long, or as it is once it is back.
+func (x *KeyIndex) Stale(stale bool) *KeyIndex { return &KeyIndex{x.byHash, x.byID, stale} }
+
 func (x *KeyIndex) put(k *APIKey) {
-	e := &entry{
-		principal: Principal{Identity: Identity{k.Org, k.Team, k.User, k.ID}, Name: k.Name},
-		hash:      k.Hash, expires: k.Expires, disabled: k.Disabled,
+	e := &indexed{
+		principal: Principal{Identity: Identity{k.Org, k.Team, k.User, k.ID}, Name: k.Name, Role: k.Role, used: new(atomic.Int64)},
+		hash:      k.Hash, oldHash: k.OldHash, expires: k.Expires, disabled: k.Disabled, stored: k.ManagedBy == ByAPI,
 	}
-	if len(k.Models) > 0 {
+	if len(k.Models) > 0 || k.Org == Platform {
 		e.principal.models = make(map[string]struct{}, len(k.Models))
 		for _, m := range k.Models {
 			e.principal.models[m] = struct{}{}
 		}
 	}
-	x.byHash[k.Hash], x.byID[k.ID] = e, e
+	x.byHash[k.Hash], x.byID[k.ID] = entry{indexed: e}, e
+	if !k.OldUntil.IsZero() {
+		x.byHash[k.OldHash] = entry{e, k.OldUntil}
+	}
 }
 
 // Lookup finds who calls with the key of this hash.
 func (x *KeyIndex) Lookup(hash Hash, now time.Time) (*Principal, error) {
-	return x.byHash[hash].open(now)
+	e, ok := x.byHash[hash]
+	switch {
+	case !ok:
+		return nil, ErrUnknownKey
+	case !e.until.IsZero() && !now.Before(e.until):
+		return nil, ErrKeyExpired
+	}
+	return e.open(now, x.stale)
 }
 
 // Resolve finds the principal of a stored identity again, as of now.
 func (x *KeyIndex) Resolve(id Identity, now time.Time) (*Principal, error) {
-	return x.byID[id.Key].open(now)
+	e, ok := x.byID[id.Key]
+	if !ok {
+		return nil, ErrUnknownKey
+	}
+	return e.open(now, x.stale)
 }
 
-func (e *entry) open(now time.Time) (*Principal, error) {
+func (e *indexed) open(now time.Time, stale bool) (*Principal, error) {
 	switch {
-	case e == nil:
-		return nil, ErrUnknownKey
 	case e.disabled:
 		return nil, ErrKeyDisabled
 	case !e.expires.IsZero() && !now.Before(e.expires):
 		return nil, ErrKeyExpired
+	case stale && e.stored:
+		return nil, ErrKeyStale
 	}
 	return &e.principal, nil
 }
 
 // Len is the number of keys.
-func (x *KeyIndex) Len() int { return len(x.byHash) }
+func (x *KeyIndex) Len() int { return len(x.byID) }
+
+// UsedSince gives the stored keys that were used after a time, with their last use.
+func (x *KeyIndex) UsedSince(after time.Time) map[ID]time.Time {
+	used := map[ID]time.Time{}
+	for id, e := range x.byID {
+		if at := e.principal.used.Load(); e.stored && at > after.Unix() {
+			used[id] = time.Unix(at, 0)
+		}
+	}
+	return used
+}

@@ -5,6 +5,11 @@
 // call may cost (package accounting).
 package tenancy
 
+import (
+	"sync/atomic"
+	"time"
+)
+
 // ID names an object of the house: an organization, a team, a user, a key. For what a file declares it is
 // derived from the path in the file, so that it is equal on every node.
 type ID string
@@ -17,14 +22,23 @@ type Identity struct{ Org, Team, User, Key ID }
 type Principal struct {
 	Identity
 	Name   string // of the key, for people
+	Role   ID     // what the key may do at /api; empty: nothing
 	models map[string]struct{}
+	used   *atomic.Int64 // unix seconds of the last call; the one thing in here that changes
 }
 
 // MayUse tells whether the key may call the route with this public name. A key without a list may use all.
 func (p *Principal) MayUse(route string) bool {
-	if len(p.models) == 0 {
+	if p.models == nil {
 		return true
 	}
 	_, ok := p.models[route]
 	return ok
+}
+
+// Touch notes a use of the key. It writes at most once a second, so that the nodes' cores do not fight for a busy key.
+func (p *Principal) Touch(now time.Time) {
+	if p.used != nil && now.Unix() > p.used.Load() {
+		p.used.Store(now.Unix())
+	}
 }

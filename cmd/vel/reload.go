@@ -90,7 +90,7 @@ func (a *App) allKeys(cfg *config.Config) []tenancy.APIKey {
 	keys := cfg.Tenancy.Keys()
 	if !a.key.IsZero() && len(cfg.Tenancy.Organizations) == 0 {
 		keys = append(keys, tenancy.APIKey{
-			ID: tenancy.KeyID(firstOrg, firstName), Org: tenancy.OrgID(firstOrg), Name: firstName, Hash: tenancy.HashKey([]byte(a.key.Reveal())),
+			Meta: tenancy.Meta{ID: tenancy.KeyID(firstOrg, firstName), Org: tenancy.OrgID(firstOrg), Name: firstName}, Hash: tenancy.HashKey([]byte(a.key.Reveal())),
 		})
 	}
 	return keys

@@ -1,0 +1,124 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/vel-gateway/vel/secrets"
+	"github.com/vel-gateway/vel/tenancy"
+)
+
+// Config says where the database is.
+type Config struct {
+	SQLite string         // the path of the file; empty: Postgres
+	URL    secrets.Secret // of Postgres, perhaps through a pooler
+	Direct secrets.Secret // of the same Postgres without the pooler, for LISTEN; empty: there is none, or none is needed
+}
+
+// DB is an open database. It is safe for concurrent use.
+type DB struct {
+	dialect dialect
+	news    *news
+	log     *slog.Logger
+}
+
+// dialect is what differs between the engines.
+type dialect interface {
+	// read and write run f in a transaction of a scope; write commits what f did if it returns nil.
+	read(ctx context.Context, as scope, f func(tx) error) error
+	write(ctx context.Context, as scope, f func(tx) error) error
+	// migrate brings the schema up to date.
+	migrate(ctx context.Context) error
+	// listen calls woken after each change that another process may have committed, until ctx ends.
+	listen(ctx context.Context, woken func()) error
+	close() error
+}
+
+// tx is one transaction. Errors of its methods are those of tenancy.Store, or faults of our own.
+type tx interface {
+	// exec runs a statement and tells how many rows it touched.
+	exec(ctx context.Context, sql string, args ...any) (int64, error)
+	// one reads the only row of a query; ErrNotFound if there is none.
+	one(ctx context.Context, into []any, sql string, args ...any) error
+	// each calls f for every row.
+	each(ctx context.Context, f func(scan func(into ...any) error) error, sql string, args ...any) error
+}
+
+// scope says whose rows a transaction sees.
+type scope struct {
+	role string
+	org  tenancy.ID
+}
+
+func tenant(org tenancy.ID) scope { return scope{"vel_app", org} }
+
+var (
+	system = scope{role: "vel_system"}
+	ingest = scope{role: "vel_ingest"}
+)
+
+// patience is how long a transaction may take whose caller sets no limit.
+const patience = 10 * time.Second
+
+// Open opens the database and brings its schema up to date. A SQLite file that another process has open is refused.
+func Open(ctx context.Context, cfg Config, log *slog.Logger) (*DB, error) {
+	db, err := Connect(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.dialect.migrate(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("migrate the database: %w", err), db.Close())
+	}
+	return db, nil
+}
+
+// Connect opens the database as it is, for commands that look at its schema.
+func Connect(ctx context.Context, cfg Config, log *slog.Logger) (*DB, error) {
+	db := &DB{news: newNews(), log: log}
+	var err error
+	if cfg.SQLite != "" {
+		db.dialect, err = openSQLite(ctx, cfg.SQLite)
+	} else {
+		db.dialect, err = openPostgres(ctx, cfg, log)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	return db, nil
+}
+
+// Close ends all connections. No method may be running.
+func (db *DB) Close() error { return db.dialect.close() }
+
+// Ping asks the database whether it answers.
+func (db *DB) Ping(ctx context.Context) error {
+	return db.dialect.read(ctx, system, func(t tx) error {
+		var rev int64
+		return t.one(ctx, []any{&rev}, `select rev from config_rev`)
+	})
+}
+
+// bump raises the revision of the configuration, under the lock of its row: who changes the configuration waits here
+// for the others, so that revisions become visible in their order.
+func bump(ctx context.Context, t tx) (rev int64, err error) {
+	err = t.one(ctx, []any{&rev}, `update config_rev set rev = rev + 1 returning rev`)
+	return rev, err
+}
+
+// change runs f in a transaction that changes the configuration, with the revision that it makes, and tells everybody.
+func (db *DB) change(ctx context.Context, as scope, f func(t tx, rev int64) error) error {
+	err := db.dialect.write(ctx, as, func(t tx) error {
+		rev, err := bump(ctx, t)
+		if err != nil {
+			return err
+		}
+		return f(t, rev)
+	})
+	if err == nil {
+		db.news.tell()
+	}
+	return err
+}

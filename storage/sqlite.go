@@ -1,0 +1,165 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/vel-gateway/vel/tenancy"
+)
+
+// liteDB is a SQLite file. One process has it, and in it one connection writes: SQLite has no more to give, and a queue
+// in front of it is fair where its own lock is not.
+type liteDB struct {
+	lock   *os.File
+	writer *sql.DB // of one connection
+	reader *sql.DB
+	turns  turns // in front of the writer
+}
+
+// readers is how many transactions may read at the same time.
+const readers = 4
+
+func openSQLite(ctx context.Context, path string) (*liteDB, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := lockFile(path)
+	if err != nil {
+		return nil, err
+	}
+	db := &liteDB{lock: lock}
+	if db.writer, err = sql.Open("sqlite", liteName(path, "immediate", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)")); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	db.writer.SetMaxOpenConns(1)
+	if db.reader, err = sql.Open("sqlite", liteName(path, "deferred", "query_only(1)")); err != nil {
+		return nil, errors.Join(err, db.writer.Close(), lock.Close())
+	}
+	db.reader.SetMaxOpenConns(readers)
+	if err := db.writer.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.close())
+	}
+	return db, nil
+}
+
+// lockFile takes the file for this process. The lock goes with the process, however it ends.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("another vel process has %s open; stop it, or ask it through its API", path)
+	}
+	return f, nil
+}
+
+func liteName(path, begin string, pragmas ...string) string {
+	q := url.Values{"_txlock": {begin}, "_pragma": append(pragmas, "busy_timeout(5000)")}
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
+}
+
+func (db *liteDB) close() error {
+	return errors.Join(db.reader.Close(), db.writer.Close(), db.lock.Close())
+}
+
+func (db *liteDB) read(ctx context.Context, _ scope, f func(tx) error) error {
+	return db.run(ctx, db.reader, f)
+}
+
+func (db *liteDB) write(ctx context.Context, as scope, f func(tx) error) error {
+	done, err := db.turns.take(ctx, as == ingest)
+	if err != nil {
+		return &tenancy.Unavailable{Cause: err}
+	}
+	defer done()
+	return db.run(ctx, db.writer, f)
+}
+
+func (db *liteDB) run(ctx context.Context, on *sql.DB, f func(tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	t, err := on.BeginTx(ctx, nil)
+	if err != nil {
+		return liteFault(err)
+	}
+	defer func() { _ = t.Rollback() }() // nothing is left of it after a commit
+	if err := f(liteTx{t}); err != nil {
+		return err
+	}
+	return liteFault(t.Commit())
+}
+
+// listen has nobody to listen to: this process is the only one.
+func (db *liteDB) listen(ctx context.Context, _ func()) error {
+	<-ctx.Done()
+	return nil
+}
+
+type liteTx struct{ *sql.Tx }
+
+func (t liteTx) exec(ctx context.Context, sql string, args ...any) (int64, error) {
+	res, err := t.ExecContext(ctx, sql, args...)
+	if err != nil {
+		return 0, liteFault(err)
+	}
+	return res.RowsAffected()
+}
+
+func (t liteTx) one(ctx context.Context, into []any, sql string, args ...any) error {
+	return liteFault(t.QueryRowContext(ctx, sql, args...).Scan(into...))
+}
+
+func (t liteTx) each(ctx context.Context, f func(scan func(into ...any) error) error, sql string, args ...any) error {
+	rows, err := t.QueryContext(ctx, sql, args...)
+	if err != nil {
+		return liteFault(err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		if err := f(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return liteFault(rows.Err())
+}
+
+// liteFault says in the house's words what SQLite complains of.
+func liteFault(err error) error {
+	var e *sqlite.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, sql.ErrNoRows):
+		return tenancy.ErrNotFound
+	case errors.As(err, &e):
+		switch e.Code() & 0xff {
+		case sqlite3.SQLITE_CONSTRAINT:
+			if e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY {
+				return &tenancy.Taken{Field: lastColumn(e.Error())}
+			}
+		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY:
+			return &tenancy.Unavailable{Cause: err}
+		}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &tenancy.Unavailable{Cause: err}
+	}
+	return err
+}
+
+// lastColumn is the field in "UNIQUE constraint failed: users.org_id, users.email (2067)".
+func lastColumn(message string) string {
+	message, _, _ = strings.Cut(message, " (")
+	return message[strings.LastIndexByte(message, '.')+1:]
+}

@@ -1,0 +1,247 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/vel-gateway/vel/tenancy"
+)
+
+// table keeps one kind of object: it makes the statements of a tenancy.Store from the columns that the kind has. Every
+// kind has id, org_id, name, rev, created_us and updated_us besides; a followed one also changed, the revision of the
+// configuration that its last change made, and deleted_us, because a row that is gone could tell nobody that it is.
+type table[T any, P interface {
+	*T
+	tenancy.Object
+}] struct {
+	db       *DB
+	name     string
+	prefix   string // of new ids
+	columns  []column[T]
+	filters  []filter
+	followed bool
+	// allow refuses a new or changed object that the rest of the database does not allow; clear takes away what goes
+	// with a deleted one, or refuses because something still needs it. Either may be nil.
+	allow func(ctx context.Context, t tx, v *T) error
+	clear func(ctx context.Context, t tx, v *T) error
+}
+
+// column is one field of an object in its table.
+type column[T any] struct {
+	name string
+	use  use
+	at   func(*T) any // reads and writes the field
+	read string       // of a derived column: where it comes from
+}
+
+type use uint8
+
+const (
+	changing use = iota
+	fixed        // written when the object is made, and then only by methods of its own
+	derived      // never written: it is read from elsewhere
+)
+
+// filter lets a list be narrowed by a column.
+type filter struct {
+	column string
+	value  func(tenancy.Page) string
+}
+
+var byName = filter{"name", func(p tenancy.Page) string { return p.Name }}
+
+// arguments collects the parameters of a statement.
+type arguments []any
+
+// add takes a parameter and gives its placeholder.
+func (a *arguments) add(v any) string {
+	*a = append(*a, v)
+	return fmt.Sprintf("$%d", len(*a))
+}
+
+// selection is what a row is read by, in the order of destinations.
+func (t *table[T, P]) selection() string {
+	names := []string{"id", "org_id", "name", "rev", "created_us", "updated_us"}
+	if t.followed {
+		names = append(names, "deleted_us <> 0")
+	}
+	for i := range t.columns {
+		if c := &t.columns[i]; c.use == derived {
+			names = append(names, c.read)
+		} else {
+			names = append(names, c.name)
+		}
+	}
+	return "select " + strings.Join(names, ", ") + " from " + t.name
+}
+
+func (t *table[T, P]) destinations(v *T) []any {
+	m := tenancy.MetaOf(P(v))
+	into := []any{&m.ID, &m.Org, &m.Name, &m.Rev, micros{&m.Created}, micros{&m.Updated}}
+	if t.followed {
+		into = append(into, &m.Deleted)
+	}
+	for i := range t.columns {
+		into = append(into, t.columns[i].at(v))
+	}
+	return into
+}
+
+// present is the condition on rows that have not been deleted.
+func (t *table[T, P]) present() string {
+	if t.followed {
+		return " and deleted_us = 0"
+	}
+	return ""
+}
+
+// Get finds one object.
+func (t *table[T, P]) Get(ctx context.Context, org, id tenancy.ID) (v T, err error) {
+	err = t.db.dialect.read(ctx, tenant(org), func(x tx) error { return t.get(ctx, x, org, id, &v) })
+	return v, err
+}
+
+func (t *table[T, P]) get(ctx context.Context, x tx, org, id tenancy.ID, v *T) error {
+	return x.one(ctx, t.destinations(v), t.selection()+` where org_id = $1 and id = $2`+t.present(), org, id)
+}
+
+// List gives a page of an organization's objects.
+func (t *table[T, P]) List(ctx context.Context, org tenancy.ID, p tenancy.Page) ([]T, error) {
+	var args arguments
+	where := []string{"id > " + args.add(p.After) + t.present()}
+	as := system
+	if org != "" {
+		as = tenant(org)
+		where = append(where, "org_id = "+args.add(org))
+	}
+	for _, f := range t.filters {
+		if value := f.value(p); value != "" {
+			where = append(where, f.column+" = "+args.add(value))
+		}
+	}
+	query := t.selection() + " where " + strings.Join(where, " and ") + " order by id limit " + args.add(p.Limit)
+	return t.all(ctx, as, query, args...)
+}
+
+// all reads every row of a query.
+func (t *table[T, P]) all(ctx context.Context, as scope, query string, args ...any) (list []T, err error) {
+	err = t.db.dialect.read(ctx, as, func(x tx) error {
+		list = nil
+		return x.each(ctx, func(scan func(...any) error) error {
+			var v T
+			if err := scan(t.destinations(&v)...); err != nil {
+				return fmt.Errorf("read %s: %w", t.name, err)
+			}
+			list = append(list, v)
+			return nil
+		}, query, args...)
+	})
+	return list, err
+}
+
+// Create stores a new object.
+func (t *table[T, P]) Create(ctx context.Context, by tenancy.Actor, v T) (T, error) {
+	m := tenancy.MetaOf(P(&v))
+	if m.ID == "" {
+		m.ID = tenancy.NewID(t.prefix)
+	}
+	if m.Org == "" {
+		m.Org = m.ID // only an organization has no other
+	}
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	m.Rev, m.Created, m.Updated = 1, now, now
+	err := t.db.change(ctx, tenant(m.Org), func(x tx, rev int64) error {
+		if t.allow != nil {
+			if err := t.allow(ctx, x, &v); err != nil {
+				return err
+			}
+		}
+		return t.insert(ctx, x, rev, &v)
+	})
+	return v, err
+}
+
+func (t *table[T, P]) insert(ctx context.Context, x tx, rev int64, v *T) error {
+	m := tenancy.MetaOf(P(v))
+	names := []string{"id", "org_id", "name", "rev", "created_us", "updated_us"}
+	args := arguments{m.ID, m.Org, m.Name, m.Rev, micros{&m.Created}, micros{&m.Updated}}
+	if t.followed {
+		names, args = append(names, "changed"), append(args, rev)
+	}
+	for i := range t.columns {
+		if c := &t.columns[i]; c.use != derived {
+			names, args = append(names, c.name), append(args, c.at(v))
+		}
+	}
+	places := make([]string, len(args))
+	for i := range places {
+		places[i] = fmt.Sprintf("$%d", i+1)
+	}
+	_, err := x.exec(ctx, "insert into "+t.name+" ("+strings.Join(names, ", ")+") values ("+strings.Join(places, ", ")+")", args...)
+	return err
+}
+
+// Update replaces what can be changed of an object.
+func (t *table[T, P]) Update(ctx context.Context, by tenancy.Actor, v T) (T, error) {
+	m := tenancy.MetaOf(P(&v))
+	now := time.Now()
+	err := t.db.change(ctx, tenant(m.Org), func(x tx, rev int64) error {
+		if t.allow != nil {
+			if err := t.allow(ctx, x, &v); err != nil {
+				return err
+			}
+		}
+		args := arguments{m.Org, m.ID, m.Rev}
+		sets := []string{"rev = rev + 1", "name = " + args.add(m.Name), "updated_us = " + args.add(micros{&now})}
+		if t.followed {
+			sets = append(sets, "changed = "+args.add(rev))
+		}
+		for i := range t.columns {
+			if c := &t.columns[i]; c.use == changing {
+				sets = append(sets, c.name+" = "+args.add(c.at(&v)))
+			}
+		}
+		if err := t.touch(ctx, x, "update "+t.name+" set "+strings.Join(sets, ", "), m, args); err != nil {
+			return err
+		}
+		return t.get(ctx, x, m.Org, m.ID, &v)
+	})
+	return v, err
+}
+
+// touch changes the one row of an object, whose org, id and revision are the first three arguments, or says why not.
+func (t *table[T, P]) touch(ctx context.Context, x tx, statement string, m *tenancy.Meta, args arguments) error {
+	n, err := x.exec(ctx, statement+` where org_id = $1 and id = $2 and (rev = $3 or $3 = 0)`+t.present(), args...)
+	if err != nil || n == 1 {
+		return err
+	}
+	var stored T
+	if err := t.get(ctx, x, m.Org, m.ID, &stored); err != nil {
+		return err
+	}
+	return tenancy.ErrStale
+}
+
+// Delete takes an object away.
+func (t *table[T, P]) Delete(ctx context.Context, by tenancy.Actor, org, id tenancy.ID, rev int64) error {
+	now := time.Now()
+	return t.db.change(ctx, tenant(org), func(x tx, changed int64) error {
+		var v T
+		if err := t.get(ctx, x, org, id, &v); err != nil {
+			return err
+		}
+		if t.clear != nil {
+			if err := t.clear(ctx, x, &v); err != nil {
+				return err
+			}
+		}
+		args := arguments{org, id, rev}
+		statement := "delete from " + t.name
+		if t.followed {
+			statement = "update " + t.name + " set deleted_us = " + args.add(micros{&now}) + ", changed = " + args.add(changed)
+		}
+		return t.touch(ctx, x, statement, tenancy.MetaOf(P(&v)), args)
+	})
+}
