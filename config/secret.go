@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 
@@ -65,6 +66,25 @@ func (d *decoder) secretFile(n *yaml.Node, path, file string) (string, bool) {
 		return "", false
 	}
 	return value, true
+}
+
+// shortestVariable is the length in characters below which a secret of the environment could be guessed.
+const shortestVariable = 24
+
+// variable is a secret that has no place in the file.
+func (d *decoder) variable(name string) secrets.Secret {
+	s := secrets.New(d.env[name])
+	switch n := len(s.Reveal()); {
+	case n == 0:
+		return s
+	case n < shortestVariable:
+		d.faults = append(d.faults, Fault{
+			Env: name, Problem: fmt.Sprintf("has only %d characters", n),
+			Hint: fmt.Sprintf("use at least %d random ones: openssl rand -base64 32", shortestVariable),
+		})
+	}
+	d.secrets = append(d.secrets, s)
+	return s
 }
 
 func (d *decoder) warn(path, message string) {
