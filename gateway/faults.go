@@ -19,6 +19,8 @@ var (
 		"Incorrect API key provided. It must be a key of this Vel gateway, not one of a provider.")
 	errTooLarge = invalid(http.StatusRequestEntityTooLarge, "request_too_large", "",
 		"The request body is larger than this gateway accepts (server.max_body).")
+	errTooLargeBelow = invalid(http.StatusRequestEntityTooLarge, "request_too_large", "",
+		"The request body is larger than this API accepts.")
 	errSlow       = invalid(http.StatusRequestTimeout, "request_timeout", "", "The request did not arrive in time.")
 	errLargeHead  = invalid(http.StatusRequestHeaderFieldsTooLarge, "headers_too_large", "", "The request's header fields are too large.")
 	errMalformed  = invalid(http.StatusBadRequest, "malformed_request", "", "The request is not valid HTTP/1.1.")
@@ -29,6 +31,8 @@ var (
 var (
 	errTooManyBodies = later("overloaded", "Too many large requests are in flight. Try again shortly.")
 	errFull          = later("overloaded", "This gateway has no connection left. Try again shortly.")
+	// errDatabase is no refusal: the key may be good, and nobody can say so now.
+	errDatabase = later("database_unavailable", "The database that knows this key can not be reached. Try again shortly.")
 	// errUnwell is what a target whose breaker is open answers without being asked.
 	errUnwell   = later("provider_unavailable", "The provider is failing and is given time to recover.")
 	errInternal = &adapters.Error{

@@ -41,6 +41,7 @@ var (
 	nameBuffering  = []byte("X-Accel-Buffering")
 	typeStream     = []byte("text/event-stream; charset=utf-8")
 	typeJSON       = []byte("application/json")
+	typeProblem    = []byte("application/problem+json")
 	valueNoCache   = []byte("no-cache")
 	valueNo        = []byte("no")
 )

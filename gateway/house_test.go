@@ -112,7 +112,8 @@ type house struct {
 	config   Config
 	routing  routing.Config
 	kinds    map[string]*adapters.Adapter
-	base     string // http://address
+	base     string          // http://address
+	before   []func(*Server) // done before the server starts
 }
 
 // plan is what a test changes before the house is built.
@@ -156,6 +157,9 @@ func (h *house) start() {
 	pipe := NewPipeline(h.state, pool, NewMetrics(h.registry), log)
 	h.publish(pipe, goodKey, narrowKey)
 	h.Server = NewServer(h.config, pipe, h.registry, 256, log)
+	for _, prepare := range h.before {
+		prepare(h.Server)
+	}
 	if err := h.Start(watcher, func(err error) { h.t.Error(err) }); err != nil {
 		h.t.Fatal(err)
 	}

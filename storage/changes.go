@@ -8,32 +8,37 @@ import (
 
 // Changes is what the data plane has to know of what changed.
 type Changes struct {
-	Rev  int64 // up to which
-	Orgs []tenancy.Org
-	Keys []tenancy.APIKey
+	Rev   int64 // up to which
+	Whole bool  // it is everything that there is, and what is not in it is gone
+	Orgs  []tenancy.Org
+	Keys  []tenancy.APIKey
 }
 
-// Changes reads what changed after a revision; after 0, everything that there is. Deleted objects are among them,
-// marked, but not when everything is asked for.
+// Changes reads what changed after a revision, and everything that there is after 0 or if the database has not come as
+// far: it is another one, or an older copy. Deleted objects are among them, marked, but not when it is everything.
 func (db *DB) Changes(ctx context.Context, after int64) (c Changes, err error) {
-	err = db.dialect.read(ctx, system, func(t tx) error {
+	err = db.dialect.read(ctx, system.forCalls(), func(t tx) error {
 		c = Changes{}
 		if err := t.one(ctx, []any{&c.Rev}, `select rev from config_rev`); err != nil || c.Rev == after {
 			return err
 		}
-		if c.Orgs, err = db.orgs().changed(ctx, t, after, c.Rev); err != nil {
+		c.Whole = after == 0 || c.Rev < after
+		if c.Whole {
+			after = 0
+		}
+		if c.Orgs, err = db.orgs().changed(ctx, t, after, c.Whole); err != nil {
 			return err
 		}
-		c.Keys, err = db.keys().changed(ctx, t, after, c.Rev)
+		c.Keys, err = db.keys().changed(ctx, t, after, c.Whole)
 		return err
 	})
 	return c, err
 }
 
-// changed reads the rows of a followed table whose last change lies in (after, upTo].
-func (t *table[T, P]) changed(ctx context.Context, x tx, after, upTo int64) (list []T, err error) {
-	query := t.selection() + ` where changed > $1 and changed <= $2`
-	if after == 0 {
+// changed reads the rows of a followed table whose last change came after a revision, or all that there are.
+func (t *table[T, P]) changed(ctx context.Context, x tx, after int64, whole bool) (list []T, err error) {
+	query := t.selection() + ` where changed > $1`
+	if whole {
 		query += t.present()
 	}
 	err = x.each(ctx, func(scan func(...any) error) error {
@@ -43,6 +48,6 @@ func (t *table[T, P]) changed(ctx context.Context, x tx, after, upTo int64) (lis
 		}
 		list = append(list, v)
 		return nil
-	}, query, after, upTo)
+	}, query, after)
 	return list, err
 }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"time"
 
 	"github.com/vel-gateway/vel/secrets"
-	"github.com/vel-gateway/vel/tenancy"
 )
 
 // Config says where the database is.
@@ -22,16 +22,17 @@ type Config struct {
 type DB struct {
 	dialect dialect
 	news    *news
+	scripts fs.FS // the migrations
 	log     *slog.Logger
 }
 
 // dialect is what differs between the engines.
 type dialect interface {
-	// read and write run f in a transaction of a scope; write commits what f did if it returns nil.
+	// read and write run f in a transaction of a scope: read sees one moment, write commits what f did if it returns nil.
 	read(ctx context.Context, as scope, f func(tx) error) error
 	write(ctx context.Context, as scope, f func(tx) error) error
-	// migrate brings the schema up to date.
-	migrate(ctx context.Context) error
+	// schema hands out the way to the schema: no role is taken, and no organization named.
+	schema(ctx context.Context, f func(schema) error) error
 	// listen calls woken after each change that another process may have committed, until ctx ends.
 	listen(ctx context.Context, woken func()) error
 	close() error
@@ -45,44 +46,39 @@ type tx interface {
 	one(ctx context.Context, into []any, sql string, args ...any) error
 	// each calls f for every row.
 	each(ctx context.Context, f func(scan func(into ...any) error) error, sql string, args ...any) error
+	// turn goes on in another scope.
+	turn(ctx context.Context, as scope) error
 }
 
-// scope says whose rows a transaction sees.
-type scope struct {
-	role string
-	org  tenancy.ID
-}
-
-func tenant(org tenancy.ID) scope { return scope{"vel_app", org} }
-
-var (
-	system = scope{role: "vel_system"}
-	ingest = scope{role: "vel_ingest"}
+// patience is how long a transaction may take, and quick how long we wait to be told that the database is well.
+const (
+	patience = 10 * time.Second
+	quick    = 400 * time.Millisecond
 )
 
-// patience is how long a transaction may take whose caller sets no limit.
-const patience = 10 * time.Second
-
-// Open opens the database and brings its schema up to date. A SQLite file that another process has open is refused.
+// Open opens the database and brings its schema up to date. It refuses a SQLite file that another process has open, a
+// Postgres whose roles could see what they must not, and a schema that this program does not know.
 func Open(ctx context.Context, cfg Config, log *slog.Logger) (*DB, error) {
 	db, err := Connect(ctx, cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	if err := db.dialect.migrate(ctx); err != nil {
+	if err := db.Migrate(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("migrate the database: %w", err), db.Close())
 	}
 	return db, nil
 }
 
-// Connect opens the database as it is, for commands that look at its schema.
+// Connect opens the database with the schema that it has, for commands that look at it.
 func Connect(ctx context.Context, cfg Config, log *slog.Logger) (*DB, error) {
 	db := &DB{news: newNews(), log: log}
 	var err error
 	if cfg.SQLite != "" {
+		db.scripts = embedded("sqlite")
 		db.dialect, err = openSQLite(ctx, cfg.SQLite)
 	} else {
-		db.dialect, err = openPostgres(ctx, cfg, log)
+		db.scripts = embedded("postgres")
+		db.dialect, err = openPostgres(ctx, cfg)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
@@ -93,8 +89,10 @@ func Connect(ctx context.Context, cfg Config, log *slog.Logger) (*DB, error) {
 // Close ends all connections. No method may be running.
 func (db *DB) Close() error { return db.dialect.close() }
 
-// Ping asks the database whether it answers.
+// Ping asks the database whether it answers, at once.
 func (db *DB) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, quick)
+	defer cancel()
 	return db.dialect.read(ctx, system, func(t tx) error {
 		var rev int64
 		return t.one(ctx, []any{&rev}, `select rev from config_rev`)

@@ -4,67 +4,113 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
 // pgDB is a Postgres database, perhaps behind a pooler that gives a connection away after each transaction: nothing
 // here outlives one.
+//
+// It has two small pools. What people and automation ask of the control plane may take all connections of one and queue
+// for them; what a call of the data plane waits for, and the poll that revokes keys, has the other to itself.
 type pgDB struct {
-	pool   *pgxpool.Pool
-	direct string // a connection string for LISTEN
-	log    *slog.Logger
+	control, calls *pgxpool.Pool
+	direct         *pgx.ConnConfig // for LISTEN
 }
 
-func openPostgres(ctx context.Context, cfg Config, log *slog.Logger) (*pgDB, error) {
-	pool, err := pgxpool.ParseConfig(cfg.URL.Reveal())
+// How many connections each pool has at most. Twenty nodes have 240, behind a pooler as few as it allows.
+const (
+	controlConns = 8
+	callConns    = 4
+)
+
+// How long may pass until a transaction has begun: to dial, and in all, with the wait for a connection.
+const (
+	dialing   = 2 * time.Second
+	beginning = 2500 * time.Millisecond
+)
+
+// limits let the server end what its client can no longer end: a statement when our patience is over, and a transaction
+// whose node is gone and that would keep everybody from changing the configuration.
+const limits = "set local statement_timeout = '10s'; set local idle_in_transaction_session_timeout = '15s'"
+
+func openPostgres(ctx context.Context, cfg Config) (*pgDB, error) {
+	url, direct := cfg.URL, cfg.Direct
+	if direct.IsZero() {
+		direct = url
+	}
+	listener, err := poolConfig(direct, 1)
 	if err != nil {
-		return nil, errors.New("the URL of Postgres can not be read") // pgx's error may quote it
+		return nil, err
 	}
-	// Prepared statements stay behind on a connection that the pooler hands to somebody else.
-	pool.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
-	db := &pgDB{direct: cfg.Direct.Reveal(), log: log}
-	if db.direct == "" {
-		db.direct = cfg.URL.Reveal()
+	db := &pgDB{direct: listener.ConnConfig}
+	if db.control, err = openPool(ctx, url, controlConns); err != nil {
+		return nil, err
 	}
-	if db.pool, err = pgxpool.NewWithConfig(ctx, pool); err != nil {
-		return nil, pgFault(err)
+	if db.calls, err = openPool(ctx, url, callConns); err != nil {
+		db.control.Close()
+		return nil, err
 	}
-	if err := db.pool.Ping(ctx); err != nil {
-		db.pool.Close()
-		return nil, pgFault(err)
+	if err := db.inspect(ctx); err != nil {
+		return nil, errors.Join(err, db.close())
 	}
 	return db, nil
 }
 
+func openPool(ctx context.Context, url secrets.Secret, most int32) (*pgxpool.Pool, error) {
+	cfg, err := poolConfig(url, most)
+	if err != nil {
+		return nil, err
+	}
+	return pgxpool.NewWithConfig(ctx, cfg)
+}
+
+func poolConfig(url secrets.Secret, most int32) (*pgxpool.Config, error) {
+	cfg, err := pgxpool.ParseConfig(url.Reveal())
+	if err != nil {
+		// pgx's own error may quote the password.
+		return nil, errors.New("the URL of Postgres can not be read; it is postgres://user:password@host:port/name")
+	}
+	// Prepared statements stay behind on a connection that the pooler hands to somebody else.
+	cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	cfg.ConnConfig.ConnectTimeout = dialing
+	cfg.ConnConfig.RuntimeParams["application_name"] = "vel"
+	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = most, 0, 0
+	return cfg, nil
+}
+
 func (db *pgDB) close() error {
-	db.pool.Close()
+	db.control.Close()
+	db.calls.Close()
 	return nil
 }
 
 func (db *pgDB) read(ctx context.Context, as scope, f func(tx) error) error {
-	return db.run(ctx, "begin read only", as, f)
+	return db.run(ctx, "begin isolation level repeatable read read only", as, f)
 }
 
 func (db *pgDB) write(ctx context.Context, as scope, f func(tx) error) error {
 	return db.run(ctx, "begin", as, f)
 }
 
-// run begins a transaction, takes the role and names the organization in one round trip.
 func (db *pgDB) run(ctx context.Context, begin string, as scope, f func(tx) error) error {
+	if !wellFormed(as.org) {
+		return tenancy.ErrNotFound
+	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	begin += "; set local role " + as.role
-	if as.org != "" {
-		begin += "; set local vel.org = '" + strings.ReplaceAll(string(as.org), "'", "''") + "'"
+	pool := db.control
+	if as.calls {
+		pool = db.calls
 	}
-	t, err := db.pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin})
+	t, err := db.begin(ctx, pool, begin+"; "+limits+"; "+as.settings())
 	if err != nil {
 		return pgFault(err)
 	}
@@ -73,6 +119,20 @@ func (db *pgDB) run(ctx context.Context, begin string, as scope, f func(tx) erro
 		return err
 	}
 	return pgFault(t.Commit(ctx))
+}
+
+// begin begins a transaction and puts it into its scope in one round trip. A connection that broke since its last use
+// shows here, before anything was done, so it tries once more with a new one: after a restart of the server all are
+// broken.
+func (db *pgDB) begin(ctx context.Context, pool *pgxpool.Pool, statements string) (pgx.Tx, error) {
+	ctx, cancel := context.WithTimeout(ctx, beginning)
+	defer cancel()
+	t, err := pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: statements})
+	if err != nil && ctx.Err() == nil && errors.As(pgFault(err), new(*tenancy.Unavailable)) {
+		pool.Reset()
+		t, err = pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: statements})
+	}
+	return t, err
 }
 
 type pgTx struct{ pgx.Tx }
@@ -100,6 +160,14 @@ func (t pgTx) each(ctx context.Context, f func(scan func(into ...any) error) err
 	return pgFault(rows.Err())
 }
 
+func (t pgTx) turn(ctx context.Context, as scope) error {
+	if !wellFormed(as.org) {
+		return tenancy.ErrNotFound
+	}
+	_, err := t.Exec(ctx, as.settings(), pgx.QueryExecModeSimpleProtocol)
+	return pgFault(err)
+}
+
 // pgFault says in the house's words what Postgres, or the way to it, complains of.
 func pgFault(err error) error {
 	var e *pgconn.PgError
@@ -110,21 +178,36 @@ func pgFault(err error) error {
 		return tenancy.ErrNotFound
 	case errors.Is(err, context.Canceled):
 		return err
+	case errors.As(err, new(pgx.ScanArgError)):
+		return fmt.Errorf("postgres: %w", err)
 	case !errors.As(err, &e):
 		return &tenancy.Unavailable{Cause: err} // no answer of the server's: the connection, the pool or the time
 	case e.Code == "23505":
-		return &tenancy.Taken{Field: e.ConstraintName[strings.LastIndexByte(e.ConstraintName, '_')+1:]}
+		return &tenancy.Taken{Field: indexed(e.ConstraintName)}
+	case e.Code == "22021":
+		return tenancy.ErrNotFound // a text that Postgres can not even hold names nothing
 	case away(e.Code):
 		return &tenancy.Unavailable{Cause: err}
 	}
 	return fmt.Errorf("postgres: %w", err)
 }
 
-// away tells by the class of a SQLSTATE whether the server can not work: connection, resources, operator, system.
+// indexed is the field that a unique index stands for: its name is the table, an underscore and the field.
+func indexed(index string) string {
+	field := index[strings.LastIndexByte(index, '_')+1:]
+	if field == "pkey" {
+		return "id"
+	}
+	return field
+}
+
+// away tells by its SQLSTATE whether the server can not do its work, whatever it is asked: connection, sign-in,
+// resources, operator, system; and what a second try may well do: it gave up for another transaction's sake, or it is a
+// standby for the moment.
 func away(code string) bool {
 	switch code[:2] {
-	case "08", "53", "57", "58":
+	case "08", "28", "40", "53", "55", "57", "58":
 		return true
 	}
-	return false
+	return code == "25006"
 }

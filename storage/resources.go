@@ -2,6 +2,9 @@ package storage
 
 import (
 	"context"
+	"errors"
+	"slices"
+	"strings"
 
 	"github.com/vel-gateway/vel/tenancy"
 )
@@ -11,12 +14,15 @@ func (db *DB) Orgs() tenancy.Store[tenancy.Org] { return db.orgs() }
 
 func (db *DB) orgs() *table[tenancy.Org, *tenancy.Org] {
 	return &table[tenancy.Org, *tenancy.Org]{
-		db: db, name: "organizations", prefix: "org", followed: true, filters: []filter{byName},
+		db: db, name: "organizations", prefix: "org", followed: true, overall: true, filters: []filter{byName},
 		columns: []column[tenancy.Org]{
 			{name: "disabled", at: func(o *tenancy.Org) any { return &o.Disabled }},
 		},
-		clear: func(ctx context.Context, t tx, o *tenancy.Org) error {
-			for _, of := range []string{"sessions", "keys", "key_usage", "users", "roles", "teams", "idempotency", "stored_objects"} {
+		clear: func(ctx context.Context, t tx, rev int64, o *tenancy.Org) error {
+			if err := db.buryKeys(ctx, t, rev, o.ID, ""); err != nil {
+				return err
+			}
+			for _, of := range []string{"sessions", "key_usage", "users", "roles", "teams", "idempotency", "stored_objects"} {
 				if _, err := t.exec(ctx, `delete from `+of+` where org_id = $1`, o.ID); err != nil {
 					return err
 				}
@@ -32,11 +38,8 @@ func (db *DB) Teams() tenancy.Store[tenancy.Team] { return db.teams() }
 func (db *DB) teams() *table[tenancy.Team, *tenancy.Team] {
 	return &table[tenancy.Team, *tenancy.Team]{
 		db: db, name: "teams", prefix: "team", filters: []filter{byName},
-		clear: func(ctx context.Context, t tx, v *tenancy.Team) error {
-			if err := unused(ctx, t, "a key", `select 1 from keys where org_id = $1 and team_id = $2 and deleted_us = 0 limit 1`, v.Org, v.ID); err != nil {
-				return err
-			}
-			return unused(ctx, t, "a user", `select 1 from users where org_id = $1 and teams like $2 limit 1`, v.Org, listing(v.ID))
+		clear: func(ctx context.Context, t tx, _ int64, v *tenancy.Team) error {
+			return unused(ctx, t, v.Org, v.ID, "team_id", "teams")
 		},
 	}
 }
@@ -50,29 +53,10 @@ func (db *DB) roles() *table[tenancy.Role, *tenancy.Role] {
 		columns: []column[tenancy.Role]{
 			{name: "permissions", at: func(r *tenancy.Role) any { return allowed{&r.Permissions} }},
 		},
-		clear: func(ctx context.Context, t tx, v *tenancy.Role) error {
-			if err := unused(ctx, t, "a key", `select 1 from keys where org_id = $1 and role = $2 and deleted_us = 0 limit 1`, v.Org, v.ID); err != nil {
-				return err
-			}
-			return unused(ctx, t, "a user", `select 1 from users where org_id = $1 and roles like $2 limit 1`, v.Org, listing(v.ID))
+		clear: func(ctx context.Context, t tx, _ int64, v *tenancy.Role) error {
+			return unused(ctx, t, v.Org, v.ID, "role", "roles")
 		},
 	}
-}
-
-// listing is the pattern of a list that has the id. Ids have no character that a pattern or JSON would read otherwise.
-func listing(id tenancy.ID) string { return `%"` + string(id) + `"%` }
-
-// unused refuses if the query finds a row.
-func unused(ctx context.Context, t tx, by, query string, args ...any) error {
-	var one int64
-	err := t.one(ctx, []any{&one}, query, args...)
-	switch {
-	case err == nil:
-		return &tenancy.InUse{By: by}
-	case err == tenancy.ErrNotFound:
-		return nil
-	}
-	return err
 }
 
 // Users keeps users. A user's password and last sign-in have methods of their own.
@@ -90,10 +74,25 @@ func (db *DB) users() *table[tenancy.User, *tenancy.User] {
 			{name: "disabled", at: func(u *tenancy.User) any { return &u.Disabled }},
 			{name: "last_login_us", use: fixed, at: func(u *tenancy.User) any { return micros{&u.LastLogin} }},
 		},
+		settle: func(ctx context.Context, t tx, u *tenancy.User) error {
+			if err := exist(ctx, t, u.Org, "roles", "roles", u.Roles...); err != nil {
+				return err
+			}
+			if err := exist(ctx, t, u.Org, "teams", "teams", u.Teams...); err != nil || !u.Disabled {
+				return err
+			}
+			return endSessions(ctx, t, u.Org, u.ID)
+		},
+		clear: func(ctx context.Context, t tx, rev int64, u *tenancy.User) error {
+			if err := db.buryKeys(ctx, t, rev, u.Org, u.ID); err != nil {
+				return err
+			}
+			return endSessions(ctx, t, u.Org, u.ID)
+		},
 	}
 }
 
-// Keys keeps virtual keys. Rotate is a key's only way to another secret.
+// Keys keeps virtual keys. RotateKey is a key's only way to another secret.
 func (db *DB) Keys() tenancy.Store[tenancy.APIKey] { return db.keys() }
 
 func (db *DB) keys() *table[tenancy.APIKey, *tenancy.APIKey] {
@@ -116,8 +115,58 @@ func (db *DB) keys() *table[tenancy.APIKey, *tenancy.APIKey] {
 			{name: "disabled", at: func(k *tenancy.APIKey) any { return &k.Disabled }},
 			{
 				name: "last_used_us", use: derived, at: func(k *tenancy.APIKey) any { return micros{&k.LastUsed} },
-				read: "coalesce((select last_used_us from key_usage where key_id = keys.id), 0)",
+				read: "coalesce((select last_used_us from key_usage where org_id = keys.org_id and key_id = keys.id), 0)",
 			},
 		},
+		settle: func(ctx context.Context, t tx, k *tenancy.APIKey) error {
+			if err := exist(ctx, t, k.Org, "roles", "role", k.Role); err != nil {
+				return err
+			}
+			if err := exist(ctx, t, k.Org, "teams", "team", k.Team); err != nil {
+				return err
+			}
+			return exist(ctx, t, k.Org, "users", "user", k.User)
+		},
 	}
+}
+
+// exist refuses ids that a table of the organization does not have; the empty id is none. Roles may be built in.
+func exist(ctx context.Context, t tx, org tenancy.ID, in, field string, ids ...tenancy.ID) error {
+	for _, id := range ids {
+		if id == "" || in == "roles" && slices.ContainsFunc(tenancy.BuiltInRoles(org), func(r tenancy.Role) bool { return r.ID == id }) {
+			continue
+		}
+		var one int64
+		err := t.one(ctx, []any{&one}, `select 1 from `+in+` where org_id = $1 and id = $2`, org, id)
+		switch {
+		case errors.Is(err, tenancy.ErrNotFound):
+			return &tenancy.Missing{Field: field, ID: id}
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// unused refuses while a key has the id in its column, or a user in its list.
+func unused(ctx context.Context, t tx, org, id tenancy.ID, column, list string) error {
+	for _, q := range []struct{ by, query, value string }{
+		{"a key", `select 1 from keys where org_id = $1 and ` + column + ` = $2 and deleted_us = 0 limit 1`, string(id)},
+		{"a user", `select 1 from users where org_id = $1 and ` + list + ` like $2 escape '!' limit 1`, listing(id)},
+	} {
+		var one int64
+		err := t.one(ctx, []any{&one}, q.query, org, q.value)
+		switch {
+		case err == nil:
+			return &tenancy.InUse{By: q.by}
+		case !errors.Is(err, tenancy.ErrNotFound):
+			return err
+		}
+	}
+	return nil
+}
+
+// listing is the pattern of a list that has the id.
+func listing(id tenancy.ID) string {
+	return `%"` + strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(string(id)) + `"%`
 }

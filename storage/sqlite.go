@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -38,6 +39,9 @@ func openSQLite(ctx context.Context, path string) (*liteDB, error) {
 		return nil, err
 	}
 	db := &liteDB{lock: lock}
+	if err := makePrivate(path); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
 	if db.writer, err = sql.Open("sqlite", liteName(path, "immediate", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)")); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -46,6 +50,7 @@ func openSQLite(ctx context.Context, path string) (*liteDB, error) {
 		return nil, errors.Join(err, db.writer.Close(), lock.Close())
 	}
 	db.reader.SetMaxOpenConns(readers)
+	db.reader.SetMaxIdleConns(readers)
 	if err := db.writer.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.close())
 	}
@@ -65,6 +70,16 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
+// makePrivate makes the file, if there is none, so that only its owner reads it; SQLite gives its other files the same
+// mode.
+func makePrivate(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
 func liteName(path, begin string, pragmas ...string) string {
 	q := url.Values{"_txlock": {begin}, "_pragma": append(pragmas, "busy_timeout(5000)")}
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
@@ -79,9 +94,11 @@ func (db *liteDB) read(ctx context.Context, _ scope, f func(tx) error) error {
 }
 
 func (db *liteDB) write(ctx context.Context, as scope, f func(tx) error) error {
-	done, err := db.turns.take(ctx, as == ingest)
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	done, err := db.turns.take(ctx, as.behind)
 	if err != nil {
-		return &tenancy.Unavailable{Cause: err}
+		return liteFault(err)
 	}
 	defer done()
 	return db.run(ctx, db.writer, f)
@@ -99,6 +116,18 @@ func (db *liteDB) run(ctx context.Context, on *sql.DB, f func(tx) error) error {
 		return err
 	}
 	return liteFault(t.Commit())
+}
+
+func (db *liteDB) schema(ctx context.Context, f func(schema) error) error {
+	done, err := db.turns.take(ctx, false)
+	if err != nil {
+		return liteFault(err)
+	}
+	defer done()
+	return f(schema{
+		on: db.writer, dialect: goose.DialectSQLite3,
+		exists: `select count(*) from sqlite_master where type = 'table' and name = $1`,
+	})
 }
 
 // listen has nobody to listen to: this process is the only one.
@@ -135,6 +164,9 @@ func (t liteTx) each(ctx context.Context, f func(scan func(into ...any) error) e
 	return liteFault(rows.Err())
 }
 
+// turn has nothing to do: only the statements themselves tell organizations apart here.
+func (t liteTx) turn(context.Context, scope) error { return nil }
+
 // liteFault says in the house's words what SQLite complains of.
 func liteFault(err error) error {
 	var e *sqlite.Error
@@ -149,10 +181,10 @@ func liteFault(err error) error {
 			if e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY {
 				return &tenancy.Taken{Field: lastColumn(e.Error())}
 			}
-		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY:
+		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_INTERRUPT:
 			return &tenancy.Unavailable{Cause: err}
 		}
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, sql.ErrTxDone): // the time was up before a statement, or between two
 		return &tenancy.Unavailable{Cause: err}
 	}
 	return err

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -22,10 +23,11 @@ type table[T any, P interface {
 	columns  []column[T]
 	filters  []filter
 	followed bool
-	// allow refuses a new or changed object that the rest of the database does not allow; clear takes away what goes
-	// with a deleted one, or refuses because something still needs it. Either may be nil.
-	allow func(ctx context.Context, t tx, v *T) error
-	clear func(ctx context.Context, t tx, v *T) error
+	overall  bool // a list without an organization is one over all of them
+	// settle makes the rest of the database fit an object that was just made or changed, clear one that is about to go;
+	// or they refuse. rev is the revision of the configuration that the change makes. Either may be nil.
+	settle func(ctx context.Context, t tx, v *T) error
+	clear  func(ctx context.Context, t tx, rev int64, v *T) error
 }
 
 // column is one field of an object in its table.
@@ -61,8 +63,8 @@ func (a *arguments) add(v any) string {
 	return fmt.Sprintf("$%d", len(*a))
 }
 
-// selection is what a row is read by, in the order of destinations.
-func (t *table[T, P]) selection() string {
+// selection is what a row is read by, in the order of destinations, and what is to be read with it.
+func (t *table[T, P]) selection(more ...string) string {
 	names := []string{"id", "org_id", "name", "rev", "created_us", "updated_us"}
 	if t.followed {
 		names = append(names, "deleted_us <> 0")
@@ -74,7 +76,7 @@ func (t *table[T, P]) selection() string {
 			names = append(names, c.name)
 		}
 	}
-	return "select " + strings.Join(names, ", ") + " from " + t.name
+	return "select " + strings.Join(append(names, more...), ", ") + " from " + t.name
 }
 
 func (t *table[T, P]) destinations(v *T) []any {
@@ -112,7 +114,7 @@ func (t *table[T, P]) List(ctx context.Context, org tenancy.ID, p tenancy.Page) 
 	var args arguments
 	where := []string{"id > " + args.add(p.After) + t.present()}
 	as := system
-	if org != "" {
+	if org != "" || !t.overall {
 		as = tenant(org)
 		where = append(where, "org_id = "+args.add(org))
 	}
@@ -142,8 +144,15 @@ func (t *table[T, P]) all(ctx context.Context, as scope, query string, args ...a
 }
 
 // Create stores a new object.
-func (t *table[T, P]) Create(ctx context.Context, by tenancy.Actor, v T) (T, error) {
-	m := tenancy.MetaOf(P(&v))
+func (t *table[T, P]) Create(ctx context.Context, _ tenancy.Actor, v T) (T, error) {
+	m := t.begin(&v)
+	err := t.db.change(ctx, tenant(m.Org), func(x tx, rev int64) error { return t.make(ctx, x, rev, &v) })
+	return v, err
+}
+
+// begin gives a new object its first Meta.
+func (t *table[T, P]) begin(v *T) *tenancy.Meta {
+	m := tenancy.MetaOf(P(v))
 	if m.ID == "" {
 		m.ID = tenancy.NewID(t.prefix)
 	}
@@ -152,15 +161,38 @@ func (t *table[T, P]) Create(ctx context.Context, by tenancy.Actor, v T) (T, err
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	m.Rev, m.Created, m.Updated = 1, now, now
-	err := t.db.change(ctx, tenant(m.Org), func(x tx, rev int64) error {
-		if t.allow != nil {
-			if err := t.allow(ctx, x, &v); err != nil {
-				return err
-			}
-		}
-		return t.insert(ctx, x, rev, &v)
-	})
-	return v, err
+	return m
+}
+
+func (t *table[T, P]) make(ctx context.Context, x tx, rev int64, v *T) error {
+	if err := t.insert(ctx, x, rev, v); err != nil {
+		return err
+	}
+	if err := alive(ctx, x, tenancy.MetaOf(P(v)).Org); err != nil {
+		return err
+	}
+	return t.settled(ctx, x, v)
+}
+
+func (t *table[T, P]) settled(ctx context.Context, x tx, v *T) error {
+	if t.settle == nil {
+		return nil
+	}
+	return t.settle(ctx, x, v)
+}
+
+// alive refuses what would belong to an organization that was deleted: nothing would ever clear it away. An
+// organization that is not in the database at all is one of the file.
+func alive(ctx context.Context, x tx, org tenancy.ID) error {
+	var deleted bool
+	err := x.one(ctx, []any{&deleted}, `select deleted_us <> 0 from organizations where org_id = $1 and id = $1`, org)
+	switch {
+	case errors.Is(err, tenancy.ErrNotFound), err == nil && !deleted:
+		return nil
+	case err == nil:
+		return &tenancy.Missing{Field: "organization", ID: org}
+	}
+	return err
 }
 
 func (t *table[T, P]) insert(ctx context.Context, x tx, rev int64, v *T) error {
@@ -184,15 +216,10 @@ func (t *table[T, P]) insert(ctx context.Context, x tx, rev int64, v *T) error {
 }
 
 // Update replaces what can be changed of an object.
-func (t *table[T, P]) Update(ctx context.Context, by tenancy.Actor, v T) (T, error) {
+func (t *table[T, P]) Update(ctx context.Context, _ tenancy.Actor, v T) (T, error) {
 	m := tenancy.MetaOf(P(&v))
 	now := time.Now()
 	err := t.db.change(ctx, tenant(m.Org), func(x tx, rev int64) error {
-		if t.allow != nil {
-			if err := t.allow(ctx, x, &v); err != nil {
-				return err
-			}
-		}
 		args := arguments{m.Org, m.ID, m.Rev}
 		sets := []string{"rev = rev + 1", "name = " + args.add(m.Name), "updated_us = " + args.add(micros{&now})}
 		if t.followed {
@@ -203,7 +230,10 @@ func (t *table[T, P]) Update(ctx context.Context, by tenancy.Actor, v T) (T, err
 				sets = append(sets, c.name+" = "+args.add(c.at(&v)))
 			}
 		}
-		if err := t.touch(ctx, x, "update "+t.name+" set "+strings.Join(sets, ", "), m, args); err != nil {
+		if err := t.touch(ctx, x, "update "+t.name+" set "+strings.Join(sets, ", "), m.Org, m.ID, args); err != nil {
+			return err
+		}
+		if err := t.settled(ctx, x, &v); err != nil {
 			return err
 		}
 		return t.get(ctx, x, m.Org, m.ID, &v)
@@ -212,36 +242,41 @@ func (t *table[T, P]) Update(ctx context.Context, by tenancy.Actor, v T) (T, err
 }
 
 // touch changes the one row of an object, whose org, id and revision are the first three arguments, or says why not.
-func (t *table[T, P]) touch(ctx context.Context, x tx, statement string, m *tenancy.Meta, args arguments) error {
+func (t *table[T, P]) touch(ctx context.Context, x tx, statement string, org, id tenancy.ID, args arguments) error {
 	n, err := x.exec(ctx, statement+` where org_id = $1 and id = $2 and (rev = $3 or $3 = 0)`+t.present(), args...)
 	if err != nil || n == 1 {
 		return err
 	}
 	var stored T
-	if err := t.get(ctx, x, m.Org, m.ID, &stored); err != nil {
+	if err := t.get(ctx, x, org, id, &stored); err != nil {
 		return err
 	}
 	return tenancy.ErrStale
 }
 
 // Delete takes an object away.
-func (t *table[T, P]) Delete(ctx context.Context, by tenancy.Actor, org, id tenancy.ID, rev int64) error {
-	now := time.Now()
+func (t *table[T, P]) Delete(ctx context.Context, _ tenancy.Actor, org, id tenancy.ID, rev int64) error {
 	return t.db.change(ctx, tenant(org), func(x tx, changed int64) error {
 		var v T
 		if err := t.get(ctx, x, org, id, &v); err != nil {
 			return err
 		}
 		if t.clear != nil {
-			if err := t.clear(ctx, x, &v); err != nil {
+			if err := t.clear(ctx, x, changed, &v); err != nil {
 				return err
 			}
 		}
 		args := arguments{org, id, rev}
 		statement := "delete from " + t.name
 		if t.followed {
-			statement = "update " + t.name + " set deleted_us = " + args.add(micros{&now}) + ", changed = " + args.add(changed)
+			statement = t.bury(&args, changed)
 		}
-		return t.touch(ctx, x, statement, tenancy.MetaOf(P(&v)), args)
+		return t.touch(ctx, x, statement, org, id, args)
 	})
+}
+
+// bury marks rows of a followed table as deleted, so that the nodes hear of it.
+func (t *table[T, P]) bury(args *arguments, changed int64) string {
+	now := time.Now()
+	return "update " + t.name + " set deleted_us = " + args.add(micros{&now}) + ", changed = " + args.add(changed)
 }

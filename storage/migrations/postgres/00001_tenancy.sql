@@ -1,21 +1,7 @@
 -- +goose Up
--- +goose StatementBegin
-do $$
-declare r text;
-begin
-  foreach r in array array['vel_app', 'vel_system', 'vel_ingest'] loop
-    begin
-      if not exists (select from pg_roles where rolname = r) then
-        execute format('create role %I nologin', r);
-      end if;
-    exception when duplicate_object or unique_violation then null; -- another database of this server was faster
-    end;
-    if not pg_has_role(current_user, r, 'member') then
-      execute format('grant %I to %I', r, current_user);
-    end if;
-  end loop;
-end $$;
--- +goose StatementEnd
+-- The roles vel_app, vel_system and vel_ingest belong to the server and are made before.
+create table vel_schema (oldest bigint not null); -- the version that a program must know at least
+insert into vel_schema values (1);
 create table config_rev (rev bigint not null);
 insert into config_rev values (1);
 
@@ -55,6 +41,7 @@ create table keys (
 create unique index keys_name on keys (org_id, name) where deleted_us = 0;
 create unique index keys_hash on keys (hash) where deleted_us = 0;
 create index keys_changed on keys (changed);
+create index keys_old_hash on keys (old_hash) where old_hash <> '';
 create index keys_team on keys (org_id, team_id) where deleted_us = 0;
 create index keys_user on keys (org_id, user_id) where deleted_us = 0;
 
@@ -93,10 +80,9 @@ create trigger config_rev_notify after update on config_rev for each row execute
 
 grant select, update on config_rev to vel_app, vel_system;
 grant select, insert, update, delete on organizations, teams, roles, users, keys, key_usage, sessions, idempotency, stored_objects to vel_app;
-grant select on organizations, teams, roles, users, keys, key_usage, sessions, stored_objects to vel_system;
-grant insert, update, delete on sessions to vel_system;
-grant update (last_login_us) on users to vel_system;
-grant delete on idempotency, stored_objects to vel_system;
+grant select on organizations, teams, roles, users, keys, key_usage, sessions, idempotency, stored_objects to vel_system;
+grant delete on sessions, idempotency, stored_objects to vel_system;
+grant select (id, org_id, deleted_us) on keys to vel_ingest;
 grant select, insert, update on key_usage, stored_objects to vel_ingest;
 
 -- Every table of tenants: one organization's rows, and without an organization none, for the owner too. The login role
@@ -118,11 +104,9 @@ begin
   end loop;
 end $$;
 -- +goose StatementEnd
-create policy sessions_insert on sessions for insert to vel_system with check (current_user = 'vel_system');
-create policy sessions_update on sessions for update to vel_system using (current_user = 'vel_system');
 create policy sessions_delete on sessions for delete to vel_system using (current_user = 'vel_system');
-create policy users_update on users for update to vel_system using (current_user = 'vel_system');
 create policy idempotency_delete on idempotency for delete to vel_system using (current_user = 'vel_system');
 create policy stored_objects_delete on stored_objects for delete to vel_system using (current_user = 'vel_system');
+create policy keys_ingest on keys for select to vel_ingest using (current_user = 'vel_ingest');
 create policy key_usage_ingest on key_usage to vel_ingest using (current_user = 'vel_ingest') with check (current_user = 'vel_ingest');
 create policy stored_objects_ingest on stored_objects to vel_ingest using (current_user = 'vel_ingest') with check (current_user = 'vel_ingest');

@@ -1,4 +1,6 @@
 -- +goose Up
+create table vel_schema (oldest bigint not null); -- the version that a program must know at least
+insert into vel_schema values (1);
 create table config_rev (rev bigint not null);
 insert into config_rev values (1);
 
@@ -38,6 +40,7 @@ create table keys (
 create unique index keys_name on keys (org_id, name) where deleted_us = 0;
 create unique index keys_hash on keys (hash) where deleted_us = 0;
 create index keys_changed on keys (changed);
+create index keys_old_hash on keys (old_hash) where old_hash <> '';
 create index keys_team on keys (org_id, team_id) where deleted_us = 0;
 create index keys_user on keys (org_id, user_id) where deleted_us = 0;
 
