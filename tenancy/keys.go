@@ -78,7 +78,8 @@ func NewKeyIndex(keys []APIKey) (*KeyIndex, error) {
 	return x, nil
 }
 
-// With returns an index in which the changed keys replace those with the same id, and deleted ones are gone.
+// With returns an index in which the changed keys replace those with the same id, and deleted ones are gone. A secret
+// that another key has stays that key's.
 func (x *KeyIndex) With(changed []APIKey) *KeyIndex {
 	y := &KeyIndex{maps.Clone(x.byHash), maps.Clone(x.byID), x.stale}
 	for i := range changed {
@@ -88,7 +89,7 @@ func (x *KeyIndex) With(changed []APIKey) *KeyIndex {
 			delete(y.byHash, old.oldHash)
 			delete(y.byID, k.ID)
 		}
-		if !k.Deleted {
+		if _, taken := y.byHash[k.Hash]; !taken && !k.Deleted {
 			y.put(k)
 		}
 	}
