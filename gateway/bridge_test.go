@@ -35,13 +35,14 @@ func problemOf(t testing.TB, g got) string {
 	var p struct {
 		Type, Title, Detail string
 		Status              int
+		RequestID           string `json:"request_id"`
 	}
 	in := json.NewDecoder(strings.NewReader(g.body))
 	in.DisallowUnknownFields()
-	if err := in.Decode(&p); err != nil || p.Type != "about:blank" || p.Title != http.StatusText(g.StatusCode) || p.Status != g.StatusCode {
+	if err := in.Decode(&p); err != nil || !strings.HasPrefix(p.Type, "urn:vel:problem:") || p.Type == "urn:vel:problem:" || p.Title == "" || p.Status != g.StatusCode {
 		t.Fatalf("problem %q, error %v", g.body, err)
 	}
-	if g.Header.Get("Content-Type") != "application/problem+json" || g.Header.Get("X-Request-Id") == "" {
+	if g.Header.Get("Content-Type") != "application/problem+json" || p.RequestID == "" || g.Header.Get("X-Request-Id") != p.RequestID {
 		t.Errorf("head %v", g.Header)
 	}
 	return p.Detail

@@ -116,6 +116,35 @@ func TestFreshKeysOnceAtATime(t *testing.T) {
 	})
 }
 
+// What is being looked up while the index changes may be out of date by then: it serves those who wait, and no others.
+func TestFreshKeysForgetWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		someone := new(tenancy.Principal)
+		revoked := false
+		fresh := newFreshKeys(&finder{find: func(context.Context, tenancy.Hash) (*tenancy.Principal, error) {
+			if revoked {
+				return nil, tenancy.ErrUnknownKey
+			}
+			time.Sleep(time.Second)
+			return someone, nil
+		}})
+		var asking sync.WaitGroup
+		asking.Go(func() {
+			if who, err := fresh.find(numbered(1), time.Now()); who != someone || err != nil {
+				t.Errorf("%v, error %v", who, err)
+			}
+		})
+		synctest.Wait()
+		revoked = true
+		fresh.forget()
+		asking.Wait()
+		if who, err := fresh.find(numbered(1), time.Now()); err != tenancy.ErrUnknownKey {
+			t.Errorf("after it was revoked: %v, error %v", who, err)
+		}
+	})
+}
+
 // Strangers take so many look-ups a second and no more, and the memory of them is bounded.
 func TestFreshKeysAreFew(t *testing.T) {
 	t.Parallel()
