@@ -90,7 +90,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		errors:     counter("vel_upstream_errors_total", "Attempts that the provider failed, by class.", "provider", "model", "class"),
 		breakers:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "vel_breaker_open", Help: "1 while the target's breaker is open or half-open."}, []string{"target"}),
 		streams:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_open_streams", Help: "Streams that are relayed now."}),
-		panics:     prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_panics_total", Help: "Calls that ended in a panic; each is a bug."}),
+		panics:     prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_panics_total", Help: "Calls and other requests that ended in a panic; each is a bug."}),
 		refused:    prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_refused_total", Help: "Requests refused before a call began: no key, a bad path, a bad head."}),
 		byCall:     map[callLabels]*callSeries{}, byTry: map[tryLabels]*trySeries{},
 	}
