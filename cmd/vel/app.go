@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -14,6 +15,7 @@ import (
 	"github.com/vel-gateway/vel/gateway/upstream"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
+	"github.com/vel-gateway/vel/storage"
 )
 
 // App is a gateway and all that it is made of. Everything that is started registers its stop on the next line;
@@ -60,7 +62,13 @@ func (a *App) Start(cfg *config.Config) (err error) {
 	conns := connectionBudget()
 	a.pool = upstream.NewPool(watcher, conns)
 	a.onStop(func() error { a.pool.Close(); return nil })
-	a.pipeline = gateway.NewPipeline(a.state, a.pool, a.metrics, a.log)
+	path, _ := cfg.Database.SQLite()
+	db, err := storage.Open(context.Background(), storage.Config{SQLite: path}, a.log)
+	if err != nil {
+		return err
+	}
+	a.onStop(db.Close)
+	a.pipeline = gateway.NewPipeline(a.state, a.pool, a.keepObjects(db, false), a.metrics, a.log)
 	if err := a.prepare(cfg); err != nil {
 		return err
 	}
