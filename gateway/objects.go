@@ -56,6 +56,9 @@ func placeOf(path []byte) (at place) {
 	return place{}
 }
 
+// isID tells whether something can be an id of an object: it can stand in a path as it is.
+func isID(s string) bool { return len(s) <= 256 && plain([]byte(s)) }
+
 // mostNamed is how many objects a call may name.
 const mostNamed = 4096
 
@@ -149,9 +152,11 @@ func (p *Pipeline) bind(c *Call, ask *routing.Ask, named []adapters.Named) (miss
 	if len(named) > mostNamed {
 		return nil, errTooManyNamed
 	}
-	ids := make([]string, len(named))
-	for i := range named {
-		ids[i] = named[i].ID
+	ids := make([]string, 0, len(named))
+	for _, n := range named {
+		if isID(n.ID) { // nothing else is ever remembered
+			ids = append(ids, n.ID)
+		}
 	}
 	slices.Sort(ids)
 	holders, err := p.objects.Owners(c.Who.Org, slices.Compact(ids))
@@ -212,7 +217,7 @@ func (c *Call) learnStream() {
 
 func (c *Call) keep(kept []adapters.Kept) {
 	for _, k := range kept {
-		if plain([]byte(k.ID)) {
+		if isID(k.ID) {
 			c.pipe.objects.Keep(c.object(k.Kind, k.ID))
 		}
 	}

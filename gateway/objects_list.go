@@ -67,6 +67,9 @@ func (l *listing) read(name, value string) error {
 		}
 		l.page.Limit = min(n, longestList)
 	case name == "after":
+		if !isID(value) {
+			return errQuery(name, "there is no such object")
+		}
 		l.page.After = value
 	case name == "order":
 		if value != "asc" && value != "desc" {

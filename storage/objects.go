@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/tenancy"
 )
@@ -15,8 +14,13 @@ import (
 // Who made what a provider keeps. The row of an object that was deleted stays for a while without its kind: it is found
 // nowhere, but a list that was read up to it can be read on.
 
-// objectLife is how long responses, which providers keep for 30 days, and the marks of deleted objects are remembered.
+// objectLife is how long the marks of deleted objects are kept, and the kinds that no provider keeps for longer: what
+// belongs to a response, and uploads.
 const objectLife = 30 * 24 * time.Hour
+
+// cleanObjects takes away a number of those that are older.
+const cleanObjects = `delete from stored_objects where (org_id, id, provider) in (select org_id, id, provider from stored_objects
+	where kind in ('', 'response', 'response.item', 'container', 'upload', 'upload.part') and created_us < $1 limit $2)`
 
 // fewParameters is how many values one statement gets at most, far below what either engine takes.
 const fewParameters = 2000
@@ -46,7 +50,7 @@ func addList[T any](a *arguments, list []T) string {
 // ObjectOwners tells for each of the ids that the organization made which provider holds it.
 func (db *DB) ObjectOwners(ctx context.Context, org tenancy.ID, ids []string) (map[string]string, error) {
 	holders := make(map[string]string, len(ids))
-	err := db.dialect.read(ctx, tenant(org), func(x tx) error {
+	err := db.dialect.read(ctx, tenant(org).forCalls(), func(x tx) error {
 		clear(holders)
 		for some := range slices.Chunk(ids, fewParameters) {
 			args := arguments{org}
@@ -73,7 +77,7 @@ func (db *DB) ObjectOwners(ctx context.Context, org tenancy.ID, ids []string) (m
 
 // Objects gives a page of an organization's objects. ErrNotFound: it never made p.After.
 func (db *DB) Objects(ctx context.Context, p routing.ObjectPage) (list []routing.StoredObject, err error) {
-	err = db.dialect.read(ctx, tenant(p.Org), func(x tx) error {
+	err = db.dialect.read(ctx, tenant(p.Org).forCalls(), func(x tx) error {
 		list = nil
 		args := arguments{p.Org, p.Kind}
 		query := `select id, provider, created_us from stored_objects where org_id = $1 and kind = $2`
@@ -117,7 +121,7 @@ func (db *DB) KeepObjects(ctx context.Context, made []routing.StoredObject) (oth
 	})
 	err = db.dialect.write(ctx, ingest, func(x tx) error {
 		others = nil
-		for some := range slices.Chunk(rows, fewParameters/5) {
+		for some := range slices.Chunk(rows, atOnce) {
 			var args arguments
 			values := make([][]any, len(some))
 			for i := range some {
@@ -158,7 +162,7 @@ func appendOthers(ctx context.Context, x tx, others, some []routing.StoredObject
 func (db *DB) ForgetObjects(ctx context.Context, gone []routing.StoredObject) error {
 	for i := range gone {
 		o := &gone[i]
-		err := db.dialect.write(ctx, tenant(o.Org), func(x tx) error {
+		err := db.dialect.write(ctx, tenant(o.Org).forCalls().inBackground(), func(x tx) error {
 			_, err := x.exec(ctx, `update stored_objects set kind = '' where org_id = $1 and id = $2 and provider = $3`, o.Org, o.ID, o.Provider)
 			return err
 		})
@@ -167,19 +171,4 @@ func (db *DB) ForgetObjects(ctx context.Context, gone []routing.StoredObject) er
 		}
 	}
 	return nil
-}
-
-// CleanObjects forgets what no provider has any more. It is to be called now and then.
-func (db *DB) CleanObjects(ctx context.Context) error {
-	return db.cleanObjects(ctx, time.Now().Add(-objectLife))
-}
-
-func (db *DB) cleanObjects(ctx context.Context, before time.Time) error {
-	short := []string{"", adapters.KindResponse, adapters.KindItem, adapters.KindContainer, adapters.KindUpload, adapters.KindPart}
-	args := arguments{micros{&before}}
-	statement := `delete from stored_objects where created_us < $1 and kind in ` + addList(&args, short)
-	return db.dialect.write(ctx, system, func(x tx) error {
-		_, err := x.exec(ctx, statement, args...)
-		return err
-	})
 }

@@ -156,23 +156,25 @@ func ids(list []routing.StoredObject) (all []string) {
 func TestCleanObjects(t *testing.T) {
 	t.Parallel()
 	db := objectsForTest(t)
-	keep(t, db, made("a", "response", "old", 0), made("a", "response", "new", 20), made("b", "response.item", "item", 0), made("a", "file", "file", 0), made("a", "file", "gone", 0))
+	old := int(time.Now().Add(-objectLife-time.Minute).Sub(epoch) / time.Second)
+	fresh := int(time.Now().Add(time.Minute-objectLife).Sub(epoch) / time.Second)
+	keep(t, db, made("a", "response", "old", old), made("a", "response", "new", fresh), made("b", "response.item", "item", old), made("a", "file", "file", old), made("a", "file", "gone", old))
+	for i := range 2*atOnce + 1 {
+		keep(t, db, made("b", "upload", fmt.Sprintf("upload_%d", i), old))
+	}
 	if err := db.ForgetObjects(t.Context(), []routing.StoredObject{made("a", "file", "gone", 0)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.cleanObjects(t.Context(), epoch.Add(10*time.Second)); err != nil {
+	if err := db.Clean(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := owners(t, db, "a", "old", "new", "file"); len(got) != 2 || got["old"] != "" {
 		t.Errorf("left are %v", got)
 	}
-	if got := owners(t, db, "b", "item"); len(got) > 0 {
+	if got := owners(t, db, "b", "item", "upload_0", fmt.Sprintf("upload_%d", 2*atOnce)); len(got) > 0 {
 		t.Errorf("left are %v", got)
 	}
 	if _, err := db.Objects(t.Context(), routing.ObjectPage{Org: "a", Kind: "file", After: "gone", Limit: 1}); err != tenancy.ErrNotFound {
 		t.Errorf("the mark of what was deleted is still there: %v", err)
-	}
-	if err := db.CleanObjects(t.Context()); err != nil {
-		t.Fatal(err)
 	}
 }

@@ -101,11 +101,8 @@ func keptResponse(out []adapters.Kept, response string, stored bool) []adapters.
 	return out
 }
 
-// longestID bounds what is taken for an id.
-const longestID = 256
-
 func appendKept(out []adapters.Kept, kind string, id gjson.Result) []adapters.Kept {
-	if kind == "" || id.Type != gjson.String || id.Str == "" || len(id.Str) > longestID {
+	if kind == "" || id.Type != gjson.String || id.Str == "" {
 		return out
 	}
 	return append(out, adapters.Kept{Kind: kind, ID: id.Str})
