@@ -18,8 +18,8 @@ var server *storagetest.Postgres
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if os.Getenv(childDatabase) != "" {
-		if err := child(context.Background()); err != nil {
+	if was, err := child(context.Background()); was {
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}

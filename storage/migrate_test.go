@@ -1,7 +1,6 @@
 package storage_test
 
 import (
-	"context"
 	"database/sql"
 	"fmt"
 	"io/fs"
@@ -343,33 +342,10 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// The test binary is also a program that migrates a database and ends.
-const (
-	childDatabase = "STORAGE_TEST_DATABASE" // a URL, or a file
-	childMore     = "STORAGE_TEST_MORE"     // a migration to apply besides
-)
-
-// child migrates as another process does.
-func child(ctx context.Context) error {
-	cfg, engine := storage.Config{URL: secrets.New(os.Getenv(childDatabase))}, "postgres"
-	if !strings.Contains(os.Getenv(childDatabase), "://") {
-		cfg, engine = storage.Config{SQLite: os.Getenv(childDatabase)}, "sqlite"
-	}
-	scripts := storage.Scripts(engine)
-	if more := os.Getenv(childMore); more != "" {
-		scripts = fstest.MapFS{"00001_slow.sql": &fstest.MapFile{Data: []byte("-- +goose Up\n" + more)}}
-	}
-	db, err := storage.OpenWith(ctx, cfg, quiet, scripts)
-	if err != nil {
-		return err
-	}
-	return db.Close()
-}
-
-func startChild(t *testing.T, database, more string) *exec.Cmd {
+func startChild(t *testing.T, database, only string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childDatabase+"="+database, childMore+"="+more)
+	cmd.Env = append(os.Environ(), childDatabase+"="+database, childMigrates+"="+only)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

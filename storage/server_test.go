@@ -196,9 +196,11 @@ func load(t *testing.T, asks map[string]func() error) (stop func()) {
 func TestTwoNodes(t *testing.T) {
 	t.Parallel()
 	for name, config := range map[string]func(storagetest.Database) storage.Config{
-		"direct":        func(d storagetest.Database) storage.Config { return storage.Config{URL: secrets.New(d.URL)} },
-		"pooled":        func(d storagetest.Database) storage.Config { return storage.Config{URL: secrets.New(d.Pooled)} },
-		"pooled beside": func(d storagetest.Database) storage.Config { return storage.Config{URL: secrets.New(d.Pooled), Direct: secrets.New(d.URL)} },
+		"direct": func(d storagetest.Database) storage.Config { return storage.Config{URL: secrets.New(d.URL)} },
+		"pooled": func(d storagetest.Database) storage.Config { return storage.Config{URL: secrets.New(d.Pooled)} },
+		"pooled beside": func(d storagetest.Database) storage.Config {
+			return storage.Config{URL: secrets.New(d.Pooled), Direct: secrets.New(d.URL)}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
