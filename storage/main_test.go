@@ -1,8 +1,8 @@
 package storage_test
 
 import (
+	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -18,6 +18,13 @@ var server *storagetest.Postgres
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	if was, err := child(context.Background()); was {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return 0
+	}
 	var err error
 	if server, err = storagetest.StartPostgres(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -43,7 +50,7 @@ var engines = map[string]func(t testing.TB) storage.Config{
 // open opens a database for the length of a test.
 func open(t testing.TB, cfg storage.Config) *storage.DB {
 	t.Helper()
-	db, err := storage.Open(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	db, err := storage.Open(t.Context(), cfg, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
