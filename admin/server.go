@@ -31,6 +31,8 @@ type Deps struct {
 	Passwords PasswordStore
 	Rotator   KeyRotator
 	Requests  RequestStore
+	Subjects  SubjectStore
+	SignOn    OIDC // single sign-on; without an issuer there is none
 
 	Index     func() *tenancy.KeyIndex    // of the snapshot of now
 	AdminKey  secrets.Secret              // acts as a platform admin; empty: there is none
@@ -91,6 +93,8 @@ type Server struct {
 	metrics   *metrics
 	began     time.Time
 	adminHash tenancy.Hash
+
+	crossOrigin *http.CrossOriginProtection
 }
 
 // NewServer makes a server.
@@ -105,11 +109,12 @@ func NewServer(d Deps) *Server {
 	s := &Server{
 		Deps: d, mux: http.NewServeMux(), needs: needs(), roles: tenancy.WithBuiltIn(d.Roles),
 		hashing: tenancy.NewPasswords(atOnce, 16*atOnce), throttle: newThrottle(), metrics: newMetrics(d.Registerer),
-		began: d.Now(), adminHash: tenancy.HashKey([]byte(d.AdminKey.Reveal())),
+		began: d.Now(), adminHash: tenancy.HashKey([]byte(d.AdminKey.Reveal())), crossOrigin: newCrossOrigin(&d.SignOn),
 	}
 	s.describe()
 	s.serveHealth()
 	s.serveSessions()
+	s.serveSignOn(d.SignOn)
 	s.serveOrganizations()
 	s.serveTeams()
 	s.serveUsers()
@@ -160,12 +165,8 @@ func (a *answering) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := s.Now()
 	a := &answering{ResponseWriter: w, id: string(tenancy.NewID("req"))}
-	h := w.Header()
-	h.Set("X-Request-Id", a.id)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	w.Header().Set("X-Request-Id", a.id)
+	harden(w.Header(), r)
 	defer func() {
 		if cause := recover(); cause != nil {
 			s.Log.Error("panic", slog.String("id", a.id), slog.String("operation", a.operation), slog.Any("panic", cause), slog.String("stack", string(debug.Stack())))

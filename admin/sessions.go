@@ -18,6 +18,7 @@ type LoginBody struct {
 	Email        string     `json:"email" minLength:"1" maxLength:"254" doc:"The address."`
 	Password     string     `json:"password" writeOnly:"true" format:"password" minLength:"1" maxLength:"256" doc:"The password."`
 	Organization tenancy.ID `json:"organization,omitempty" nullable:"true" maxLength:"160" pattern:"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$" doc:"Needed only if address and password fit in several organizations."`
+	Cookie       bool       `json:"cookie,omitempty" doc:"For pages: the token comes as a cookie that no script reads, and not in the body."`
 }
 
 // Resolve is called by huma when the body has been read.
@@ -31,8 +32,8 @@ func (b *LoginBody) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
 
 // Token is a session's token. It is shown once.
 type Token struct {
-	Token     string    `json:"token" doc:"Send it as Authorization: Bearer."`
-	Type      string    `json:"token_type" enum:"Bearer" doc:"How it is sent."`
+	Token     string    `json:"token,omitempty" doc:"Send it as Authorization: Bearer. Left out if it is a cookie."`
+	Type      string    `json:"token_type" enum:"Bearer,Cookie" doc:"How it is sent."`
 	Expires   time.Time `json:"expires" doc:"When it stops working."`
 	Renewable time.Time `json:"renewable_until" doc:"Until when it can be swapped for new ones; then the password is asked for again."`
 	User      User      `json:"user" doc:"Who has signed in."`
@@ -61,7 +62,13 @@ type (
 		Body LoginBody
 	}
 	askedInput  struct{ Asked }
-	tokenOutput struct{ Body Token }
+	tokenOutput struct {
+		SetCookie string `header:"Set-Cookie" doc:"The token, for browsers."`
+		Body      Token
+	}
+	logoutOutput struct {
+		SetCookie string `header:"Set-Cookie" doc:"Takes the token from a browser that sent it as a cookie."`
+	}
 	meOutput    struct {
 		ETag string `header:"ETag" doc:"The user's revision."`
 		Body Me
@@ -118,15 +125,33 @@ func (s *Server) slowDown(a *asking) error {
 }
 
 func (s *Server) login(ctx context.Context, in *loginInput) (*tokenOutput, error) {
-	a := in.ask
+	a, t := in.ask, attempt{how: byPassword, email: tenancy.NormalEmail(in.Body.Email)}
+	out, err := s.signIn(ctx, a, in.Body, &t)
+	s.tried(a, t, err)
+	if err == nil && in.Body.Cookie {
+		a.keep(out)
+	}
+	return out, err
+}
+
+// signIn begins a session of the user whose password fits.
+func (s *Server) signIn(ctx context.Context, a *asking, b LoginBody, t *attempt) (*tokenOutput, error) {
+	if b.Cookie {
+		if err := a.jar.open(); err != nil {
+			return nil, err
+		}
+		if err := s.sameSite(a.request); err != nil { // nobody is signed in as somebody else by another site
+			return nil, err
+		}
+	}
 	if err := s.slowDown(a); err != nil {
 		return nil, err
 	}
-	candidates, err := s.Passwords.Candidates(ctx, tenancy.NormalEmail(in.Body.Email), in.Body.Organization)
+	candidates, err := s.Passwords.Candidates(ctx, t.email, b.Organization)
 	if err != nil {
 		return nil, err
 	}
-	fits, err := s.fitting(ctx, candidates, in.Body.Password)
+	fits, err := s.fitting(ctx, candidates, b.Password)
 	if err != nil {
 		return nil, err
 	}
@@ -134,6 +159,7 @@ func (s *Server) login(ctx context.Context, in *loginInput) (*tokenOutput, error
 	case 0:
 		return nil, unauthenticated.new("Address and password do not fit, or the user is disabled.").with("WWW-Authenticate", "Bearer")
 	case 1:
+		t.user = fits[0]
 		return s.begin(ctx, a, fits[0], a.now, s.Sessions.BeginSession)
 	}
 	orgs := make([]string, len(fits))
@@ -141,6 +167,13 @@ func (s *Server) login(ctx context.Context, in *loginInput) (*tokenOutput, error
 		orgs[i] = string(fits[i].Org)
 	}
 	return nil, ambiguous.new("You are known in several organizations. Name one.", Fault{"body.organization", "is one of " + sentence(orgs)})
+}
+
+// keep gives the token of a session as a cookie instead.
+func (a *asking) keep(out *tokenOutput) *tokenOutput {
+	out.SetCookie = a.jar.cookie(sessionCookie, out.Body.Token, out.Body.Expires.Sub(a.now))
+	out.Body.Token, out.Body.Type = "", "Cookie"
+	return out
 }
 
 // fitting are the users who may sign in with the password. Nobody costs as much time as one.
@@ -174,14 +207,15 @@ func (s *Server) begin(ctx context.Context, a *asking, u tenancy.User, began tim
 		ID: tenancy.NewID("session"), Org: u.Org, User: u.ID, Hash: tenancy.HashKey([]byte(token.Reveal())),
 		Began: began, Created: a.now, Expires: a.now.Add(tenancy.SessionLife), Address: a.by.Address, Agent: a.by.Agent,
 	}
-	if last := began.Add(tenancy.SessionMost); session.Expires.After(last) {
+	last := began.Add(u.Renewable())
+	if session.Expires.After(last) {
 		session.Expires = last
 	}
 	if err := store(ctx, session); err != nil {
 		return nil, err
 	}
-	return &tokenOutput{Token{
-		Token: token.Reveal(), Type: "Bearer", Expires: session.Expires.UTC(), Renewable: began.Add(tenancy.SessionMost).UTC(), User: viewUser(&u),
+	return &tokenOutput{Body: Token{
+		Token: token.Reveal(), Type: "Bearer", Expires: session.Expires.UTC(), Renewable: last.UTC(), User: viewUser(&u),
 	}}, nil
 }
 
@@ -193,11 +227,18 @@ func (s *Server) refresh(ctx context.Context, in *askedInput) (*tokenOutput, err
 	if errors.Is(err, tenancy.ErrNotFound) { // somebody else has swapped it
 		return nil, stranger()
 	}
+	if err == nil && a.byCookie {
+		a.keep(out)
+	}
 	return out, err
 }
 
-func (s *Server) logout(ctx context.Context, in *askedInput) (*emptyOutput, error) {
-	return nil, s.end(ctx, in.ask, in.ask.session.ID)
+func (s *Server) logout(ctx context.Context, in *askedInput) (*logoutOutput, error) {
+	out := &logoutOutput{}
+	if in.ask.byCookie {
+		out.SetCookie = in.ask.jar.cookie(sessionCookie, "", 0)
+	}
+	return out, s.end(ctx, in.ask, in.ask.session.ID)
 }
 
 // end ends a session. That it has ended already is as good.

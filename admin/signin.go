@@ -1,0 +1,44 @@
+package admin
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/vel-gateway/vel/tenancy"
+)
+
+// How people sign in.
+const (
+	byPassword = "password"
+	byIssuer   = "issuer"
+)
+
+// attempt is one try to sign in.
+type attempt struct {
+	how   string
+	email string       // that was given, or that the issuer vouches for; it is not logged
+	user  tenancy.User // zero: it is not known who
+}
+
+// tried is where every try to sign in ends, whichever way it was made: nil is a success, a problem that blames the
+// client a refusal, and any other error a failure of ours.
+func (s *Server) tried(a *asking, t attempt, err error) {
+	result, why := "ok", ""
+	if err != nil {
+		p := inWords(err)
+		result, why = "failed", p.Type
+		if p.Status < http.StatusInternalServerError {
+			result = "refused"
+		}
+	}
+	s.metrics.signIns.WithLabelValues(t.how, result).Inc()
+	s.Log.Info("sign-in", slog.String("id", a.answer.id), slog.String("how", t.how), slog.String("result", result), slog.String("why", why),
+		slog.String("org", string(t.user.Org)), slog.String("user", string(t.user.ID)), slog.String("client", a.by.Address))
+}
+
+// refusedBy tells whether an error says that somebody may not, and not that something is broken.
+func refusedBy(err error) bool {
+	p, ok := errors.AsType[*Problem](err)
+	return ok && p.Status < http.StatusInternalServerError
+}
