@@ -18,6 +18,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vel-gateway/vel/gateway"
 	"github.com/vel-gateway/vel/routing"
@@ -35,6 +36,10 @@ type Config struct {
 	Routing   routing.Config // Organizations of a provider hold ids
 	Tenancy   tenancy.Config
 	Database  Database
+	Direct    secrets.Secret // Postgres without the pooler; no secret: there is none
+	MaxAge    time.Duration  // how long keys of the database are believed while it is away
+	SecretKey secrets.Secret // what encrypts secrets at rest; no secret: it is not set
+	AdminKey  secrets.Secret // what opens the control plane to whoever runs the house; no secret: it is not set
 	Log       Log
 	Simulated bool // no provider is configured: the routes of SimulatorProvider exist instead
 
@@ -71,16 +76,18 @@ func parse(path string, text []byte, env environment) (*Config, error) {
 	d.port(&f)
 	simulated := d.wellKnown(&f.Routing)
 	c := &Config{
-		Path: path, Gateway: f.Config, Routing: f.Routing, Tenancy: f.Tenancy, Database: f.Database, Log: f.Log, Simulated: simulated,
-		Secrets: d.secrets,
+		Path: path, Gateway: f.Config, Routing: f.Routing, Tenancy: f.Tenancy, Database: f.Database, MaxAge: f.SnapshotMaxAge, Log: f.Log, Simulated: simulated,
+		SecretKey: d.variable("VEL_SECRET_KEY", 32), AdminKey: d.variable("VEL_ADMIN_KEY", 24),
 	}
 	c.Gateway.AdminListen = f.Admin.Listen
+	c.Direct, _ = f.DatabaseDirect.Postgres()
 	d.validate(&f, c)
 	if len(d.faults) > 0 {
 		d.faults.sort()
 		return nil, d.faults
 	}
 	c.ownProviders()
+	c.Secrets = append(d.secrets, passwords(f.Database.url, c.Direct, f.Redis.urls)...)
 	c.NotEnforced, c.Accepted = d.parts(&f)
 	c.Warnings = d.warnings
 	return c, nil

@@ -15,14 +15,15 @@ import (
 type file struct {
 	gateway.Config `yaml:",inline"`
 
-	Database       Database  `yaml:"database" jsonschema:"description=sqlite:PATH or postgres://…; DATABASE_URL wins."`
-	DatabaseDirect Database  `yaml:"database_direct" jsonschema:"description=Postgres without a pooler for LISTEN where database goes through PgBouncer."`
-	Redis          Redis     `yaml:"redis" jsonschema:"description=redis://… or rediss://…; several hosts are a Redis Cluster; REDIS_URL wins; empty: limits are kept in this process."`
-	Spool          Spool     `yaml:"spool" jsonschema:"description=Where records wait that are not yet in the database."`
-	Admin          Admin     `yaml:"admin" jsonschema:"description=Who manages Vel and where."`
-	Log            Log       `yaml:"log" jsonschema:"description=What is logged and how."`
-	OTel           OTel      `yaml:"otel" jsonschema:"description=OpenTelemetry over OTLP/HTTP."`
-	Retention      Retention `yaml:"retention" jsonschema:"description=How long records are kept."`
+	Database       Database      `yaml:"database" jsonschema:"description=sqlite:PATH or postgres://…; DATABASE_URL wins."`
+	DatabaseDirect Database      `yaml:"database_direct" jsonschema:"description=Postgres without a pooler for LISTEN where database goes through PgBouncer."`
+	SnapshotMaxAge time.Duration `yaml:"snapshot_max_age" jsonschema:"description=How long keys that the database told of are believed while it does not answer."`
+	Redis          Redis         `yaml:"redis" jsonschema:"description=redis://… or rediss://…; several hosts are a Redis Cluster; REDIS_URL wins; empty: limits are kept in this process."`
+	Spool          Spool         `yaml:"spool" jsonschema:"description=Where records wait that are not yet in the database."`
+	Admin          Admin         `yaml:"admin" jsonschema:"description=Who manages Vel and where."`
+	Log            Log           `yaml:"log" jsonschema:"description=What is logged and how."`
+	OTel           OTel          `yaml:"otel" jsonschema:"description=OpenTelemetry over OTLP/HTTP."`
+	Retention      Retention     `yaml:"retention" jsonschema:"description=How long records are kept."`
 
 	Routing routing.Config `yaml:",inline"`
 	Tenancy tenancy.Config `yaml:",inline"`
@@ -75,8 +76,8 @@ const day = 24 * time.Hour
 // defaults is what holds without a file and without an environment.
 func defaults() file {
 	return file{
-		Config:    gateway.Defaults(),
-		Database:  Database{sqlite: "./data/vel.db"},
+		Config:   gateway.Defaults(),
+		Database: Database{sqlite: "./data/vel.db"}, SnapshotMaxAge: 15 * time.Minute,
 		Spool:     Spool{Dir: "./data/spool", Sync: 50 * time.Millisecond, MaxBytes: Share{Percent: 20}, OnFull: "refuse"},
 		Log:       Log{Level: "info", Format: "json"},
 		OTel:      OTel{Sample: 0.01},

@@ -42,8 +42,9 @@ var treatments = [...]treatment{
 	{path: "log", effect: enforced},
 	{path: "admin.listen", effect: enforced},
 	{path: "admin.oidc", why: "there is no control plane to sign in to yet"},
-	{path: "database", effect: accepted, why: "nothing is stored in the database yet"},
-	{path: "database_direct", why: "Postgres is not spoken yet"},
+	{path: "database", effect: enforced},
+	{path: "database_direct", effect: enforced},
+	{path: "snapshot_max_age", effect: enforced},
 	{path: "redis", why: "there are no limits yet that several nodes could share"},
 	{path: "spool", effect: accepted, why: "no records are written yet"},
 	{path: "otel", why: "no traces are made yet"},
@@ -95,9 +96,6 @@ var treatments = [...]treatment{
 // parts walks the file and sorts out what is written and not off.
 func (d *decoder) parts(f *file) (notEnforced, listed []Part) {
 	std := defaults()
-	if _, ok := f.Database.Postgres(); ok {
-		notEnforced = append(notEnforced, Part{"database", "Postgres is not spoken yet"})
-	}
 	walk(reflect.ValueOf(f).Elem(), reflect.ValueOf(&std).Elem(), "", "", func(path string, t treatment, v, standard reflect.Value) {
 		_, written := d.at[path]
 		switch {

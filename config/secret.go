@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 
@@ -65,6 +66,22 @@ func (d *decoder) secretFile(n *yaml.Node, path, file string) (string, bool) {
 		return "", false
 	}
 	return value, true
+}
+
+// variable is a secret that has no place in the file. One with fewer characters than shortest could be guessed.
+func (d *decoder) variable(name string, shortest int) secrets.Secret {
+	s := secrets.New(d.env[name])
+	switch n := len(s.Reveal()); {
+	case n == 0:
+		return s
+	case n < shortest:
+		d.faults = append(d.faults, Fault{
+			Env: name, Problem: fmt.Sprintf("has only %d characters", n),
+			Hint: fmt.Sprintf("use at least %d random ones: openssl rand -base64 32", shortest),
+		})
+	}
+	d.secrets = append(d.secrets, s)
+	return s
 }
 
 func (d *decoder) warn(path, message string) {

@@ -17,6 +17,7 @@ import (
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/gateway"
 	"github.com/vel-gateway/vel/routing"
+	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -40,6 +41,7 @@ organizations:
     keys: {k: {key: a-key-that-is-long-enough, budget: {usd: 1, per: day}}}
 admin: {oidc: {issuer: https://id.example, client_id: a}}
 server: {tls: {cert: a, key: b}}
+database: postgres://here/vel
 `
 
 // settings has, for every value of the file, another one than settingsFile or the defaults say. {pem} is a file
@@ -47,7 +49,7 @@ server: {tls: {cert: a, key: b}}
 var settings = map[string]string{
 	"listen": "127.0.0.1:1", "server.max_body": "1MiB", "server.max_body_in_flight": "2GiB", "server.drain": "1s",
 	"server.tls.cert": "c", "server.tls.key": "c", "server.trusted_proxies": "[10.0.0.0/8]", "server.cors.origins": "['*']",
-	"database": "sqlite:other.db", "database_direct": "postgres://h/d", "redis": "redis://h:1",
+	"database": "postgres://there/vel", "snapshot_max_age": "1m", "database_direct": "postgres://h/d", "redis": "redis://h:1",
 	"spool.dir": "s", "spool.sync": "1s", "spool.strict": "true", "spool.max_bytes": "1GiB", "spool.on_full": "drop",
 	"admin.listen": "127.0.0.1:2", "admin.oidc.issuer": "https://other.example", "admin.oidc.client_id": "b", "admin.oidc.client_secret": "env:SECRET",
 	"log.level": "debug", "log.format": "text", "otel.endpoint": "http://h:1", "otel.sample": "0.5",
@@ -177,11 +179,14 @@ func observe(t *testing.T, env []string) observed {
 		t.Fatal(err)
 	}
 	o.built = struct {
-		Gateway gateway.Config
-		Log     Log
-		Table   *routing.Table
-		Keys    []tenancy.APIKey
-	}{c.Gateway, c.Log, table, c.Tenancy.Keys()}
+		Gateway  gateway.Config
+		Log      Log
+		Table    *routing.Table
+		Keys     []tenancy.APIKey
+		Database Database
+		Direct   secrets.Secret
+		MaxAge   time.Duration
+	}{c.Gateway, c.Log, table, c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge}
 	return o
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // validate checks the blocks that no room owns yet.
@@ -14,8 +15,12 @@ func (f *file) validate(fault func(path, problem, hint string)) {
 	if !sqlite && !postgres {
 		fault("database", "is empty", "write sqlite:PATH or postgres://…, or remove it")
 	}
-	if _, ok := f.DatabaseDirect.SQLite(); ok {
-		fault("database_direct", "is not a postgres:// URL", "leave it empty for SQLite")
+	_, direct := f.DatabaseDirect.Postgres()
+	if _, ok := f.DatabaseDirect.SQLite(); ok || direct && sqlite {
+		fault("database_direct", "is for Postgres only", "write the postgres:// URL of the server that database reaches through a pooler, or leave it empty")
+	}
+	if f.SnapshotMaxAge < time.Second {
+		fault("snapshot_max_age", "must be at least 1s", "write 15m")
 	}
 	f.Spool.validate(fault)
 	oneOf(f.Log.Level, "log.level", fault, "debug", "info", "warn", "error")

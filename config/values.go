@@ -92,3 +92,17 @@ func (s *Share) UnmarshalText(text []byte) error {
 	*s = Share{Percent: n}
 	return nil
 }
+
+// passwords are those in URLs, several of which may stand in one secret with commas between.
+func passwords(urls ...secrets.Secret) (found []secrets.Secret) {
+	for _, several := range urls {
+		for one := range strings.SplitSeq(several.Reveal(), ",") {
+			if u, err := url.Parse(strings.TrimSpace(one)); err == nil && u.User != nil {
+				if password, ok := u.User.Password(); ok {
+					found = append(found, secrets.New(password))
+				}
+			}
+		}
+	}
+	return found
+}

@@ -18,7 +18,7 @@ type Config struct {
 	Listen string       `yaml:"listen" jsonschema:"description=Address and port of the API. PORT replaces the port."`
 	Server ServerConfig `yaml:"server" jsonschema:"description=What the listener lets in and for how long."`
 
-	// AdminListen is a second address for everything but /v1 and the two probes; empty: the same port. In the
+	// AdminListen is a second address for everything but /v1, with the two probes; empty: the same port. In the
 	// file it stands in the block admin, which several rooms share, so package config hands it over.
 	AdminListen string `yaml:"-"`
 }

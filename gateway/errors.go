@@ -14,7 +14,7 @@ import (
 )
 
 // This file alone turns an error into bytes for a client: OpenAI's shape, all four members, a code that is a
-// string or null, no text of Go's and no secret.
+// string or null, no text of Go's and no secret. Below a mounted path it is a problem of RFC 9457.
 
 // answer is an error as a client sees it.
 type answer struct {
@@ -51,10 +51,23 @@ func inWords(c *Call, err error) *adapters.Error {
 		return ofRouting(c, r)
 	}
 	switch {
-	case errors.Is(err, tenancy.ErrUnknownKey), errors.Is(err, tenancy.ErrKeyDisabled), errors.Is(err, tenancy.ErrKeyExpired):
+	case opensNothing(err):
 		return errBadKey
+	case unavailable(err):
+		return errDatabase
 	}
 	return errInternal
+}
+
+// opensNothing tells whether an error says that a key is none of ours, or no longer one.
+func opensNothing(err error) bool {
+	return errors.Is(err, tenancy.ErrUnknownKey) || errors.Is(err, tenancy.ErrKeyDisabled) || errors.Is(err, tenancy.ErrKeyExpired)
+}
+
+// unavailable tells whether an error says that nothing can be said of a key, because its database is away.
+func unavailable(err error) bool {
+	_, away := errors.AsType[*tenancy.Unavailable](err)
+	return away || errors.Is(err, tenancy.ErrKeyStale)
 }
 
 // ofProvider completes an error of an attempt: what a provider did not say in OpenAI's words gets a type and a
@@ -128,6 +141,32 @@ func appendError(b []byte, e *adapters.Error, r *secrets.Redactor) []byte {
 	return append(b, "}}"...)
 }
 
+// problems are the kinds of errors on a mounted path, by their status: type and title, as package admin has them.
+var problems = map[int][2]string{
+	http.StatusBadRequest:            {"malformed", "Malformed request"},
+	http.StatusNotFound:              {"not-found", "Not found"},
+	http.StatusRequestTimeout:        {"slow-body", "The body did not arrive"},
+	http.StatusRequestEntityTooLarge: {"too-large", "Too large"},
+	http.StatusInternalServerError:   {"internal", "Internal error"},
+	http.StatusServiceUnavailable:    {"unavailable", "Not available now"},
+}
+
+// appendProblem appends the body of an error answer on a mounted path, where the shape is that of RFC 9457.
+func appendProblem(b []byte, status int, id string, e *adapters.Error) []byte {
+	kind := problems[status]
+	b = append(b, `{"type":"urn:vel:problem:`...)
+	b = append(b, kind[0]...)
+	b = append(b, `","title":`...)
+	b = appendString(b, kind[1])
+	b = append(b, `,"status":`...)
+	b = strconv.AppendInt(b, int64(status), 10)
+	b = append(b, `,"detail":`...)
+	b = appendString(b, e.Message)
+	b = append(b, `,"request_id":`...)
+	b = appendString(b, id)
+	return append(b, '}')
+}
+
 // appendErrorEvent appends the event that ends a broken stream. Empty lines come first: the provider may have
 // stopped in the middle of an event.
 //
@@ -181,8 +220,11 @@ func classOf(err error) adapters.Class {
 	if _, ok := errors.AsType[routing.Refusal](err); ok {
 		return adapters.ClassInvalid
 	}
-	if errors.Is(err, tenancy.ErrUnknownKey) || errors.Is(err, tenancy.ErrKeyDisabled) || errors.Is(err, tenancy.ErrKeyExpired) {
+	switch {
+	case opensNothing(err):
 		return adapters.ClassInvalid
+	case unavailable(err):
+		return errDatabase.Class
 	}
 	return adapters.ClassInternal
 }

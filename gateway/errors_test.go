@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -62,6 +63,8 @@ func TestErrorsInBytes(t *testing.T) {
 		"an unknown key":  {tenancy.ErrUnknownKey, 0, 401, "", body(errBadKey.Message, "invalid_request_error", "null", `"invalid_api_key"`)},
 		"a disabled key":  {tenancy.ErrKeyDisabled, 0, 401, "", body(errBadKey.Message, "invalid_request_error", "null", `"invalid_api_key"`)},
 		"an expired key":  {tenancy.ErrKeyExpired, 0, 401, "", body(errBadKey.Message, "invalid_request_error", "null", `"invalid_api_key"`)},
+		"a stale key":     {tenancy.ErrKeyStale, 0, 503, "", body(errDatabase.Message, "server_error", "null", `"database_unavailable"`)},
+		"no database":     {fmt.Errorf("find: %w", &tenancy.Unavailable{Cause: cause}), 0, 503, "", body(errDatabase.Message, "server_error", "null", `"database_unavailable"`)},
 		"an odd refusal":  {routing.Refusal(200), 0, 500, "false", body("internal error", "server_error", "null", `"internal_error"`)},
 		"too many bodies": {errTooManyBodies, 0, 503, "", body(errTooManyBodies.Message, "server_error", "null", `"overloaded"`)},
 	} {

@@ -24,6 +24,10 @@ func newID() string {
 
 // serve answers one request on the data plane's port.
 func (s *Server) serve(ctx *fasthttp.RequestCtx) {
+	if h := s.mounted(&ctx.Request.Header); h != nil {
+		s.serveMounted(ctx, h)
+		return
+	}
 	to := match(&ctx.Request.Header)
 	if to.kind == pathCall && to.allows(&ctx.Request.Header) && !marked(&ctx.Request.Header) {
 		s.call(ctx, &to)
@@ -121,7 +125,7 @@ func (s *Server) plain(ctx *fasthttp.RequestCtx, to *path) {
 	method, uri := string(ctx.Request.Header.Method()), string(ctx.Path())
 	switch {
 	case marked(&ctx.Request.Header):
-		s.refuse(ctx, cmp.Or(s.whyRefused(&ctx.Request.Header), error(errMalformed)))
+		s.refuse(ctx, cmp.Or(s.earlier(&ctx.Request.Header).why, error(errMalformed)))
 		ctx.SetConnectionClose()
 	case method == fasthttp.MethodOptions && s.cors.preflight(ctx):
 	case s.admin != nil && to.kind == pathMetrics, to.kind == pathUnknown:
@@ -144,6 +148,10 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 	c := Call{ID: newID()}
 	a := refuse(&c, err)
 	writeRefusal(&ctx.Response, c.ID, &a)
+	if s.mounted(&ctx.Request.Header) != nil {
+		ctx.Response.Header.SetContentTypeBytes(typeProblem)
+		ctx.Response.SetBodyRaw(appendProblem(nil, a.status, c.ID, inWords(&c, err)))
+	}
 	s.pipe.metrics.refused.Inc()
 	s.log.Info("refused", slog.String("id", c.ID), slog.Int("status", a.status), slog.String("class", classOf(err).String()),
 		slog.String("method", string(ctx.Method())), slog.String("path", string(ctx.Path())), slog.String("client", s.clientOf(ctx)))

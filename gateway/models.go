@@ -12,7 +12,7 @@ import (
 // models answers the list of models, or one of them: the routes that the key may use.
 func (s *Server) models(ctx *fasthttp.RequestCtx, to *path) {
 	snapshot := s.pipe.Snapshot()
-	who, err := s.pipe.lookup(snapshot, presentedKey(&ctx.Request.Header))
+	who, err := s.pipe.who(snapshot, presentedKey(&ctx.Request.Header))
 	if err != nil {
 		s.refuse(ctx, err)
 		return

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -15,12 +16,13 @@ import (
 	"github.com/vel-gateway/vel/tenancy"
 )
 
-// Snapshot is all that the data plane reads of the configuration. It is immutable; a reload publishes another.
+// Snapshot is all that the data plane reads of the configuration and of the keys. It is immutable; what changes is
+// published as another one.
 type Snapshot struct {
 	Keys     *tenancy.KeyIndex
 	Routes   *routing.Table
 	Redactor *secrets.Redactor // knows every provider's key
-	Rev      int64
+	Rev      int64             // grows with each that is published
 }
 
 // Pipeline takes calls through their phases. It knows no connection, so that a task runs the same path.
@@ -32,14 +34,16 @@ type Pipeline struct {
 	snapshot atomic.Pointer[Snapshot]
 	state    *routing.State
 	pool     *upstream.Pool
+	objects  *Keeper
 	metrics  *Metrics
 	log      *slog.Logger
 	calls    sync.Pool
+	fresh    *freshKeys // nil: the index knows all keys
 }
 
 // NewPipeline makes a pipeline. Publish must be called before the first call.
-func NewPipeline(state *routing.State, pool *upstream.Pool, metrics *Metrics, log *slog.Logger) *Pipeline {
-	p := &Pipeline{state: state, pool: pool, metrics: metrics, log: log}
+func NewPipeline(state *routing.State, pool *upstream.Pool, objects *Keeper, metrics *Metrics, log *slog.Logger) *Pipeline {
+	p := &Pipeline{state: state, pool: pool, objects: objects, metrics: metrics, log: log}
 	p.calls.New = func() any {
 		c := &Call{pipe: p, wake: make(chan struct{}, 1)}
 		c.pass = c.relayPiece
@@ -48,8 +52,45 @@ func NewPipeline(state *routing.State, pool *upstream.Pool, metrics *Metrics, lo
 	return p
 }
 
-// Publish makes a snapshot the one that the next calls see. Calls under way keep theirs.
-func (p *Pipeline) Publish(s *Snapshot) { p.snapshot.Store(s) }
+// FindKeys makes the pipeline look up keys that the snapshot does not know. It is called before the first call.
+func (p *Pipeline) FindKeys(f Finder) { p.fresh = newFreshKeys(f) }
+
+// Publish makes a snapshot the one that the next calls see, and its Rev higher than the last one's. Calls under way
+// keep theirs.
+//
+// Publish and SetKeys never tear a snapshot, whoever calls them; but the last one wins, so that one goroutine alone
+// should decide which keys are the newest.
+func (p *Pipeline) Publish(s *Snapshot) {
+	for {
+		last := p.snapshot.Load()
+		if last != nil {
+			s.Rev = max(s.Rev, last.Rev+1)
+		}
+		if p.snapshot.CompareAndSwap(last, s) {
+			break
+		}
+	}
+	p.keysChanged()
+}
+
+// SetKeys publishes the last snapshot with other keys. It is cheap: routes, breakers and series stay as they are.
+func (p *Pipeline) SetKeys(keys *tenancy.KeyIndex) {
+	for {
+		last := p.snapshot.Load()
+		next := *last
+		next.Keys, next.Rev = keys, last.Rev+1
+		if p.snapshot.CompareAndSwap(last, &next) {
+			break
+		}
+	}
+	p.keysChanged()
+}
+
+func (p *Pipeline) keysChanged() {
+	if p.fresh != nil {
+		p.fresh.forget()
+	}
+}
 
 // Snapshot is the one that the next call will see.
 func (p *Pipeline) Snapshot() *Snapshot { return p.snapshot.Load() }
@@ -97,14 +138,33 @@ func (p *Pipeline) Open(c *Call) error {
 	return nil
 }
 
-// identify finds who calls.
-func (p *Pipeline) identify(c *Call) error {
-	if c.Who != nil {
-		return nil
+// identify finds who calls, and notes that the key is used.
+func (p *Pipeline) identify(c *Call) (err error) {
+	if c.Who == nil {
+		if c.Who, err = p.who(c.snapshot, c.Key); err != nil {
+			return err
+		}
 	}
-	var err error
-	c.Who, err = p.lookup(c.snapshot, c.Key)
-	return err
+	c.Who.Touch(c.begun)
+	return nil
+}
+
+// who finds whose key this is. One that the snapshot does not know may have been made elsewhere a moment ago.
+func (p *Pipeline) who(s *Snapshot, key []byte) (*tenancy.Principal, error) {
+	who, err := p.lookup(s, key)
+	if p.fresh != nil && errors.Is(err, tenancy.ErrUnknownKey) {
+		return p.fresh.find(tenancy.HashKey(key), time.Now())
+	}
+	return who, err
+}
+
+// known is who, without waiting for anybody.
+func (p *Pipeline) known(s *Snapshot, key []byte) (*tenancy.Principal, error) {
+	who, err := p.lookup(s, key)
+	if p.fresh != nil && errors.Is(err, tenancy.ErrUnknownKey) {
+		return p.fresh.recall(tenancy.HashKey(key), time.Now())
+	}
+	return who, err
 }
 
 func (p *Pipeline) lookup(s *Snapshot, key []byte) (*tenancy.Principal, error) {
@@ -122,10 +182,12 @@ func (p *Pipeline) parse(c *Call) error {
 // route decides where the call may go. It is pure: nothing is held yet.
 func (p *Pipeline) route(c *Call) error {
 	ask := routing.Ask{Model: c.question.Model, Who: c.Who, Endpoint: c.Content.Endpoint}
-	if ask.Endpoint == adapters.Objects {
-		return c.snapshot.Routes.PlanObject(&c.plan, &ask, c.Account, p.state, c.begun)
+	switch {
+	case ask.Endpoint == adapters.Objects:
+		return p.routeObject(c, &ask)
+	case c.question.Names:
+		return p.bindModel(c, &ask)
 	}
-	ask.Bound = c.question.PreviousResponse != "" || c.question.Conversation != "" || c.question.Background
 	return c.snapshot.Routes.Plan(&c.plan, &ask, p.state, c.begun)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -32,43 +33,47 @@ const (
 // endWithin is how long the calls that a drain ended may take to give their clients a proper end.
 const endWithin = 2 * time.Second
 
-// Server serves the data plane on one port, and the operator's few paths with it or on a second one.
+// Server serves the data plane on one port, and what is mounted and the operators' few paths with it or on a second
+// one.
 type Server struct {
+	// Operator tells whether a credential opens /metrics from another machine. It may be nil; it is set before Start.
+	Operator func(credential []byte) bool
+
 	config   Config
 	pipe     *Pipeline
 	cors     cors
-	gatherer prometheus.Gatherer
 	maxConns int
 	log      *slog.Logger
 
-	http    *fasthttp.Server
-	admin   *fasthttp.Server // nil: the same port
-	ready   atomic.Bool
-	refused sync.Map      // *fasthttp.RequestHeader → error: see early.go
-	looks   atomic.Int64  // at /readyz, while we were ready
-	asked   atomic.Int64  // unix nanoseconds of the last one
-	told    chan struct{} // a look at /readyz saw that we stop
-	cert    *certificate  // nil: plain HTTP
+	http      *fasthttp.Server
+	mounts    mounts // on the data plane's port
+	operators *http.ServeMux
+	admin     *adminPort // nil: the same port
+	ready     atomic.Bool
+	heads     sync.Map      // address of a *fasthttp.RequestHeader → early: see early.go
+	looks     atomic.Int64  // at /readyz, while we were ready
+	asked     atomic.Int64  // unix nanoseconds of the last one
+	told      chan struct{} // a look at /readyz saw that we stop
+	cert      *certificate  // nil: plain HTTP
 
-	listener      *listener
-	adminListener net.Listener
-	serving       sync.WaitGroup
+	listener *listener
+	serving  sync.WaitGroup
 }
 
 // NewServer makes a server; Start starts it.
 func NewServer(cfg Config, p *Pipeline, g prometheus.Gatherer, maxConns int, log *slog.Logger) *Server {
 	fasthttp.SetBodySizePoolLimit(keepBelow, keepBelow) // else one large body stays in memory for ever
-	s := &Server{config: cfg, pipe: p, cors: newCORS(cfg.Server.CORS), gatherer: g, maxConns: maxConns, log: log, told: make(chan struct{}, 1)}
-	s.http = s.newHTTP(s.serve)
+	s := &Server{config: cfg, pipe: p, cors: newCORS(cfg.Server.CORS), maxConns: maxConns, log: log, told: make(chan struct{}, 1)}
+	s.http, s.operators = s.newHTTP(), s.newOperators(g)
 	if cfg.AdminListen != "" {
-		s.admin = s.newHTTP(s.serveAdmin)
+		s.admin = newAdminPort(s)
 	}
 	return s
 }
 
-func (s *Server) newHTTP(handler fasthttp.RequestHandler) *fasthttp.Server {
+func (s *Server) newHTTP() *fasthttp.Server {
 	return &fasthttp.Server{
-		Handler: handler, ErrorHandler: s.refuseEarly, HeaderReceived: s.headReceived, Logger: silent{},
+		Handler: s.serve, ErrorHandler: s.refuseEarly, HeaderReceived: s.headReceived, Logger: silent{},
 		Concurrency:    2 * s.maxConns, // the listener turns away before: fasthttp would answer in plain text
 		ReadBufferSize: readBuffer, ReduceMemoryUsage: true, WriteBufferSize: 4096, MaxRequestBodySize: int(s.config.Server.MaxBody),
 		ReadTimeout: headTimeout, WriteTimeout: 0, IdleTimeout: idleTimeout, TCPKeepalive: true, TCPKeepalivePeriod: 15 * time.Second,
@@ -96,20 +101,20 @@ func (s *Server) Start(w *upstream.Watcher, failed func(error)) error {
 	}
 	s.listener = newListener(tcp.(*net.TCPListener), w, s.cert, int64(s.config.Server.MaxBodyInFlight), s.maxConns, s.turnedAway)
 	if s.admin != nil {
-		if s.adminListener, err = net.Listen("tcp", s.config.AdminListen); err != nil {
-			return errors.Join(fmt.Errorf("listen for admin: %w", err), s.listener.Close())
+		if err := s.admin.listen(s.config.AdminListen); err != nil {
+			return errors.Join(err, s.listener.Close())
 		}
-		s.run(s.admin, s.adminListener, failed)
+		s.run(s.admin.listener.Addr(), s.admin.serve, failed)
 	}
-	s.run(s.http, s.listener, failed)
+	s.run(s.listener.Addr(), func() error { return s.http.Serve(s.listener) }, failed)
 	s.ready.Store(true)
 	return nil
 }
 
-func (s *Server) run(h *fasthttp.Server, ln net.Listener, failed func(error)) {
+func (s *Server) run(at net.Addr, serve func() error, failed func(error)) {
 	s.serving.Go(func() {
-		if err := h.Serve(ln); err != nil {
-			failed(fmt.Errorf("serve %s: %w", ln.Addr(), err))
+		if err := serve(); err != nil {
+			failed(fmt.Errorf("serve %s: %w", at, err))
 		}
 	})
 }
@@ -119,10 +124,10 @@ func (s *Server) Addr() netip.AddrPort { return s.listener.Addr().(*net.TCPAddr)
 
 // AdminAddr is where the second port listens; the zero value if there is none.
 func (s *Server) AdminAddr() netip.AddrPort {
-	if s.adminListener == nil {
+	if s.admin == nil || s.admin.listener == nil {
 		return netip.AddrPort{}
 	}
-	return s.adminListener.Addr().(*net.TCPAddr).AddrPort()
+	return s.admin.listener.Addr().(*net.TCPAddr).AddrPort()
 }
 
 // Connections is how many clients are connected to the data plane.
@@ -162,6 +167,14 @@ func (s *Server) farewell() {
 	}
 }
 
+// cut ends what a drain has left.
+func (s *Server) cut() {
+	s.listener.drain()
+	if s.admin != nil {
+		s.admin.cut()
+	}
+}
+
 // Stop drains: no new calls, those under way may go on for the configured time, then they are ended, each with an
 // event that says so. It waits for everything that Start began.
 func (s *Server) Stop() error {
@@ -169,19 +182,16 @@ func (s *Server) Stop() error {
 	drain := s.config.Server.Drain
 	ctx, done := context.WithTimeout(context.Background(), drain+endWithin)
 	defer done()
-	cut := time.AfterFunc(drain, s.listener.drain)
+	cut := time.AfterFunc(drain, s.cut)
 	defer cut.Stop()
 	err := s.http.ShutdownWithContext(ctx)
 	if s.admin != nil {
-		err = errors.Join(err, s.admin.ShutdownWithContext(ctx))
+		err = errors.Join(err, s.admin.stop(ctx))
 	}
 	if err == nil {
 		s.listener.closing.Wait() // fasthttp counts a connection as gone just before it closes it
 	}
 	_ = s.listener.Close() // closed already, unless fasthttp had not begun to serve: then it would go on for ever
-	if s.admin != nil {
-		_ = s.adminListener.Close()
-	}
 	s.listener.wait()
 	s.serving.Wait()
 	return err

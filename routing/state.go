@@ -172,3 +172,21 @@ func (s *State) renew(c *cell, settings Breaker) *cell {
 	}
 	return newCell(c.id, settings, s.OnChange)
 }
+
+// Available counts the providers of a table that have a credential and a target, and of them those that have a target
+// which is not left alone now.
+func (s *State) Available(t *Table, now time.Time) (available, total int) {
+	well := map[*Provider]bool{}
+	for _, r := range t.routes {
+		for _, target := range r.Targets {
+			reason, _ := s.standing(target, now)
+			well[target.Provider] = well[target.Provider] || reason == Chosen
+		}
+	}
+	for _, ok := range well {
+		if ok {
+			available++
+		}
+	}
+	return available, len(well)
+}

@@ -25,8 +25,8 @@ func isNew(ctx context.Context, t tx) (bool, error) {
 	return false, err
 }
 
-// FirstStart makes the first organization and the first keys, of it or of the platform, if the database is new. Of
-// several nodes that start at once one wins.
+// FirstStart makes the first organization, unless it has no name, and the first keys, of it or of the platform, if the
+// database is new. Of several nodes that start at once one wins.
 func (db *DB) FirstStart(ctx context.Context, org tenancy.Org, keys []tenancy.APIKey) (won bool, err error) {
 	orgs, table := db.orgs(), db.keys()
 	orgs.begin(&org)
@@ -37,8 +37,10 @@ func (db *DB) FirstStart(ctx context.Context, org tenancy.Org, keys []tenancy.AP
 		if err := t.turn(ctx, tenant(org.Org)); err != nil {
 			return err
 		}
-		if err := orgs.make(ctx, t, rev, &org); err != nil {
-			return err
+		if org.Name != "" {
+			if err := orgs.make(ctx, t, rev, &org); err != nil {
+				return err
+			}
 		}
 		for _, k := range keys {
 			table.begin(&k)

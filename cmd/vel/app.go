@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"runtime"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -14,6 +17,7 @@ import (
 	"github.com/vel-gateway/vel/gateway/upstream"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
+	"github.com/vel-gateway/vel/storage"
 )
 
 // App is a gateway and all that it is made of. Everything that is started registers its stop on the next line;
@@ -27,19 +31,32 @@ type App struct {
 	pipeline *gateway.Pipeline
 	server   *gateway.Server
 	sim      *simulated // nil: there are providers
+	db       *storage.DB
+	began    time.Time // when the process did
+	keyring  *secrets.Keyring
 	started  process
-	key      secrets.Secret // the first key; none where the file declares organizations
+	first    first
 
-	rev    int64 // of the snapshot; written by publish, which never runs twice at once
+	mu        sync.Mutex     // guards what a snapshot is made of: the file and the database both have news
+	config    *config.Config // the one that is published
+	directory *directory
+	rev       int64       // of the snapshot
+	overdue   *time.Timer // runs while the database is away
+
+	known       int64     // the revision of the database that was read at the start
+	usesWritten time.Time // up to when it is written down which keys were used; of writeUses
+	databaseUp  prometheus.Gauge
+
 	stops  []func() error
 	failed chan error // what ended by itself
 }
 
 // NewApp makes a gateway that is not started.
 func NewApp(log *slog.Logger) *App {
-	a := &App{log: log, registry: prometheus.NewRegistry(), failed: make(chan error, 1)}
+	a := &App{log: log, registry: prometheus.NewRegistry(), directory: newDirectory(), failed: make(chan error, 1)}
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.metrics = gateway.NewMetrics(a.registry)
+	a.databaseUp = prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_database_up", Help: "1 while the database answers."})
 	a.state = &routing.State{OnChange: a.breakerChanged}
 	return a
 }
@@ -51,7 +68,7 @@ func (a *App) Start(cfg *config.Config) (err error) {
 			_ = a.Stop() // the reason to stop is the error to report
 		}
 	}()
-	a.started = process{cfg.Gateway, cfg.Log}
+	a.started, a.began = processOf(cfg), time.Now()
 	watcher, err := upstream.NewWatcher()
 	if err != nil {
 		return err
@@ -60,17 +77,54 @@ func (a *App) Start(cfg *config.Config) (err error) {
 	conns := connectionBudget()
 	a.pool = upstream.NewPool(watcher, conns)
 	a.onStop(func() error { a.pool.Close(); return nil })
-	a.pipeline = gateway.NewPipeline(a.state, a.pool, a.metrics, a.log)
+	if err := a.open(cfg); err != nil {
+		return err
+	}
+	a.pipeline = gateway.NewPipeline(a.state, a.pool, a.keepObjects(cfg), a.metrics, a.log)
 	if err := a.prepare(cfg); err != nil {
 		return err
 	}
 	a.server = gateway.NewServer(cfg.Gateway, a.pipeline, a.registry, conns, a.log)
 	a.registry.MustRegister(a.gauges()...)
+	a.serveAdmin(cfg)
 	if err := a.server.Start(watcher, a.fail); err != nil {
 		return err
 	}
 	a.onStop(a.server.Stop)
 	return nil
+}
+
+// open opens the database, makes a new one usable and reads who may call.
+func (a *App) open(cfg *config.Config) (err error) {
+	ctx := context.Background()
+	if a.keyring, err = openKeyring(cfg); err != nil {
+		return err
+	}
+	if a.db, err = openDatabase(ctx, cfg, a.log); err != nil {
+		return err
+	}
+	a.onStop(a.db.Close)
+	if err := a.prepareFirst(ctx, cfg); err != nil {
+		return err
+	}
+	changes, err := a.db.Changes(ctx, 0)
+	if err != nil {
+		return fmt.Errorf("read who may call: %w", err)
+	}
+	a.known = changes.Rev
+	a.databaseUp.Set(1)
+	_, err = a.directory.learn(changes)
+	return err
+}
+
+// work starts what goes on beside the calls.
+func (a *App) work() {
+	a.pipeline.FindKeys(a)
+	a.usesWritten = a.began
+	a.onStop(func() error { return a.writeUses(context.Background()) })
+	a.onStop(a.follow())
+	a.onStop(a.every(usedEvery, "note which keys were used", a.writeUses))
+	a.onStop(a.every(time.Hour, "clean the database", a.db.Clean))
 }
 
 // prepare starts what the first snapshot needs and publishes it.
@@ -81,7 +135,11 @@ func (a *App) prepare(cfg *config.Config) (err error) {
 		}
 		a.onStop(a.sim.stop)
 	}
-	return a.publish(cfg)
+	if err := a.publish(cfg); err != nil {
+		return err
+	}
+	a.work()
+	return nil
 }
 
 func (a *App) onStop(stop func() error) { a.stops = append(a.stops, stop) }
@@ -117,6 +175,9 @@ func (a *App) breakerChanged(target, from, to string) {
 
 func (a *App) gauges() []prometheus.Collector {
 	return []prometheus.Collector{
+		a.databaseUp,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vel_keys", Help: "Keys that this node knows."},
+			func() float64 { return float64(a.pipeline.Snapshot().Keys.Len()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vel_open_connections", Help: "Clients that are connected."},
 			func() float64 { return float64(a.server.Connections()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "vel_resends_total", Help: "Requests written again because a reused connection was closed."},

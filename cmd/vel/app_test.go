@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/vel-gateway/vel/config"
+	"github.com/vel-gateway/vel/secrets"
+	"github.com/vel-gateway/vel/tenancy"
 )
 
 // logged is a log that a test reads while others write it.
@@ -53,19 +55,23 @@ func eventually(t *testing.T, what string, ok func() bool) {
 func TestWelcomeText(t *testing.T) {
 	t.Parallel()
 	const url = "http://127.0.0.1:8080"
+	call := "Your first API key:\nsk-vel-x\nTry it:\n" +
+		`curl -N ` + url + `/v1/chat/completions -H "Authorization: Bearer sk-vel-x" -H "Content-Type: application/json" ` +
+		`-d '{"model":"a","stream":true,"messages":[{"role":"user","content":"Say hello."}]}'` + "\n"
+	admin := "The admin key, shown this once; it opens /api and the command line:\nsk-vel-y\n"
 	for name, c := range map[string]struct {
-		key    string
-		models []string
-		want   string
+		key, admin string
+		models     []string
+		want       string
 	}{
-		"nothing":   {"", nil, "Vel is ready at " + url + "\n"},
-		"no key":    {"", []string{"a", "b"}, "Vel is ready at " + url + "\nModels: a, b\n"},
-		"no models": {"sk-vel-x", nil, "Vel is ready at " + url + "\n"},
-		"a first start": {"sk-vel-x", []string{"a"}, "Vel is ready at " + url + "\nModels: a\nYour first API key:\nsk-vel-x\nTry it:\n" +
-			`curl -N ` + url + `/v1/chat/completions -H "Authorization: Bearer sk-vel-x" -H "Content-Type: application/json" ` +
-			`-d '{"model":"a","stream":true,"messages":[{"role":"user","content":"Say hello."}]}'` + "\n"},
+		"nothing":       {"", "", nil, "Vel is ready at " + url + "\n"},
+		"no key":        {"", "", []string{"a", "b"}, "Vel is ready at " + url + "\nModels: a, b\n"},
+		"no models":     {"sk-vel-x", "", nil, "Vel is ready at " + url + "\n"},
+		"only admin":    {"", "sk-vel-y", nil, "Vel is ready at " + url + "\n" + admin},
+		"a first start": {"sk-vel-x", "sk-vel-y", []string{"a"}, "Vel is ready at " + url + "\nModels: a\n" + call + admin},
+		"a later start": {"sk-vel-x", "", []string{"a"}, "Vel is ready at " + url + "\nModels: a\n" + call},
 	} {
-		if got := welcomeText(url, c.key, c.models); got != c.want {
+		if got := welcomeText(url, first{secrets.New(c.key), secrets.New(c.admin)}, c.models); got != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", name, got, c.want)
 		}
 	}
@@ -82,10 +88,10 @@ func TestReachable(t *testing.T) {
 	}
 }
 
-func TestFirstKey(t *testing.T) {
+func TestKeptSecret(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "a", "data")
-	first, err := loadFirstKey(dir)
+	first, err := keptSecret(filepath.Join(dir, "first.key"), tenancy.NewKeySecret)
 	if err != nil || !strings.HasPrefix(first.Reveal(), "sk-vel-") || len(first.Reveal()) != len("sk-vel-")+43 {
 		t.Fatalf("key of %d bytes, error %v", len(first.Reveal()), err)
 	}
@@ -98,46 +104,46 @@ func TestFirstKey(t *testing.T) {
 			t.Errorf("%s: %o, want %o", path, got, want)
 		}
 	}
-	again, err := loadFirstKey(dir)
+	again, err := keptSecret(filepath.Join(dir, "first.key"), tenancy.NewKeySecret)
 	if err != nil || again.Reveal() != first.Reveal() {
 		t.Errorf("a restart has another key, error %v", err)
 	}
-	other, err := loadFirstKey(t.TempDir())
+	other, err := keptSecret(filepath.Join(t.TempDir(), "first.key"), tenancy.NewKeySecret)
 	if err != nil || other.Reveal() == first.Reveal() {
 		t.Errorf("two gateways have one key, error %v", err)
 	}
 }
 
 // A start that was killed between making the file and writing it must not leave a gateway that no key opens.
-func TestFirstKeyOfAnEmptyFile(t *testing.T) {
+func TestKeptSecretOfAnEmptyFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "first.key"), []byte("\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	key, err := loadFirstKey(dir)
+	key, err := keptSecret(filepath.Join(dir, "first.key"), tenancy.NewKeySecret)
 	if err != nil || key.IsZero() {
 		t.Fatalf("no key, error %v", err)
 	}
-	if again, err := loadFirstKey(dir); err != nil || again.Reveal() != key.Reveal() {
+	if again, err := keptSecret(filepath.Join(dir, "first.key"), tenancy.NewKeySecret); err != nil || again.Reveal() != key.Reveal() {
 		t.Errorf("the new key was not kept, error %v", err)
 	}
 }
 
-func TestFirstKeyThatCanNotBeKept(t *testing.T) {
+func TestSecretThatCanNotBeKept(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if key, err := loadFirstKey(file); err == nil || !key.IsZero() {
+	if key, err := keptSecret(filepath.Join(file, "first.key"), tenancy.NewKeySecret); err == nil || !key.IsZero() {
 		t.Errorf("error %v", err)
 	}
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "first.key"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if key, err := loadFirstKey(dir); err == nil || !key.IsZero() {
+	if key, err := keptSecret(filepath.Join(dir, "first.key"), tenancy.NewKeySecret); err == nil || !key.IsZero() {
 		t.Errorf("a directory in its place: error %v", err)
 	}
 }
@@ -276,7 +282,7 @@ func (a *App) models(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q.Header.Set("Authorization", "Bearer "+a.key.Reveal())
+	q.Header.Set("Authorization", "Bearer "+a.first.key.Reveal())
 	q.Close = true
 	r, err := http.DefaultClient.Do(q)
 	if err != nil {
@@ -339,29 +345,10 @@ func TestWelcomeAsJSON(t *testing.T) {
 		URL, Key string
 		Models   []string
 	}
-	if err := json.Unmarshal(asJSON.Bytes(), &got); err != nil || got.Key != app.key.Reveal() || got.URL != "http://"+app.server.Addr().String() || len(got.Models) == 0 {
+	if err := json.Unmarshal(asJSON.Bytes(), &got); err != nil || got.Key != app.first.key.Reveal() || got.URL != "http://"+app.server.Addr().String() || len(got.Models) == 0 {
 		t.Errorf("%s, error %v", asJSON.String(), err)
 	}
 	if err := welcome(&output{Out: &text}, app, cfg); err != nil || !strings.Contains(text.String(), got.Key) {
 		t.Errorf("%s, error %v", text.String(), err)
-	}
-}
-
-// With organizations in the file there is no first key, and a reload that takes them away brings one: a gateway that
-// no key opens is of no use.
-func TestReloadBringsTheFirstKey(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "app.key")
-	if err := os.WriteFile(file, []byte("sk-vel-0123456789012345678901234567890123456789012\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	app, _, out, path := testApp(t, fmt.Sprintf(oneModel, "m")+"organizations: {acme: {keys: {app: {key: \"file:"+file+"\"}}}}\n")
-	if !app.key.IsZero() {
-		t.Fatal("a first key beside the file's own")
-	}
-	writeConfig(t, path, fmt.Sprintf(oneModel, "m"))
-	app.Reload(path)
-	if app.key.IsZero() || !strings.Contains(app.models(t), `"m"`) {
-		t.Errorf("no key opens the gateway: %s", out)
 	}
 }

@@ -2,59 +2,74 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/vel-gateway/vel/config"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/simulator"
+	"github.com/vel-gateway/vel/tenancy"
 )
 
-// What a first start needs: a key that works at once, and models that answer without any provider.
+// What a first start needs: keys that work at once, and models that answer without any provider.
 
-// Without organizations in the file there is one, with one key.
+// The organization of a gateway whose file declares none, and its key.
 const (
-	firstOrg  = "default"
-	firstName = "first"
+	firstOrg   = "default"
+	firstName  = "first"
+	firstAdmin = "first admin"
 )
 
-// dataDir is where the node keeps what must survive a restart: beside its database.
-func dataDir(cfg *config.Config) string {
-	if path, ok := cfg.Database.SQLite(); ok {
-		return filepath.Dir(path)
-	}
-	return "data"
+// first is what a first start made, to be shown to whoever made it.
+type first struct {
+	key   secrets.Secret // the first API key; beside a SQLite file it is kept and shown at every start
+	admin secrets.Secret // opens /api; shown this once
 }
 
-// loadFirstKey reads the key of an earlier start, or makes one. It is kept in a file that only its owner can read,
-// so that a restart does not take a laptop's key away.
-func loadFirstKey(dir string) (secrets.Secret, error) {
-	path := filepath.Join(dir, "first.key")
-	kept, err := os.ReadFile(path)
-	if key := strings.TrimSpace(string(kept)); key != "" {
-		return secrets.New(key), nil
+// prepareFirst makes a new database usable: an organization with a key unless the file declares some, and a key for
+// whoever runs the house unless the environment has one. Of several nodes that start at once, one does it.
+func (a *App) prepareFirst(ctx context.Context, cfg *config.Config) error {
+	var org tenancy.Org
+	var keys []tenancy.APIKey
+	if len(cfg.Tenancy.Organizations) == 0 {
+		key, err := firstKey(cfg)
+		if err != nil {
+			return fmt.Errorf("keep the first key: %w", err)
+		}
+		org = tenancy.Org{Meta: tenancy.Meta{ID: tenancy.NewID("org"), Name: firstOrg}}
+		keys = append(keys, newKey(org.ID, firstName, key, ""))
+		a.first.key = key
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty file is the trace of a start that was killed
-		return secrets.Secret{}, fmt.Errorf("read the first key: %w", err)
+	admin := tenancy.NewKeySecret()
+	if cfg.AdminKey.IsZero() {
+		keys = append(keys, newKey(tenancy.Platform, firstAdmin, admin, tenancy.PlatformAdmin))
 	}
-	var random [32]byte
-	_, _ = rand.Read(random[:]) // it never fails
-	key := "sk-vel-" + base64.RawURLEncoding.EncodeToString(random[:])
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return secrets.Secret{}, fmt.Errorf("keep the first key: %w", err)
+	won, err := a.db.FirstStart(ctx, org, keys)
+	if err != nil {
+		return fmt.Errorf("prepare the new database: %w", err)
 	}
-	if err := os.WriteFile(path, []byte(key+"\n"), 0o600); err != nil {
-		return secrets.Secret{}, fmt.Errorf("keep the first key: %w", err)
+	if won && cfg.AdminKey.IsZero() {
+		a.first.admin = admin
 	}
-	return secrets.New(key), nil
+	if _, shared := cfg.Database.Postgres(); shared && !won {
+		a.first.key = secrets.Secret{} // another node has made it, or it was made long ago
+	}
+	return nil
+}
+
+func newKey(org tenancy.ID, name string, key secrets.Secret, role tenancy.ID) tenancy.APIKey {
+	return tenancy.APIKey{Meta: tenancy.Meta{Org: org, Name: name}, Hash: tenancy.HashKey([]byte(key.Reveal())), Role: role}
+}
+
+// firstKey is the key of an earlier start, or a new one. Beside a SQLite file it is kept in a file that only its owner
+// can read, so that a restart does not take a laptop's key away.
+func firstKey(cfg *config.Config) (secrets.Secret, error) {
+	if _, ok := cfg.Database.SQLite(); !ok {
+		return tenancy.NewKeySecret(), nil
+	}
+	return keptSecret(filepath.Join(dataDir(cfg), "first.key"), tenancy.NewKeySecret)
 }
 
 // simulated is the provider of a gateway that has no other.

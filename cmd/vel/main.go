@@ -33,6 +33,12 @@ type commands struct {
 	CheckConfig checkConfigCmd `cmd:"" name:"check-config" help:"List every fault of a configuration."`
 	Simulate    simulateCmd    `cmd:"" help:"Pretend to be providers."`
 	Config      configCmd      `cmd:"" help:"About the configuration file."`
+	Orgs        orgsCmd        `cmd:"" help:"Manage organizations."`
+	Teams       teamsCmd       `cmd:"" help:"Manage teams."`
+	Users       usersCmd       `cmd:"" help:"Manage users."`
+	Roles       rolesCmd       `cmd:"" help:"Manage roles."`
+	Keys        keysCmd        `cmd:"" help:"Manage virtual keys."`
+	Migrate     migrateCmd     `cmd:"" help:"About the schema of the database."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/vel-gateway/vel/gateway"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
+	"github.com/vel-gateway/vel/storage"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -40,27 +41,31 @@ func overChat(a *adapters.Adapter) *adapters.Adapter {
 	return a
 }
 
-// publish turns a configuration into a snapshot. Everything that can fail comes first; then the data plane gets
-// one pointer. On an error nothing has changed.
+// publish turns a configuration and what the database says into a snapshot. Everything that can fail comes first; then
+// the data plane gets one pointer. On an error nothing has changed.
 func (a *App) publish(cfg *config.Config) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if a.sim != nil && cfg.Simulated {
 		a.sim.serve(&cfg.Routing)
 	}
-	if len(cfg.Tenancy.Organizations) == 0 {
-		a.ownAll(&cfg.Routing)
+	before := a.directory.declared
+	if err := a.directory.declare(declared{cfg.Tenancy.Orgs(), cfg.Tenancy.Keys()}); err != nil {
+		return err
 	}
-	table, err := routing.Build(cfg.Routing, kinds(), time.Now().Unix())
+	if err := a.rebuild(cfg); err != nil {
+		_ = a.directory.declare(before) // it held until now
+		return err
+	}
+	a.config = cfg
+	return nil
+}
+
+// rebuild makes a snapshot of a configuration and the directory. Its caller holds mu.
+func (a *App) rebuild(cfg *config.Config) error {
+	table, err := routing.Build(a.owned(cfg.Routing), kinds(), a.began.Unix())
 	if err != nil {
 		return fmt.Errorf("build routes: %w", err)
-	}
-	if len(cfg.Tenancy.Organizations) == 0 && a.key.IsZero() { // at a start, or when a reload took the organizations away
-		if a.key, err = loadFirstKey(dataDir(cfg)); err != nil {
-			return err
-		}
-	}
-	keys, err := tenancy.NewKeyIndex(a.allKeys(cfg))
-	if err != nil {
-		return fmt.Errorf("build keys: %w", err)
 	}
 	use, err := a.pool.Prepare(table.Providers())
 	if err != nil {
@@ -70,30 +75,26 @@ func (a *App) publish(cfg *config.Config) error {
 	use()
 	a.state.Retain(table)
 	a.rev++
-	a.pipeline.Publish(&gateway.Snapshot{Keys: keys, Routes: table, Redactor: secrets.NewRedactor(cfg.Secrets...), Rev: a.rev})
+	a.pipeline.Publish(&gateway.Snapshot{Keys: a.directory.index, Routes: table, Redactor: secrets.NewRedactor(cfg.Secrets...), Rev: a.rev})
 	a.metrics.Forget()
 	return nil
 }
 
-// ownAll gives the one organization of a gateway without any every account that is not given away: it shares them
+// owned gives the one organization of a gateway that has no other every account that is not given away: it shares them
 // with nobody.
-func (a *App) ownAll(cfg *routing.Config) {
+func (a *App) owned(cfg routing.Config) routing.Config {
+	org, ok := a.directory.only()
+	if !ok {
+		return cfg
+	}
+	cfg.Providers = maps.Clone(cfg.Providers)
 	for name, p := range cfg.Providers {
 		if len(p.Organizations) == 0 {
-			p.Organizations = []tenancy.ID{tenancy.OrgID(firstOrg)}
+			p.Organizations = []tenancy.ID{org}
 			cfg.Providers[name] = p
 		}
 	}
-}
-
-func (a *App) allKeys(cfg *config.Config) []tenancy.APIKey {
-	keys := cfg.Tenancy.Keys()
-	if !a.key.IsZero() && len(cfg.Tenancy.Organizations) == 0 {
-		keys = append(keys, tenancy.APIKey{
-			Meta: tenancy.Meta{ID: tenancy.KeyID(firstOrg, firstName), Org: tenancy.OrgID(firstOrg), Name: firstName}, Hash: tenancy.HashKey([]byte(a.key.Reveal())),
-		})
-	}
-	return keys
+	return cfg
 }
 
 // ReloadTLS reads the certificate again. On a fault the old one stays and the log says why.
@@ -105,17 +106,27 @@ func (a *App) ReloadTLS() {
 
 // process is what a configuration says of the process itself: it holds from a start to the next.
 type process struct {
-	gateway gateway.Config
-	log     config.Log
+	gateway  gateway.Config
+	log      config.Log
+	database storage.Config
+	maxAge   time.Duration
+}
+
+func processOf(cfg *config.Config) process {
+	return process{cfg.Gateway, cfg.Log, storageConfig(cfg), cfg.MaxAge}
 }
 
 // differs names the settings that a reload leaves as they were.
 func (p process) differs(cfg *config.Config) (paths []string) {
+	now := processOf(cfg)
 	for path, changed := range map[string]bool{
-		"listen":       p.gateway.Listen != cfg.Gateway.Listen,
-		"server":       !reflect.DeepEqual(p.gateway.Server, cfg.Gateway.Server),
-		"admin.listen": p.gateway.AdminListen != cfg.Gateway.AdminListen,
-		"log":          p.log != cfg.Log,
+		"listen":           p.gateway.Listen != now.gateway.Listen,
+		"server":           !reflect.DeepEqual(p.gateway.Server, now.gateway.Server),
+		"admin.listen":     p.gateway.AdminListen != now.gateway.AdminListen,
+		"log":              p.log != now.log,
+		"database":         p.database.SQLite != now.database.SQLite || p.database.URL.Reveal() != now.database.URL.Reveal(),
+		"database_direct":  p.database.Direct.Reveal() != now.database.Direct.Reveal(),
+		"snapshot_max_age": p.maxAge != now.maxAge,
 	} {
 		if changed {
 			paths = append(paths, path)

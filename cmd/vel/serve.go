@@ -152,25 +152,33 @@ func welcome(o *output, a *App, cfg *config.Config) error {
 	url := scheme + "://" + reachable(a.server.Addr())
 	models := a.served()
 	if o.JSON {
-		return o.print(map[string]any{"url": url, "key": a.key.Reveal(), "models": models}, "")
+		return o.print(map[string]any{"url": url, "key": a.first.key.Reveal(), "admin_key": a.first.admin.Reveal(), "models": models}, "")
 	}
-	_, err := io.WriteString(o.Out, welcomeText(url, a.key.Reveal(), models))
+	_, err := io.WriteString(o.Out, welcomeText(url, a.first, models))
 	return err
 }
 
-func welcomeText(url, key string, models []string) string {
+func welcomeText(url string, made first, models []string) string {
 	var b strings.Builder
+	key := made.key.Reveal()
 	fmt.Fprintf(&b, "Vel is ready at %s\n", url)
 	if len(models) > 0 {
 		fmt.Fprintf(&b, "Models: %s\n", strings.Join(models, ", "))
 	}
-	if key == "" || len(models) == 0 {
-		return b.String()
+	if key != "" && len(models) > 0 {
+		writeExample(&b, url, key, models[0])
 	}
-	fmt.Fprintf(&b, "Your first API key:\n%s\nTry it:\n", key)
-	fmt.Fprintf(&b, `curl -N %s/v1/chat/completions -H "Authorization: Bearer %s" -H "Content-Type: application/json" `+
-		`-d '{"model":"%s","stream":true,"messages":[{"role":"user","content":"Say hello."}]}'`+"\n", url, key, models[0])
+	if admin := made.admin.Reveal(); admin != "" {
+		fmt.Fprintf(&b, "The admin key, shown this once; it opens /api and the command line:\n%s\n", admin)
+	}
 	return b.String()
+}
+
+// writeExample writes a call that works as it stands.
+func writeExample(b *strings.Builder, url, key, model string) {
+	fmt.Fprintf(b, "Your first API key:\n%s\nTry it:\n", key)
+	fmt.Fprintf(b, `curl -N %s/v1/chat/completions -H "Authorization: Bearer %s" -H "Content-Type: application/json" `+
+		`-d '{"model":"%s","stream":true,"messages":[{"role":"user","content":"Say hello."}]}'`+"\n", url, key, model)
 }
 
 // served names the models that answer a chat.

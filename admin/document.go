@@ -1,0 +1,39 @@
+package admin
+
+import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	"net/http"
+)
+
+//go:embed web/docs.html web/docs.css web/docs.js
+var web embed.FS
+
+// pagePolicy lets the page load its own files and the document, and nothing else.
+const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// serveDocument serves the OpenAPI document and the page that shows it.
+func (s *Server) serveDocument() {
+	document := s.Document()
+	s.mux.HandleFunc("GET /api/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(document) // the client may be gone
+	})
+	for path, file := range map[string]string{"/api/docs": "docs.html", "/api/docs/docs.css": "docs.css", "/api/docs/docs.js": "docs.js"} {
+		s.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Security-Policy", pagePolicy)
+			w.Header().Set("Cache-Control", "no-cache")
+			http.ServeFileFS(w, r, web, "web/"+file)
+		})
+	}
+}
+
+// Document is the OpenAPI document of the API. It depends on nothing but the code.
+func (s *Server) Document() []byte {
+	text, err := json.MarshalIndent(s.api.OpenAPI(), "", "  ")
+	if err != nil {
+		panic(fmt.Errorf("encode the OpenAPI document: %w", err)) // it is made of our own types
+	}
+	return append(text, '\n')
+}

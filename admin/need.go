@@ -1,0 +1,83 @@
+package admin
+
+import "github.com/vel-gateway/vel/tenancy"
+
+// need is what somebody must have to be let in to an operation: a permission, or one of the two below.
+type need int16
+
+const (
+	public    need = -1 // nothing
+	signedIn  need = -2 // a session: a person
+	forbidden need = -3 // nobody has it: the operation is not in the table
+)
+
+// String is what the OpenAPI document says of it as x-vel-permission.
+func (n need) String() string {
+	switch n {
+	case public:
+		return "public"
+	case signedIn:
+		return "session"
+	case forbidden:
+		return "forbidden"
+	}
+	return tenancy.Permission(n).String()
+}
+
+// needs is the one table of permissions: what each operation needs. What one may do to a certain object is decided
+// where the object is known: nobody gives, or touches, more than they have.
+func needs() map[string]need {
+	const (
+		view         = need(tenancy.ViewOrganization)
+		organization = need(tenancy.ManageOrganization)
+		teams        = need(tenancy.ManageTeams)
+		users        = need(tenancy.ManageUsers)
+		roles        = need(tenancy.ManageRoles)
+		keys         = need(tenancy.ManageKeys)
+		platform     = need(tenancy.ManagePlatform)
+	)
+	return map[string]need{
+		"get-health": public,
+
+		"login":               public,
+		"refresh":             signedIn,
+		"logout":              signedIn,
+		"list-sessions":       signedIn,
+		"end-session":         signedIn,
+		"get-me":              signedIn,
+		"change-own-password": signedIn,
+
+		"list-organizations":  view,
+		"get-organization":    view,
+		"create-organization": platform,
+		"change-organization": organization,
+		"delete-organization": platform,
+
+		"list-teams":  view,
+		"get-team":    view,
+		"create-team": teams,
+		"change-team": teams,
+		"delete-team": teams,
+
+		"list-users":      view,
+		"get-user":        view,
+		"create-user":     users,
+		"change-user":     users,
+		"delete-user":     users,
+		"set-user-roles":  users,
+		"change-password": users,
+
+		"list-roles":  view,
+		"get-role":    view,
+		"create-role": roles,
+		"change-role": roles,
+		"delete-role": roles,
+
+		"list-keys":  view,
+		"get-key":    view,
+		"create-key": keys,
+		"change-key": keys,
+		"delete-key": keys,
+		"rotate-key": keys,
+	}
+}

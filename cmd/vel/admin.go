@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/vel-gateway/vel/admin"
+	"github.com/vel-gateway/vel/config"
+	"github.com/vel-gateway/vel/secrets"
+	"github.com/vel-gateway/vel/storage"
+	"github.com/vel-gateway/vel/tenancy"
+)
+
+// serveAdmin puts the control plane behind its paths.
+func (a *App) serveAdmin(cfg *config.Config) {
+	deps := adminOver(a.db, a.keyring, a.log, a.declared)
+	deps.Index = func() *tenancy.KeyIndex { return a.pipeline.Snapshot().Keys }
+	deps.AdminKey, deps.Providers, deps.Registerer = cfg.AdminKey, a.providers, a.registry
+	server := admin.NewServer(deps)
+	a.server.Mount("/api", server)
+	a.server.Operator = server.Operates
+}
+
+// adminOver is what the control plane needs of a database and of the file.
+func adminOver(db *storage.DB, keyring *secrets.Keyring, log *slog.Logger, file func() declared) admin.Deps {
+	return admin.Deps{
+		Orgs:  tenancy.Declared(func() []tenancy.Org { return file().orgs }, db.Orgs()),
+		Keys:  tenancy.Declared(func() []tenancy.APIKey { return file().keys }, db.Keys()),
+		Teams: db.Teams(), Users: db.Users(), Roles: db.Roles(),
+		Sessions: db, Passwords: db, Rotator: db, Requests: db,
+		Keyring: keyring, Ping: db.Ping, Version: thisBuild().Version, Log: log,
+	}
+}
+
+// declared is what the file says of organizations and keys now.
+func (a *App) declared() declared {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.directory.declared
+}
+
+// providers counts those that have a credential, and of them those that calls can go to now.
+func (a *App) providers() (available, total int) {
+	return a.state.Available(a.pipeline.Snapshot().Routes, time.Now())
+}
+
+// openLocal serves the control plane of a database that no server has open, to this process alone.
+func openLocal(ctx context.Context, cfg *config.Config, log *slog.Logger) (r *remote, stop func() error, err error) {
+	keyring, err := openKeyring(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err := openDatabase(ctx, cfg, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	index, err := tenancy.NewKeyIndex(nil)
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	file := declared{cfg.Tenancy.Orgs(), cfg.Tenancy.Keys()}
+	deps := adminOver(db, keyring, log, func() declared { return file })
+	deps.Index = func() *tenancy.KeyIndex { return index }
+	deps.Providers = func() (available, total int) { return 0, 0 }
+	deps.AdminKey, deps.Registerer = tenancy.NewKeySecret(), prometheus.NewRegistry()
+	handler := admin.NewServer(deps)
+	return &remote{base: "http://local", key: deps.AdminKey.Reveal(), client: &http.Client{Transport: inProcess{handler}, Timeout: requestLimit}}, db.Close, nil
+}
