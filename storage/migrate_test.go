@@ -159,6 +159,7 @@ func keeps(t *testing.T, db *storage.DB) {
 		Session tenancy.Session
 		Kept    tenancy.Kept
 		Used    time.Time
+		Object  map[string]string
 	}
 	hash := tenancy.HashKey([]byte("abc"))
 	want := all{
@@ -179,10 +180,10 @@ func keeps(t *testing.T, db *storage.DB) {
 			Expires: time.UnixMicro(9_000_000_000_000_000).UTC(), Address: "192.0.2.1", Agent: "curl/8",
 		},
 		Kept: tenancy.Kept{Request: "r", Status: 201, Answer: "{}"},
-		Used: at(4),
+		Used: at(4), Object: map[string]string{"file-1": "openai"},
 	}
 	var got all
-	var failed [7]error
+	var failed [8]error
 	got.Changes, failed[0] = db.Changes(ctx, 0)
 	got.Team, failed[1] = db.Teams().Get(ctx, "org_1", "team_1")
 	got.Role, failed[2] = db.Roles().Get(ctx, "org_1", "role_1")
@@ -191,6 +192,7 @@ func keeps(t *testing.T, db *storage.DB) {
 	got.Kept, _, failed[5] = db.Claim(ctx, "org_1", "i", "r")
 	key, err := db.Keys().Get(ctx, "org_1", "key_1")
 	got.Used, failed[6] = key.LastUsed, err
+	got.Object, failed[7] = db.ObjectOwners(ctx, "org_1", []string{"file-1"})
 	for _, err := range failed {
 		if err != nil {
 			t.Error(err)
