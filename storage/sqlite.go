@@ -118,6 +118,9 @@ func (db *liteDB) run(ctx context.Context, on *sql.DB, f func(tx) error) error {
 	return liteFault(t.Commit())
 }
 
+// prepare has nothing to do: there are no roles.
+func (db *liteDB) prepare(context.Context) error { return nil }
+
 func (db *liteDB) schema(ctx context.Context, f func(schema) error) error {
 	done, err := db.turns.take(ctx, false)
 	if err != nil {
