@@ -9,7 +9,7 @@ import (
 // Store keeps one kind of object. One method is one transaction. What belongs to another organization is not found,
 // whoever asks: which organizations an actor reaches is decided before.
 //
-// Errors: ErrNotFound, ErrStale, ErrReadOnly, *Taken, *InUse, *Missing, *Unavailable; anything else is a fault of Vel's own.
+// Errors: ErrNotFound, ErrStale, ErrReadOnly, *Taken, *Missing, *InUse, *Unavailable; anything else is a fault of Vel's own.
 type Store[T any] interface {
 	Get(ctx context.Context, org, id ID) (T, error)
 	// List gives the objects after p.After in the order of ids, at most p.Limit. Organizations alone can be listed
@@ -47,20 +47,20 @@ type Taken struct{ Field string }
 // Error is for the log.
 func (e *Taken) Error() string { return e.Field + " is taken" }
 
+// Missing says that an object names another one that its organization does not have.
+type Missing struct {
+	Field string // team, teams, user, role, roles or organization
+	ID    ID     // what was named
+}
+
+// Error is for the log.
+func (e *Missing) Error() string { return fmt.Sprintf("%s: there is no %s", e.Field, e.ID) }
+
 // InUse says that an object can not go because others need it.
 type InUse struct{ By string }
 
 // Error is for the log.
 func (e *InUse) Error() string { return "in use by " + e.By }
-
-// Missing says that an object which another one names does not exist.
-type Missing struct {
-	Field string
-	ID    ID
-}
-
-// Error is for the log.
-func (e *Missing) Error() string { return fmt.Sprintf("%s: %s does not exist", e.Field, e.ID) }
 
 // Unavailable says that the database can not be reached, or does not answer. Nothing is known about the object.
 type Unavailable struct{ Cause error }
@@ -70,10 +70,3 @@ func (e *Unavailable) Error() string { return fmt.Sprintf("the database is not a
 
 // Unwrap gives the cause.
 func (e *Unavailable) Unwrap() error { return e.Cause }
-
-// Kept is what is remembered of a request with an Idempotency-Key.
-type Kept struct {
-	Request string
-	Status  int
-	Answer  string
-}
