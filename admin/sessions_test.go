@@ -71,8 +71,11 @@ func TestSignInFails(t *testing.T) {
 	w.db.orgs.rows[other] = o
 	bodies := map[string]bool{}
 	for i, c := range [][2]string{
-		{"viewer@example.com", "Wrong-Horse-1"}, {"nobody@example.com", password}, {"clerk@example.com", password},
-		{"outsider@example.com", password}, {"admin@example.com", password}, // without a password
+		{"viewer@example.com", "Wrong-Horse-1"},
+		{"nobody@example.com", password},
+		{"clerk@example.com", password},
+		{"outsider@example.com", password},
+		{"admin@example.com", password}, // without a password
 	} {
 		w.db.pass(time.Duration(i) * time.Hour)
 		a := w.login(c[0], c[1])
