@@ -27,26 +27,32 @@ func (objects) Kept(out []adapters.Kept, in *adapters.Content, body []byte) []ad
 			out = appendKept(out, kind, id)
 		}
 	}
-	kind, id := answer.Get("object").Str, answer.Get("id")
+	kind := answer.Get("object").Str
+	for _, alone := range plainKinds { // a constant, since kind is a part of the body
+		if kind == alone {
+			add(alone, answer.Get("id"))
+		}
+	}
 	switch kind {
-	case adapters.KindFile, adapters.KindPart, adapters.KindVectorStore, adapters.KindConversation, adapters.KindCompletion:
-		add(kind, id)
 	case adapters.KindResponse:
 		return keptResponse(out, stringOf(body), true)
 	case adapters.KindUpload:
-		add(kind, id)
 		add(adapters.KindFile, answer.Get("file.id"))
 	case adapters.KindBatch:
-		add(kind, id)
 		add(adapters.KindFile, answer.Get("output_file_id"), answer.Get("error_file_id"))
 	case adapters.KindTuning:
-		add(kind, id)
 		add(adapters.KindFile, answer.Get("result_files").Array()...)
 		add(adapters.KindModel, answer.Get("fine_tuned_model"))
 	case "list":
 		add(itemsOf(stringOf(in.Path)), answer.Get("data.#.id").Array()...)
 	}
 	return out
+}
+
+// plainKinds are those whose objects are answered as they are.
+var plainKinds = [...]string{
+	adapters.KindFile, adapters.KindUpload, adapters.KindPart, adapters.KindBatch, adapters.KindTuning, adapters.KindVectorStore,
+	adapters.KindConversation, adapters.KindCompletion,
 }
 
 // itemsOf is the kind of what a list below a response or a conversation holds; of other lists nothing is new.

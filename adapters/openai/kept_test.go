@@ -2,6 +2,7 @@ package openai
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/vel-gateway/vel/adapters"
@@ -57,7 +58,13 @@ func TestKept(t *testing.T) {
 		if !ok && c.want == nil {
 			continue
 		}
-		if got := spelled(keeper.Kept(nil, &c.in, []byte(c.body))); !slices.Equal(got, c.want) {
+		body := []byte(c.body)
+		kept := keeper.Kept(nil, &c.in, body)
+		for i := range kept { // only the ids may be parts of the body
+			kept[i].ID = strings.Clone(kept[i].ID)
+		}
+		clear(body)
+		if got := spelled(kept); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
