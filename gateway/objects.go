@@ -122,9 +122,7 @@ func (at place) takesForm(path []byte) bool {
 func (p *Pipeline) bindModel(c *Call, ask *routing.Ask) error {
 	routes := c.snapshot.Routes
 	var missing error
-	if routes.Alone(ask) {
-		ask.Bound = true
-	} else {
+	if !routes.Alone(ask) {
 		named, err := adapters.AppendNamed(nil, &c.Content)
 		if err != nil {
 			return err

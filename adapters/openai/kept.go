@@ -78,6 +78,7 @@ func keptCompletion(out []adapters.Kept, completion string, stored bool) []adapt
 // whether it is stored; where it does not, the request has. The container of a tool lives on either way.
 func keptResponse(out []adapters.Kept, response string, stored bool) []adapters.Kept {
 	var id, output gjson.Result
+	items := adapters.KindItem
 	gjson.Parse(response).ForEach(func(key, value gjson.Result) bool {
 		switch key.Str {
 		case "id":
@@ -86,6 +87,10 @@ func keptResponse(out []adapters.Kept, response string, stored bool) []adapters.
 			stored = value.Type != gjson.False
 		case "output":
 			output = value
+		case "conversation":
+			if value.Type != gjson.Null {
+				items = adapters.KindTurn // it outlives the response
+			}
 		}
 		return true
 	})
@@ -96,7 +101,7 @@ func keptResponse(out []adapters.Kept, response string, stored bool) []adapters.
 		item.ForEach(func(key, value gjson.Result) bool {
 			switch {
 			case key.Str == "id" && stored:
-				out = appendKept(out, adapters.KindItem, value)
+				out = appendKept(out, items, value)
 			case key.Str == "container_id":
 				out = appendKept(out, adapters.KindContainer, value)
 			}
