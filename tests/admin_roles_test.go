@@ -66,9 +66,6 @@ type actor struct {
 	*caller
 }
 
-// human tells whether they sign in.
-func (a *actor) human() bool { return strings.HasPrefix(a.token, "vs-") }
-
 // newcomer is somebody who may do the same; whoever has no session of their own to lose is it themselves.
 func (a *actor) newcomer(t *testing.T) *caller {
 	t.Helper()
@@ -153,7 +150,7 @@ func (a *actor) try(t *testing.T, n *tenant, o *openapi.Operation, d deed, may s
 		by = a.newcomer(t)
 	}
 	e := n.errand(t, o, d, by)
-	got := e.run(t, by)
+	got := e.run(t)
 	switch may {
 	case "yes":
 		got.want(t, d.status)

@@ -20,6 +20,7 @@ type tenant struct {
 	team     string
 	user     string
 	email    string // of the user
+	session  string // of the user
 	role     string
 	key      string
 	secret   string  // of the key
@@ -36,6 +37,7 @@ func (o *office) tenant(t *testing.T, name string) *tenant {
 	n.role = n.fresh(t, "role")
 	n.user = n.person(t, "org_admin")
 	n.admin, n.email = n.signedIn(t, n.user), n.emailOf(t, n.user)
+	n.session = n.admin.session(t)
 	key := o.root.create(t, "/api/keys", members{"organization": n.org, "name": n.word(), "team": n.team, "user": n.user, "role": n.role})
 	n.key, n.secret = key["id"].(string), key["secret"].(string)
 	return n
@@ -183,12 +185,13 @@ type errand struct {
 	query  url.Values
 	header http.Header
 	body   members // nil is none
+	by     *caller
 }
 
 // errand is a deed on a new object.
 func (n *tenant) errand(t *testing.T, o *openapi.Operation, d deed, by *caller) *errand {
 	t.Helper()
-	e := &errand{Operation: o, id: n.object(t, d, by), query: url.Values{}, header: http.Header{}}
+	e := &errand{Operation: o, id: n.object(t, d, by), query: url.Values{}, header: http.Header{}, by: by}
 	if d.body != nil {
 		e.body = d.body(n)
 	}
@@ -203,7 +206,7 @@ func (n *tenant) errand(t *testing.T, o *openapi.Operation, d deed, by *caller) 
 func (e *errand) path() string { return strings.Replace(e.Path, "{id}", url.PathEscape(e.id), 1) }
 
 // run makes the request.
-func (e *errand) run(t *testing.T, by *caller) answer {
+func (e *errand) run(t *testing.T) answer {
 	t.Helper()
 	path, body := e.path(), any(nil)
 	if len(e.query) > 0 {
@@ -212,12 +215,15 @@ func (e *errand) run(t *testing.T, by *caller) answer {
 	if e.body != nil {
 		body = e.body
 	}
-	return by.do(t, e.Method, path, body, func(r *http.Request) {
+	return e.by.do(t, e.Method, path, body, func(r *http.Request) {
 		for name := range e.header {
 			r.Header.Set(name, e.header.Get(name))
 		}
 	})
 }
+
+// human tells whether somebody has signed in.
+func (c *caller) human() bool { return strings.HasPrefix(c.token, "vs-") }
 
 // session is the id of the session that somebody uses; who has none gets an id that nobody has.
 func (c *caller) session(t *testing.T) string {
