@@ -38,6 +38,7 @@ type Content struct {
 	Stream       bool   // the client asked for a stream
 	UsageAsked   bool   // and in it for the usage event
 	Choices      int    // how many answers the client asked for (n); 0 if it did not say
+	Stored       bool   // the provider is asked to keep the answer under its id: store, which responses do unless told not to
 }
 
 // Field is one header field. Its value holds neither CR nor LF.

@@ -42,7 +42,7 @@ func TestParseReadsEveryEndpoint(t *testing.T) {
 			continue
 		}
 		got := fmt.Sprintf("%s stream=%t n=%d max=%d form=%s input=%s prev=%s conv=%s background=%t stored=%t", q.Model, c.Stream, c.Choices,
-			q.MaxTokens, c.Text(c.Form), c.Body[q.Input.Start:q.Input.End], q.PreviousResponse, q.Conversation, q.Background, q.Stored)
+			q.MaxTokens, c.Text(c.Form), c.Body[q.Input.Start:q.Input.End], q.PreviousResponse, q.Conversation, q.Background, c.Stored)
 		if got != test.want {
 			t.Errorf("%v %s:\n got %s\nwant %s", test.endpoint, test.body, got, test.want)
 		}

@@ -15,6 +15,9 @@ const (
 	maxPartHead = 8 << 10
 )
 
+// IsForm tells whether the body is said to come in parts.
+func (c *Content) IsForm() bool { return isForm(c.ContentType) }
+
 // isForm tells whether a body comes in parts.
 func isForm(contentType []byte) bool {
 	const kind = "multipart/"

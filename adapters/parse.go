@@ -25,7 +25,9 @@ type Question struct {
 	PreviousResponse string // previous_response_id
 	Conversation     string // conversation, or its id
 	Background       bool   // the answer is to be fetched later
-	Stored           bool   // the provider keeps the answer under its id: store, which responses do unless told not to
+
+	// Names says that the body may name something that a provider keeps, for Named to find out what.
+	Names bool
 }
 
 // Parse checks the body of a request and reads it into c and q, in one pass. c.Endpoint, c.ContentType and
@@ -38,8 +40,8 @@ type Question struct {
 //
 // An error is an *Error of ClassInvalid in the words that OpenAI uses, naming the field and what was expected.
 func Parse(body []byte, c *Content, q *Question) error {
-	*q = Question{Stored: c.Endpoint == Responses}
-	c.Body, c.Boundary = body, nil
+	*q = Question{}
+	c.Body, c.Boundary, c.Stored = body, nil, c.Endpoint == Responses
 	c.Model, c.Options, c.IncludeUsage, c.Form = Span{}, Span{}, Span{}, Span{}
 	c.Stream, c.UsageAsked, c.Choices = false, false, 0
 	if c.Endpoint == Objects {
@@ -64,22 +66,24 @@ type shape struct {
 	needs  field  // what must be there beside the model; none if 0
 	model  string // what an absent model means, by OpenAI's document; "" if it must be there
 	inForm bool   // the body may come in parts
+
+	names func(key []byte) bool // whether a member with this key may name what a provider keeps; nil: none does
 }
 
 var shapes = [endpoints]shape{
 	ChatCompletions: {
 		reads: set(fieldModel, fieldMessages, fieldStream, fieldStreamOptions, fieldMaxTokens, fieldMaxCompletionTokens, fieldN, fieldStore),
-		needs: fieldMessages,
+		needs: fieldMessages, names: mayName,
 	},
 	Responses: {reads: set(fieldModel, fieldInput, fieldStream, fieldMaxOutputTokens,
-		fieldPreviousResponse, fieldConversation, fieldBackground, fieldStore)},
-	ResponsesInputTokens: {reads: set(fieldModel, fieldInput, fieldPreviousResponse, fieldConversation)},
-	ResponsesCompact:     {reads: set(fieldModel, fieldInput, fieldPreviousResponse)},
+		fieldPreviousResponse, fieldConversation, fieldBackground, fieldStore), names: mayNameItem},
+	ResponsesInputTokens: {reads: set(fieldModel, fieldInput, fieldPreviousResponse, fieldConversation), names: mayNameItem},
+	ResponsesCompact:     {reads: set(fieldModel, fieldInput, fieldPreviousResponse), names: mayNameItem},
 	Embeddings:           {reads: set(fieldModel, fieldInput, fieldEncodingFormat), needs: fieldInput},
 	Completions:          {reads: set(fieldModel, fieldPrompt, fieldStream, fieldStreamOptions, fieldMaxTokens, fieldN), needs: fieldPrompt},
 	Moderations:          {reads: set(fieldModel, fieldInput), needs: fieldInput, model: "omni-moderation-latest"},
-	ImageGenerations:     {reads: set(fieldModel, fieldPrompt, fieldStream, fieldN, fieldResponseFormat), needs: fieldPrompt, model: "dall-e-2"},
-	ImageEdits:           {reads: set(fieldModel, fieldStream, fieldN, fieldResponseFormat), model: "dall-e-2", inForm: true},
+	ImageGenerations:     {reads: set(fieldModel, fieldPrompt, fieldStream, fieldN, fieldResponseFormat), needs: fieldPrompt, model: "dall-e-2", names: mayName},
+	ImageEdits:           {reads: set(fieldModel, fieldStream, fieldN, fieldResponseFormat), model: "dall-e-2", inForm: true, names: mayName},
 	ImageVariations:      {reads: set(fieldModel, fieldN, fieldResponseFormat), model: "dall-e-2", inForm: true},
 	Speech:               {reads: set(fieldModel, fieldInput, fieldStreamFormat, fieldResponseFormat), needs: fieldInput},
 	Transcriptions:       {reads: set(fieldModel, fieldStream, fieldResponseFormat), inForm: true},
@@ -182,7 +186,10 @@ func (p *parser) object() error {
 	if err := topLevelObject(p.body); err != nil {
 		return err
 	}
-	err := strictjson.Walk(p.body, func(key []byte, start, end int) error { return p.member(key, Span{start, end}) })
+	var err error
+	p.question.Names, err = strictjson.WalkNoting(p.body, p.shape.names, func(key []byte, start, end int) error {
+		return p.member(key, Span{start, end})
+	})
 	if err != nil {
 		return refusal(err)
 	}
@@ -303,7 +310,7 @@ func (p *parser) binding(f field, value []byte) error {
 		p.question.Background = value[0] == 't'
 	case fieldStore:
 		if value[0] != 'n' {
-			p.question.Stored = value[0] == 't'
+			p.content.Stored = value[0] == 't'
 		}
 	}
 	return boolean(value, name)

@@ -77,7 +77,7 @@ func parse(path string, text []byte, env environment) (*Config, error) {
 	simulated := d.wellKnown(&f.Routing)
 	c := &Config{
 		Path: path, Gateway: f.Config, Routing: f.Routing, Tenancy: f.Tenancy, Database: f.Database, MaxAge: f.SnapshotMaxAge, Log: f.Log, Simulated: simulated,
-		SecretKey: d.variable("VEL_SECRET_KEY"), AdminKey: d.variable("VEL_ADMIN_KEY"),
+		SecretKey: d.variable("VEL_SECRET_KEY", 32), AdminKey: d.variable("VEL_ADMIN_KEY", 24),
 	}
 	c.Gateway.AdminListen = f.Admin.Listen
 	c.Direct, _ = f.DatabaseDirect.Postgres()

@@ -140,7 +140,7 @@ providers: {a: {kind: openai, api_key: none}, b: {kind: openai, api_key: none}}
 		"PORT=9000", "VEL__LISTEN=127.0.0.1:1", "VEL__SERVER__DRAIN=7s", "VEL__MODELS__GPT_4_1__ATTEMPTS=2",
 		"VEL__MODELS__GPT_4_1__TARGETS__1__MODEL=second", "VEL__SERVER__TRUSTED_PROXIES=[10.0.0.0/8]",
 		"VEL__RETENTION={calls: 10d}", "VEL__RETENTION__AUDIT=20d", "VEL__PROVIDERS__A__API_KEY=env:A_KEY", "A_KEY={not-yaml",
-		"VEL_PORT=tcp://10.0.0.1:80", "VEL_SECRET_KEY=a-secret-that-is-long-enough", "DATABASE_URL=postgres://u:p@h/d", "VEL__DATABASE=sqlite:x",
+		"VEL_PORT=tcp://10.0.0.1:80", "VEL_SECRET_KEY=a-secret-that-is-long-enough-for-all", "DATABASE_URL=postgres://u:p@h/d", "VEL__DATABASE=sqlite:x",
 		"VEL__OTEL__SAMPLE=0.5", "VEL__LOG__LEVEL=debug",
 	}
 	c, err := parse("vel.yaml", []byte(file), newEnvironment(env))

@@ -68,19 +68,16 @@ func (d *decoder) secretFile(n *yaml.Node, path, file string) (string, bool) {
 	return value, true
 }
 
-// shortestVariable is the length in characters below which a secret of the environment could be guessed.
-const shortestVariable = 24
-
-// variable is a secret that has no place in the file.
-func (d *decoder) variable(name string) secrets.Secret {
+// variable is a secret that has no place in the file. One with fewer characters than shortest could be guessed.
+func (d *decoder) variable(name string, shortest int) secrets.Secret {
 	s := secrets.New(d.env[name])
 	switch n := len(s.Reveal()); {
 	case n == 0:
 		return s
-	case n < shortestVariable:
+	case n < shortest:
 		d.faults = append(d.faults, Fault{
 			Env: name, Problem: fmt.Sprintf("has only %d characters", n),
-			Hint: fmt.Sprintf("use at least %d random ones: openssl rand -base64 32", shortestVariable),
+			Hint: fmt.Sprintf("use at least %d random ones: openssl rand -base64 32", shortest),
 		})
 	}
 	d.secrets = append(d.secrets, s)

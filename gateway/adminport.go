@@ -37,6 +37,14 @@ func newAdminPort(s *Server) *adminPort {
 
 // ServeHTTP answers one request.
 func (a *adminPort) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			if reason != http.ErrAbortHandler {
+				a.server.handlerPanicked(r, reason)
+			}
+			panic(http.ErrAbortHandler) // net/http closes the connection without a word
+		}
+	}()
 	a.server.believe(r)
 	if h := a.mounts.find(r.RequestURI); h != nil {
 		r.Body = http.MaxBytesReader(w, r.Body, a.server.maxMounted())
@@ -47,11 +55,11 @@ func (a *adminPort) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r)
 		return
 	}
-	e := errUnknownPath(r.Method, r.URL.Path)
-	w.Header().Set("X-Request-Id", newID())
+	e, id := errUnknownPath(r.Method, r.URL.Path), newID()
+	w.Header().Set("X-Request-Id", id)
 	w.Header().Set("Content-Type", string(typeProblem))
 	w.WriteHeader(e.Status)
-	_, _ = w.Write(appendProblem(nil, e.Status, e)) // the client may have left
+	_, _ = w.Write(appendProblem(nil, e.Status, id, e)) // the client may have left
 }
 
 // believe puts the client in the place of the trusted proxies before it.

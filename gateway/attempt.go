@@ -19,6 +19,9 @@ const errorBelow = 64 << 10
 
 // attempt tries targets until one answers or the plan says stop.
 func (p *Pipeline) attempt(c *Call) error {
+	if c.list != nil {
+		return p.answerList(c)
+	}
 	var last *routing.Outcome
 	var failed error
 	for {
@@ -156,6 +159,7 @@ func (p *Pipeline) firstEvent(c *Call) error {
 			return err
 		}
 	}
+	c.learnStream()
 	c.exchange.Streaming(c.outcome.Target.Timeouts.Idle)
 	return nil
 }
@@ -169,6 +173,7 @@ func (p *Pipeline) wholeAnswer(c *Call) error {
 	}
 	if !all {
 		c.pieces = append(c.pieces, c.whole)
+		c.learn(c.whole)
 		c.tail = append(make([]byte, 0, 2*adapters.TailSize), c.whole[max(0, len(c.whole)-adapters.TailSize):]...)
 		return nil
 	}
@@ -176,6 +181,9 @@ func (p *Pipeline) wholeAnswer(c *Call) error {
 	c.ended, c.length = true, 0
 	for _, piece := range c.pieces {
 		c.length += len(piece)
+	}
+	if err == nil {
+		c.learn(c.whole)
 	}
 	return err
 }

@@ -52,15 +52,9 @@ func (s *Server) bridge(ctx *fasthttp.RequestCtx, h http.Handler) {
 		return
 	}
 	living, cancel := context.WithCancel(context.Background())
-	r = r.WithContext(living)
-	b := &bridge{
-		conn: connOf(ctx), cancel: cancel,
-		lent: make(chan []byte), taken: make(chan error, 1), left: make(chan struct{}), ended: make(chan struct{}),
-	}
-	b.leave = sync.OnceFunc(func() { close(b.left) })
-	b.out = &bridgeWriter{bridge: b, header: http.Header{}, headOnly: ctx.IsHead()}
+	b := newBridge(connOf(ctx), cancel, ctx.IsHead())
 	b.conn.attach(b)
-	go b.run(h, r, s.handlerPanicked)
+	go b.run(h, r.WithContext(living), s.handlerPanicked)
 	select {
 	case b.piece = <-b.lent:
 		b.holds = true
@@ -70,11 +64,21 @@ func (s *Server) bridge(ctx *fasthttp.RequestCtx, h http.Handler) {
 	}
 }
 
+func newBridge(c *conn, cancel context.CancelFunc, headOnly bool) *bridge {
+	b := &bridge{
+		conn: c, cancel: cancel,
+		lent: make(chan []byte), taken: make(chan error, 1), left: make(chan struct{}), ended: make(chan struct{}),
+	}
+	b.leave = sync.OnceFunc(func() { close(b.left) })
+	b.out = &bridgeWriter{bridge: b, header: http.Header{}, headOnly: headOnly}
+	return b
+}
+
 // run is the handler's goroutine.
 func (b *bridge) run(h http.Handler, r *http.Request, panicked func(*http.Request, any)) {
 	defer close(b.ended)
 	defer func() {
-		if reason := recover(); reason == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
+		if reason := recover(); reason == http.ErrAbortHandler {
 			b.failed = http.ErrAbortHandler
 		} else if reason != nil {
 			panicked(r, reason)
@@ -100,6 +104,7 @@ func (b *bridge) begin(r *fasthttp.Response) {
 		if b.out.length >= 0 {
 			r.Header.SetContentLength(b.out.length)
 		}
+		b.took(http.ErrBodyNotAllowed)
 		b.close()
 		return
 	}
@@ -131,10 +136,10 @@ func (s *Server) finish(ctx *fasthttp.RequestCtx, b *bridge) {
 // end ends the handler's context from outside. When the client left, its writes fail too; in a drain it may still
 // say goodbye.
 func (b *bridge) end(why adapters.Class) {
-	b.cancel()
 	if why == adapters.ClassGone {
 		b.leave()
 	}
+	b.cancel()
 }
 
 // close ends the handler, if it runs, and waits for it.

@@ -89,6 +89,12 @@ func (w *bridgeWriter) push() error {
 // lend waits until the client has taken p.
 func (w *bridgeWriter) lend(p []byte) error {
 	select {
+	case <-w.bridge.left: // first of all: of two that are ready, select takes any
+		w.broken = errLeft
+		return w.broken
+	default:
+	}
+	select {
 	case w.bridge.lent <- p:
 		w.flows = true
 		w.broken = <-w.bridge.taken

@@ -47,6 +47,10 @@ type Call struct {
 	foreign  []byte             // the provider's id of its answer
 	failed   error              // why the last attempt failed, or why the relay broke off
 
+	// A list that is put together here.
+	list  *listing // nil: it is none
+	parts []*Call  // the calls that fetch its objects; guarded by mu
+
 	// The answer.
 	pieces  [][]byte  // what the client may have now
 	tail    []byte    // the last bytes of an answer that flows; nil unless its codec reads them
@@ -75,6 +79,9 @@ func (c *Call) end(why adapters.Class) {
 	}
 	if c.exchange != nil {
 		c.exchange.Cancel()
+	}
+	for _, part := range c.parts {
+		part.end(why)
 	}
 	select {
 	case c.wake <- struct{}{}:
@@ -119,7 +126,9 @@ func (c *Call) wait(d time.Duration) bool {
 // flush writes the pieces at hand. A failed write means that the client left.
 func (c *Call) flush() error {
 	for _, p := range c.pieces {
-		c.outcome.Target.Provider.Key.Mask(p) // should the provider quote it
+		if c.list == nil {
+			c.outcome.Target.Provider.Key.Mask(p) // should the provider quote it
+		}
 		n, err := c.to.Write(p)
 		c.written += int64(n)
 		if err != nil {

@@ -141,14 +141,29 @@ func appendError(b []byte, e *adapters.Error, r *secrets.Redactor) []byte {
 	return append(b, "}}"...)
 }
 
+// problems are the kinds of errors on a mounted path, by their status: type and title, as package admin has them.
+var problems = map[int][2]string{
+	http.StatusBadRequest:            {"malformed", "Malformed request"},
+	http.StatusNotFound:              {"not-found", "Not found"},
+	http.StatusRequestTimeout:        {"slow-body", "The body did not arrive"},
+	http.StatusRequestEntityTooLarge: {"too-large", "Too large"},
+	http.StatusInternalServerError:   {"internal", "Internal error"},
+	http.StatusServiceUnavailable:    {"unavailable", "Not available now"},
+}
+
 // appendProblem appends the body of an error answer on a mounted path, where the shape is that of RFC 9457.
-func appendProblem(b []byte, status int, e *adapters.Error) []byte {
-	b = append(b, `{"type":"about:blank","title":`...)
-	b = appendString(b, http.StatusText(status))
+func appendProblem(b []byte, status int, id string, e *adapters.Error) []byte {
+	kind := problems[status]
+	b = append(b, `{"type":"urn:vel:problem:`...)
+	b = append(b, kind[0]...)
+	b = append(b, `","title":`...)
+	b = appendString(b, kind[1])
 	b = append(b, `,"status":`...)
 	b = strconv.AppendInt(b, int64(status), 10)
 	b = append(b, `,"detail":`...)
 	b = appendString(b, e.Message)
+	b = append(b, `,"request_id":`...)
+	b = appendString(b, id)
 	return append(b, '}')
 }
 

@@ -27,6 +27,16 @@ var (
 	errTwoLengths = invalid(http.StatusBadRequest, "malformed_request", "", "A request may have Content-Length or Transfer-Encoding, not both.")
 )
 
+// Faults of a call on what a provider keeps.
+var (
+	errForm  = invalid(http.StatusBadRequest, "unsupported_content_type", "", "This path takes JSON.")
+	errApart = invalid(http.StatusBadRequest, "different_providers", "",
+		"The call names objects that are kept by different providers. Make copies at one of them.")
+	errTooManyNamed = invalid(http.StatusBadRequest, "too_many_objects", "", "The call names more objects than Vel looks up for one call (4096).")
+	errFewFit       = invalid(http.StatusBadRequest, "too_many_objects", "",
+		"None of the newest objects fits the filter, and Vel looks at no more than 1000 for one list. Go on after a later one, or list without the filter.")
+)
+
 // What is wrong with Vel itself.
 var (
 	errTooManyBodies = later("overloaded", "Too many large requests are in flight. Try again shortly.")
@@ -34,7 +44,12 @@ var (
 	// errDatabase is no refusal: the key may be good, and nobody can say so now.
 	errDatabase = later("database_unavailable", "The database that knows this key can not be reached. Try again shortly.")
 	// errUnwell is what a target whose breaker is open answers without being asked.
-	errUnwell   = later("provider_unavailable", "The provider is failing and is given time to recover.")
+	errUnwell = later("provider_unavailable", "The provider is failing and is given time to recover.")
+	// errNoDatabase is no 404: whose the object is can not be known now.
+	errNoDatabase = later("database_unavailable", "Vel's database does not answer, so it is not known whose this object is. Try again shortly.")
+	errEntry      = &adapters.Error{
+		Class: adapters.ClassGarbage, Type: "server_error", Message: "A provider answered with something that can not stand in a list.",
+	}
 	errInternal = &adapters.Error{
 		Class: adapters.ClassInternal, Status: http.StatusInternalServerError, Type: "server_error", Code: "internal_error", Message: "internal error",
 	}
@@ -77,6 +92,34 @@ func errDropped(fields []string) *adapters.Error {
 		"The model's provider does not take these fields as they were meant: "+strings.Join(fields, ", ")+".")
 }
 
+// errNoObject is the same for what does not exist and for what is somebody else's.
+func errNoObject(n adapters.Named) *adapters.Error {
+	if n.Param == "previous_response_id" {
+		return invalid(http.StatusNotFound, "previous_response_not_found", n.Param, "Previous response with id '"+n.ID+"' not found.")
+	}
+	return invalid(http.StatusNotFound, "object_not_found", n.Param, "No such object: '"+n.ID+"'.")
+}
+
+// errElsewhere refuses a call for a model that is not where the object is.
+func errElsewhere(model, holder string) *adapters.Error {
+	return invalid(http.StatusBadRequest, "different_providers", "model",
+		"The call names an object that the provider '"+holder+"' keeps, and the model '"+model+"' is not served from there.")
+}
+
+// errOwnAccount refuses a path of which Vel does not know what it could show.
+func errOwnAccount(method, path string) *adapters.Error {
+	return invalid(http.StatusNotImplemented, "unsupported_endpoint", "",
+		method+" "+path+" needs a provider whose account is your organization's alone (providers.NAME.organizations with one entry), and there is none.")
+}
+
+func errQuery(name, why string) *adapters.Error {
+	return invalid(http.StatusBadRequest, "invalid_value", name, "Invalid '"+name+"': "+why+".")
+}
+
+func errFilter(name, path string) *adapters.Error {
+	return invalid(http.StatusBadRequest, "unsupported_parameter", name, "Vel can not filter the list of "+path+" by '"+name+"'.")
+}
+
 // ofRouting says why a call goes nowhere.
 func ofRouting(c *Call, r routing.Refusal) *adapters.Error {
 	model := c.question.Model
@@ -88,12 +131,21 @@ func ofRouting(c *Call, r routing.Refusal) *adapters.Error {
 	case routing.NotServed:
 		return invalid(http.StatusNotImplemented, "unsupported_endpoint", "model",
 			"No provider of the model '"+model+"' serves "+c.Content.Endpoint.String()+".")
-	case routing.NotOwned:
-		return invalid(http.StatusNotImplemented, "unsupported_endpoint", "",
-			"Stored objects need a provider whose account is your organization's alone (providers.NAME.organizations with one entry), and there is none.")
+	case routing.NoAccount:
+		return invalid(http.StatusNotImplemented, "unsupported_endpoint", "", "No provider that is open to your organization keeps objects.")
+	case routing.NoSuchAccount:
+		return invalid(http.StatusBadRequest, "unknown_provider", "x-vel-provider", "No provider of this name keeps objects of your organization.")
+	case routing.NotHeld:
+		return errNoObject(adapters.Named{})
+	case routing.HeldElsewhere:
+		return errElsewhere(model, "")
 	case routing.Ambiguous:
-		return invalid(http.StatusBadRequest, "ambiguous_provider", "",
-			"Several providers could hold this object. Name one in the header x-vel-provider.")
+		var names []string
+		for i := range c.plan.Why {
+			names = append(names, c.plan.Why[i].Provider)
+		}
+		return invalid(http.StatusBadRequest, "ambiguous_provider", "x-vel-provider",
+			"Several providers could take this call: "+strings.Join(names, ", ")+". Name one in the header x-vel-provider.")
 	case routing.NoTarget:
 		return &adapters.Error{
 			Class: adapters.ClassConnect, Status: http.StatusServiceUnavailable, Type: "server_error", Code: "no_provider_available",

@@ -133,9 +133,10 @@ func (f *freshKeys) answered(l *look) {
 	close(l.done)
 }
 
-// forget drops what is remembered, because the index knows better now: a key that was found may be revoked.
+// forget drops what is remembered, because the index knows better now: a key that was found may be revoked. That holds
+// for what is being looked up too: who waits for it gets it, and nobody after.
 func (f *freshKeys) forget() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	maps.DeleteFunc(f.looks, func(_ tenancy.Hash, l *look) bool { return !l.until.IsZero() })
+	clear(f.looks)
 }

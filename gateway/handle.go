@@ -150,7 +150,7 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 	writeRefusal(&ctx.Response, c.ID, &a)
 	if s.mounted(&ctx.Request.Header) != nil {
 		ctx.Response.Header.SetContentTypeBytes(typeProblem)
-		ctx.Response.SetBodyRaw(appendProblem(nil, a.status, inWords(&c, err)))
+		ctx.Response.SetBodyRaw(appendProblem(nil, a.status, c.ID, inWords(&c, err)))
 	}
 	s.pipe.metrics.refused.Inc()
 	s.log.Info("refused", slog.String("id", c.ID), slog.Int("status", a.status), slog.String("class", classOf(err).String()),

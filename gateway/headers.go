@@ -61,7 +61,13 @@ func presentedKey(h *fasthttp.RequestHeader) []byte {
 
 // writeHead writes the head of a call's answer.
 func writeHead(r *fasthttp.Response, c *Call) {
-	from, to := c.exchange.Header(), &r.Header
+	to := &r.Header
+	if c.list != nil {
+		to.SetContentTypeBytes(typeJSON)
+		to.SetBytesV("X-Request-Id", []byte(c.ID))
+		return
+	}
+	from := c.exchange.Header()
 	r.SetStatusCode(c.exchange.Status())
 	if c.stream != nil {
 		to.SetContentTypeBytes(typeStream)

@@ -108,6 +108,8 @@ type house struct {
 	state    *routing.State
 	registry *prometheus.Registry
 	log      *logBuffer
+	objects  *shelf
+	keeper   *Keeper
 	backends []*backend
 	config   Config
 	routing  routing.Config
@@ -121,7 +123,7 @@ type plan func(*house)
 
 func newHouse(t testing.TB, scripts []func(*asked) bool, changes ...plan) *house {
 	t.Helper()
-	h := &house{t: t, config: Defaults(), routing: routing.Defaults(), log: &logBuffer{}, registry: prometheus.NewRegistry()}
+	h := &house{t: t, config: Defaults(), routing: routing.Defaults(), log: &logBuffer{}, objects: &shelf{}, registry: prometheus.NewRegistry()}
 	h.config.Listen, h.config.Server.Drain = "127.0.0.1:0", 5*time.Second
 	h.kinds = map[string]*adapters.Adapter{"openai": openai.New("openai", "http://127.0.0.1:1/v1")}
 	h.routing.Defaults.Backoff = []time.Duration{time.Millisecond}
@@ -154,7 +156,9 @@ func (h *house) start() {
 	pool := upstream.NewPool(watcher, 128)
 	h.state = &routing.State{}
 	log := slog.New(slog.NewJSONHandler(h.log, nil))
-	pipe := NewPipeline(h.state, pool, NewMetrics(h.registry), log)
+	metrics := NewMetrics(h.registry)
+	h.keeper = NewKeeper(h.objects, false, metrics, log)
+	pipe := NewPipeline(h.state, pool, h.keeper, metrics, log)
 	h.publish(pipe, goodKey, narrowKey)
 	h.Server = NewServer(h.config, pipe, h.registry, 256, log)
 	for _, prepare := range h.before {
@@ -164,7 +168,13 @@ func (h *house) start() {
 		h.t.Fatal(err)
 	}
 	h.base = "http://" + h.Addr().String()
+	h.keeper.Start()
 	h.t.Cleanup(func() {
+		defer func() {
+			if err := h.keeper.Stop(); err != nil {
+				h.t.Errorf("stop the keeper: %v", err)
+			}
+		}()
 		if err := h.Stop(); err != nil {
 			h.t.Errorf("stop: %v", err)
 		}

@@ -25,6 +25,8 @@ type Metrics struct {
 	refused    prometheus.Counter
 	broken     *prometheus.CounterVec
 
+	objectsLost prometheus.Counter
+
 	mu     sync.RWMutex // guards the two maps of children: looking one up by its labels costs ten times as much
 	byCall map[callLabels]*callSeries
 	byTry  map[tryLabels]*trySeries
@@ -90,11 +92,14 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		errors:     counter("vel_upstream_errors_total", "Attempts that the provider failed, by class.", "provider", "model", "class"),
 		breakers:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "vel_breaker_open", Help: "1 while the target's breaker is open or half-open."}, []string{"target"}),
 		streams:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_open_streams", Help: "Streams that are relayed now."}),
-		panics:     prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_panics_total", Help: "Calls that ended in a panic; each is a bug."}),
+		panics:     prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_panics_total", Help: "Calls and other requests that ended in a panic; each is a bug."}),
 		refused:    prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_refused_total", Help: "Requests refused before a call began: no key, a bad path, a bad head."}),
-		byCall:     map[callLabels]*callSeries{}, byTry: map[tryLabels]*trySeries{},
+
+		objectsLost: prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_objects_lost_total", Help: "Objects of which could not be written down who made them."}),
+
+		byCall: map[callLabels]*callSeries{}, byTry: map[tryLabels]*trySeries{},
 	}
-	r.MustRegister(m.breakers, m.streams, m.panics, m.refused)
+	r.MustRegister(m.breakers, m.streams, m.panics, m.refused, m.objectsLost)
 	return m
 }
 

@@ -34,6 +34,7 @@ type Pipeline struct {
 	snapshot atomic.Pointer[Snapshot]
 	state    *routing.State
 	pool     *upstream.Pool
+	objects  *Keeper
 	metrics  *Metrics
 	log      *slog.Logger
 	calls    sync.Pool
@@ -41,8 +42,8 @@ type Pipeline struct {
 }
 
 // NewPipeline makes a pipeline. Publish must be called before the first call.
-func NewPipeline(state *routing.State, pool *upstream.Pool, metrics *Metrics, log *slog.Logger) *Pipeline {
-	p := &Pipeline{state: state, pool: pool, metrics: metrics, log: log}
+func NewPipeline(state *routing.State, pool *upstream.Pool, objects *Keeper, metrics *Metrics, log *slog.Logger) *Pipeline {
+	p := &Pipeline{state: state, pool: pool, objects: objects, metrics: metrics, log: log}
 	p.calls.New = func() any {
 		c := &Call{pipe: p, wake: make(chan struct{}, 1)}
 		c.pass = c.relayPiece
@@ -181,10 +182,12 @@ func (p *Pipeline) parse(c *Call) error {
 // route decides where the call may go. It is pure: nothing is held yet.
 func (p *Pipeline) route(c *Call) error {
 	ask := routing.Ask{Model: c.question.Model, Who: c.Who, Endpoint: c.Content.Endpoint}
-	if ask.Endpoint == adapters.Objects {
-		return c.snapshot.Routes.PlanObject(&c.plan, &ask, c.Account, p.state, c.begun)
+	switch {
+	case ask.Endpoint == adapters.Objects:
+		return p.routeObject(c, &ask)
+	case c.question.Names:
+		return p.bindModel(c, &ask)
 	}
-	ask.Bound = c.question.PreviousResponse != "" || c.question.Conversation != "" || c.question.Background
 	return c.snapshot.Routes.Plan(&c.plan, &ask, p.state, c.begun)
 }
 

@@ -24,6 +24,19 @@ func (p *Pipeline) Settle(c *Call, cause error) {
 		c.conn.detach() // from here nobody ends the call from outside
 	}
 	class := c.endClass(cause)
+	c.finish(class)
+	if c.stream != nil {
+		c.usage, _ = c.stream.Usage()
+		c.learnStream()
+	}
+	total := time.Since(c.begun)
+	status := c.status(class)
+	p.metrics.call(c, class, status, total)
+	p.writeLine(c, class, status, total)
+}
+
+// finish gives the connection back and tells routing how the attempt went.
+func (c *Call) finish(class adapters.Class) {
 	if x := c.exchange; x != nil {
 		c.hold(nil)
 		if class == adapters.ClassNone && !c.torn {
@@ -34,15 +47,8 @@ func (p *Pipeline) Settle(c *Call, cause error) {
 	}
 	if c.trying { // also without an exchange, after a panic: a breaker may wait for this attempt
 		c.outcome.Class = class
-		p.observe(c)
+		c.pipe.observe(c)
 	}
-	if c.stream != nil {
-		c.usage, _ = c.stream.Usage()
-	}
-	total := time.Since(c.begun)
-	status := c.status(class)
-	p.metrics.call(c, class, status, total)
-	p.writeLine(c, class, status, total)
 }
 
 // errUnfinished keeps a connection whose answer was not read to its end out of the pool.

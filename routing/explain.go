@@ -16,12 +16,14 @@ const (
 	WrongOrganization                   // its provider is for other organizations
 	NotSpoken                           // its adapter does not have the endpoint
 	Shared                              // its account keeps things for several organizations, and the call needs one's own
+	Elsewhere                           // the object that the call names is kept by another provider
 	reasons
 )
 
 var reasonTexts = [reasons]string{
 	"", "chosen", "last resort, out", "breaker open", "breaker half-open, probe under way", "cooling",
 	"no credential", "not for this organization", "endpoint not spoken", "account shared by organizations",
+	"does not hold the named object",
 }
 
 // String is the reason in words, as records and people read it.

@@ -3,12 +3,32 @@ package routing
 import (
 	"time"
 
+	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
-// What a provider keeps under an id (files, batches, stored answers) belongs to the account that made it, and an
-// account that several organizations share would show each the others' objects. Until Vel remembers who made what,
-// such calls go only to accounts that one organization has for itself.
+// What a provider keeps under an id (files, batches, stored answers) belongs to the account that made it, and who holds
+// the account's key sees all of it. So Vel remembers which organization made what in an account that several share. An
+// account that is one organization's alone needs no memory: whatever lies there is theirs.
+
+// StoredObject is something that a provider keeps under an id, and the organization that made it.
+type StoredObject struct {
+	Org      tenancy.ID
+	ID       string    // the provider's
+	Provider string    // the name of the account that holds it
+	Kind     string    // one of adapters' kinds
+	Created  time.Time // when Vel saw it first
+}
+
+// ObjectPage is a part of the list of an organization's objects of one kind, in the order in which they were made.
+type ObjectPage struct {
+	Org       tenancy.ID
+	Kind      string
+	Provider  string // empty: in all accounts
+	After     string // the last id of the page before
+	Limit     int    // at least 1
+	Ascending bool   // oldest first
+}
 
 // OwnedBy tells whether the provider's account is this organization's alone.
 func (p *Provider) OwnedBy(org tenancy.ID) bool {
@@ -25,27 +45,82 @@ func (b *builder) objectTarget(p *Provider) *Route {
 	return &Route{Name: "objects", Targets: []*Target{t}, Attempts: 1, Total: t.Timeouts.Total, OwnedBy: p.Name}
 }
 
-// PlanObject fills dst with the account that a call on an object goes to: the one that the organization has for
-// itself, or of several the one with this provider's name. The error is a Refusal.
-func (t *Table) PlanObject(dst *Plan, a *Ask, provider string, s *State, now time.Time) error {
-	dst.Reset()
-	var found *Route
+// accounts are those where the caller may keep objects, by name: of them, own are the organization's alone.
+func (t *Table) accounts(a *Ask) (open, own []*Route) {
 	for _, r := range t.objects {
 		p := r.Targets[0].Provider
-		switch {
-		case !p.OwnedBy(a.Who.Org) || p.Adapter.Codecs[a.Endpoint] == nil || provider != "" && p.Name != provider:
-		case found != nil:
-			return Ambiguous
-		default:
-			found = r
+		if !p.OpenTo(a.Who.Org) || p.Adapter.Codecs[adapters.Objects] == nil || a.Account != "" && p.Name != a.Account {
+			continue
+		}
+		open = append(open, r)
+		if p.OwnedBy(a.Who.Org) {
+			own = append(own, r)
 		}
 	}
-	if found == nil {
-		return NotOwned
+	return open, own
+}
+
+// Alone tells whether everything that the call can name lies in one account that is the organization's alone: then
+// nobody has to be asked whose an object is, or where.
+func (t *Table) Alone(a *Ask) bool {
+	if a.Endpoint == adapters.Objects {
+		open, own := t.accounts(a)
+		return len(open) == 1 && len(own) == 1
 	}
-	dst.Route, dst.Attempts, dst.Deadline = found, found.Attempts, now.Add(found.Total)
-	reason, until := s.standing(found.Targets[0], now)
-	dst.choose(found.Targets[0], reason != Chosen)
-	dst.Why = append(dst.Why, Candidate{Provider: found.OwnedBy, Reason: reason, Until: until})
-	return nil
+	r, ok := t.byName[a.Model]
+	if !ok {
+		return false
+	}
+	var only *Provider
+	for _, target := range r.Targets {
+		p := target.Provider
+		if !p.OpenTo(a.Who.Org) || p == only {
+			continue
+		}
+		if only != nil {
+			return false
+		}
+		only = p
+	}
+	return only != nil && only.OwnedBy(a.Who.Org)
+}
+
+// Shares tells whether the organization keeps objects only in accounts that it shares, so that no provider's list of
+// them is theirs to see.
+func (t *Table) Shares(a *Ask) bool {
+	open, own := t.accounts(a)
+	return len(open) > 0 && len(own) == 0
+}
+
+// PlanObject fills dst with the account that a call on an object goes to: the one that holds what the call names, or
+// the one that the caller chose, or the organization's own, or the only one there is. The error is a Refusal; after
+// Ambiguous, dst.Why has the accounts to choose from.
+func (t *Table) PlanObject(dst *Plan, a *Ask, s *State, now time.Time) error {
+	dst.Reset()
+	open, own := t.accounts(a)
+	if a.Bound || a.Holder == "" && len(own) > 0 {
+		open = own
+	}
+	var found *Route
+	for _, r := range open {
+		if a.Holder != "" && r.OwnedBy != a.Holder {
+			continue
+		}
+		reason, until := s.standing(r.Targets[0], now)
+		dst.Why = append(dst.Why, Candidate{Provider: r.OwnedBy, Reason: reason, Until: until})
+		found = r
+	}
+	switch {
+	case len(dst.Why) > 1:
+		return Ambiguous
+	case found != nil:
+		dst.Route, dst.Attempts, dst.Deadline = found, found.Attempts, now.Add(found.Total)
+		dst.choose(found.Targets[0], dst.Why[0].Reason != Chosen)
+		return nil
+	case a.Bound || a.Holder != "":
+		return NotHeld
+	case a.Account != "":
+		return NoSuchAccount
+	}
+	return NoAccount
 }

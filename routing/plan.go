@@ -17,7 +17,11 @@ type Ask struct {
 	Model    string // the public name; may alias the request body
 	Who      *tenancy.Principal
 	Endpoint adapters.Endpoint
-	Bound    bool // the call depends on what an account keeps: only one that the organization has for itself will do
+
+	// What ties the call to an account at a provider.
+	Holder  string // the provider that holds what the call names: only that one will do
+	Bound   bool   // the call names what nobody is known to have made: only an account that is the organization's alone may have it
+	Account string // of calls on objects: the provider that the caller chose
 }
 
 // Move is the next attempt.

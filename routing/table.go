@@ -13,19 +13,23 @@ type Refusal uint8
 
 // The refusals, with the status that suits each.
 const (
-	UnknownModel Refusal = iota + 1 // no route has this name (404)
-	NotAllowed                      // the key may not use the name, or no target is there for its organization (403)
-	NoTarget                        // no target can be used: the providers' keys are not set (503)
-	NotServed                       // no target speaks the endpoint (501)
-	NotOwned                        // the call needs an account that is the organization's alone, and none is (501)
-	Ambiguous                       // several accounts are the organization's alone, and none was named (400)
+	UnknownModel  Refusal = iota + 1 // no route has this name (404)
+	NotAllowed                       // the key may not use the name, or no target is there for its organization (403)
+	NoTarget                         // no target can be used: the providers' keys are not set (503)
+	NotServed                        // no target speaks the endpoint (501)
+	NoAccount                        // no account is there where the organization could keep objects (501)
+	NoSuchAccount                    // the account that the caller chose is none of those (400)
+	NotHeld                          // no account that the organization may look into holds what the call names (404)
+	HeldElsewhere                    // the account that holds what the call names is no target of the route (400)
+	Ambiguous                        // several accounts could take the call, and none was chosen (400)
 	refusals
 )
 
 var refusalTexts = [refusals]string{
 	"", "no route has this name", "the key may not use this route", "no target of the route can be used",
-	"no target of the route speaks this endpoint", "no provider's account belongs to the organization alone",
-	"several providers' accounts belong to the organization alone",
+	"no target of the route speaks this endpoint", "no provider keeps objects of the organization",
+	"the chosen provider keeps no objects of the organization", "nothing of the organization has this id",
+	"no target of the route is where the named object is", "several providers could take the call",
 }
 
 // Error is for the log; the gateway has words of its own for clients.
@@ -89,6 +93,11 @@ func (t *Table) Plan(dst *Plan, a *Ask, s *State, now time.Time) error {
 			c.Reason = WrongOrganization
 		case target.Provider.Adapter.Codecs[a.Endpoint] == nil:
 			c.Reason, worst = NotSpoken, NotSpoken
+		case a.Holder != "" && target.Provider.Name != a.Holder:
+			c.Reason = Elsewhere
+			if worst == WrongOrganization {
+				worst = Elsewhere
+			}
 		case a.Bound && !target.Provider.OwnedBy(a.Who.Org):
 			c.Reason, worst = Shared, Shared
 		default:
@@ -126,7 +135,9 @@ func refusal(worst Reason) Refusal {
 	case NotSpoken:
 		return NotServed
 	case Shared:
-		return NotOwned
+		return NotHeld
+	case Elsewhere:
+		return HeldElsewhere
 	case NoCredential:
 		return NoTarget
 	}

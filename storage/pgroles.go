@@ -79,7 +79,7 @@ func (db *pgDB) roles(ctx context.Context) ([]pgRole, error) {
 	rows, err := db.control.Query(ctx, `
 		select n.name, r.oid is not null, coalesce(r.rolsuper or r.rolbypassrls, false),
 			coalesce(pg_has_role(r.oid, case when current_setting('server_version_num')::int < 160000 then 'member' else 'set' end), false)
-		from unnest($1::text[]) n(name) left join pg_roles r on r.rolname = n.name`,
+		from unnest($1::text[]) n(name) left join pg_roles r on r.rolname = n.name order by n.name`,
 		[]string{tenant("").role, system.role, ingest.role})
 	if err != nil {
 		return nil, err

@@ -84,22 +84,36 @@ func (x *KeyIndex) With(changed []APIKey) *KeyIndex {
 	y := &KeyIndex{maps.Clone(x.byHash), maps.Clone(x.byID), x.stale}
 	for i := range changed {
 		k := &changed[i]
-		if old, ok := y.byID[k.ID]; ok {
+		old, ok := y.byID[k.ID]
+		if ok {
 			delete(y.byHash, old.hash)
 			delete(y.byHash, old.oldHash)
 			delete(y.byID, k.ID)
 		}
-		if _, taken := y.byHash[k.Hash]; !taken && !k.Deleted {
-			y.put(k)
+		if _, taken := y.byHash[k.Hash]; taken || k.Deleted {
+			continue
+		}
+		if e := y.put(k); ok {
+			e.principal.used = old.principal.used
 		}
 	}
 	return y
 }
 
+// UsesOf makes an index that nobody reads yet know of the uses that another one has noted.
+func (x *KeyIndex) UsesOf(other *KeyIndex) *KeyIndex {
+	for id, e := range x.byID {
+		if o, ok := other.byID[id]; ok {
+			e.principal.used = o.principal.used
+		}
+	}
+	return x
+}
+
 // Stale returns the index as it is while the database has been away for too long, or as it is once it is back.
 func (x *KeyIndex) Stale(stale bool) *KeyIndex { return &KeyIndex{x.byHash, x.byID, stale} }
 
-func (x *KeyIndex) put(k *APIKey) {
+func (x *KeyIndex) put(k *APIKey) *indexed {
 	e := &indexed{
 		principal: Principal{Identity: Identity{k.Org, k.Team, k.User, k.ID}, Name: k.Name, Role: k.Role, used: new(atomic.Int64)},
 		hash:      k.Hash, oldHash: k.OldHash, expires: k.Expires, disabled: k.Disabled, stored: k.ManagedBy == ByAPI,
@@ -114,6 +128,7 @@ func (x *KeyIndex) put(k *APIKey) {
 	if !k.OldUntil.IsZero() {
 		x.byHash[k.OldHash] = entry{e, k.OldUntil}
 	}
+	return e
 }
 
 // Lookup finds who calls with the key of this hash.
@@ -156,7 +171,7 @@ func (x *KeyIndex) Len() int { return len(x.byID) }
 func (x *KeyIndex) UsedSince(after time.Time) map[ID]time.Time {
 	used := map[ID]time.Time{}
 	for id, e := range x.byID {
-		if at := e.principal.used.Load(); e.stored && at > after.Unix() {
+		if at := e.principal.used.Load(); e.stored && at > max(0, after.Unix()) {
 			used[id] = time.Unix(at, 0)
 		}
 	}

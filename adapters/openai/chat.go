@@ -4,7 +4,7 @@ import "github.com/vel-gateway/vel/adapters"
 
 // chat is the codec for chat completions.
 func chat(o *options) *codec {
-	return &codec{path: "/chat/completions", answer: "a chat completion", marker: "choices", asks: o.askUsage}
+	return &codec{path: "/chat/completions", answer: "a chat completion", marker: "choices", asks: o.askUsage, kept: keptCompletion}
 }
 
 // completions is the codec for the older endpoint that continues a text. Its streams are like chat's.

@@ -22,6 +22,9 @@ type codec struct {
 
 	// more adds what an answer says of usage outside its usage member; nil: nothing.
 	more func(u adapters.Usage, whole string) adapters.Usage
+
+	// kept appends what the provider keeps of an answer; nil: nothing.
+	kept func(out []adapters.Kept, whole string, stored bool) []adapters.Kept
 }
 
 // EncodeRequest passes the body and puts the provider's name of the model where the client's stood.
@@ -97,13 +100,14 @@ func (c *codec) DecodeTail(in *adapters.Content, tail []byte) (usage adapters.Us
 
 // DecodeStream begins a stream.
 func (c *codec) DecodeStream(in *adapters.Content, h adapters.Header) adapters.Stream {
+	stored := in.Stored && c.kept != nil
 	switch {
 	case c.asksFor(in):
-		return &trimmed{stream: stream{header: h, asked: max(in.Choices, 1)}}
+		return &trimmed{stream: stream{header: h, asked: max(in.Choices, 1), stored: stored}}
 	case c.events != nil:
-		return &eventStream{header: h, kind: c.events}
+		return &eventStream{header: h, kind: c.events, stored: stored}
 	}
-	return &stream{header: h, asked: max(in.Choices, 1)}
+	return &stream{header: h, asked: max(in.Choices, 1), stored: stored}
 }
 
 // DecodeError understands every shape in which compatible servers, and the proxies before them, say no.

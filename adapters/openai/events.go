@@ -17,6 +17,7 @@ type eventKind struct {
 	failed  []string // those of them that say that it failed
 	endless bool     // there is no last one
 	usage   func(u *adapters.Usage, data string) bool
+	kept    func(out []adapters.Kept, data string, stored bool) []adapters.Kept // of the first and the last; nil: nothing
 }
 
 // eventStream passes a stream of typed events. It holds back only what comes before the end of the first event,
@@ -27,11 +28,13 @@ type eventStream struct {
 	events sse.Scanner
 	held   []byte
 	begun  bool
+	stored bool // the request asks for it
 
 	done    bool
 	failed  *adapters.Error
 	usage   adapters.Usage
 	counted bool
+	kept    []adapters.Kept
 }
 
 // largestHeld is how much of a first event is held back. An error is shorter; a picture is not.
@@ -96,6 +99,7 @@ func (s *eventStream) first(ev *sse.Event, kind string) error {
 		return garbage("The provider answered with a stream that is none of events.")
 	}
 	s.begun = true
+	s.learnKept(ev.Data)
 	return nil
 }
 
@@ -128,6 +132,7 @@ func (s *eventStream) watch(ev *sse.Event, kind string) {
 	case kind != "" && slices.Contains(s.kind.last, kind):
 		s.done = true
 		s.counted = s.kind.usage(&s.usage, stringOf(ev.Data)) || s.counted
+		s.learnKept(ev.Data)
 		if s.saysFailed(kind) {
 			s.failed = s.failure(ev.Data)
 			s.failed.Told = true

@@ -8,7 +8,7 @@ import (
 
 // responses is the codec for the Responses API.
 func responses() *codec {
-	return &codec{path: "/responses", answer: "a response", marker: "output", events: &responseEvents, more: countSearches}
+	return &codec{path: "/responses", answer: "a response", marker: "output", events: &responseEvents, more: countSearches, kept: keptResponse}
 }
 
 // inputTokens counts what a request would be charged for; it is free itself.
@@ -29,6 +29,9 @@ var responseEvents = eventKind{
 		last, counted := ResponseUsage(gjson.Get(data, "response").Raw)
 		*u = last
 		return counted
+	},
+	kept: func(out []adapters.Kept, data string, stored bool) []adapters.Kept {
+		return keptResponse(out, gjson.Get(data, "response").Raw, stored)
 	},
 }
 

@@ -19,6 +19,7 @@ type stream struct {
 	asked  int    // answers that the client asked for
 	held   []byte // what came before the first event was whole
 	begun  bool   // the first event was good, and the client has it
+	stored bool   // the provider is asked to keep the answer
 
 	ended   choiceSet // answers that have their finish_reason
 	done    bool      // [DONE] came
@@ -27,6 +28,7 @@ type stream struct {
 	same    int       // bytes of it
 	usage   adapters.Usage
 	counted bool
+	kept    []adapters.Kept
 }
 
 const (
@@ -72,6 +74,9 @@ func (s *stream) first(ev *sse.Event) error {
 		return garbage("The provider answered with a stream that is none of chat completion chunks.")
 	}
 	s.begun = true
+	if s.stored {
+		s.kept = keptCompletion(nil, string(ev.Data), true)
+	}
 	return nil
 }
 

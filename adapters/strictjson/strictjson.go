@@ -40,14 +40,21 @@ func Valid(doc []byte) bool { return Walk(doc, nil) == nil }
 //
 // UTF-8 is checked at the end, so a member may be reported from a text that turns out to be malformed.
 func Walk(doc []byte, member func(key []byte, start, end int) error) error {
-	w := walker{doc: doc}
+	_, err := WalkNoting(doc, nil, member)
+	return err
+}
+
+// WalkNoting is Walk that also tells whether note says yes to a key, at any depth and spelled as it stands there. note
+// is kept while it walks, so a closure would cost an allocation; it may be nil.
+func WalkNoting(doc []byte, note func(key []byte) bool, member func(key []byte, start, end int) error) (noted bool, err error) {
+	w := walker{doc: doc, note: note}
 	if err := w.walk(member); err != nil {
-		return err
+		return w.noted, err
 	}
 	if w.high&highBits != 0 && !utf8.Valid(doc) {
-		return &Error{Offset: firstInvalid(doc), Reason: "invalid UTF-8"}
+		return w.noted, &Error{Offset: firstInvalid(doc), Reason: "invalid UTF-8"}
 	}
-	return nil
+	return w.noted, nil
 }
 
 // walker does not hold the member function, which would make every caller's closure escape to the heap.
@@ -57,6 +64,9 @@ type walker struct {
 	high   uint64 // all bytes of strings or-ed together: is there anything beyond ASCII
 	depth  int
 	object [MaxDepth / 64]uint64 // for each open bracket, whether it is a brace
+
+	note  func(key []byte) bool
+	noted bool // note has said yes
 
 	key   []byte // of the member of the top-level object that is being walked
 	start int    // where its value begins
@@ -142,6 +152,9 @@ func (w *walker) name() error {
 		return err
 	}
 	key := w.doc[start : w.i-1]
+	if w.note != nil && !w.noted {
+		w.noted = w.note(key)
+	}
 	w.space()
 	if w.i == len(w.doc) || w.doc[w.i] != ':' {
 		return w.fault("expected a colon")

@@ -23,6 +23,7 @@ func (a *App) serveAdmin(cfg *config.Config) {
 	deps.AdminKey, deps.Providers, deps.Registerer = cfg.AdminKey, a.providers, a.registry
 	server := admin.NewServer(deps)
 	a.server.Mount("/api", server)
+	a.server.Operator = server.Operates
 }
 
 // adminOver is what the control plane needs of a database and of the file.

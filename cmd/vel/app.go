@@ -77,10 +77,10 @@ func (a *App) Start(cfg *config.Config) (err error) {
 	conns := connectionBudget()
 	a.pool = upstream.NewPool(watcher, conns)
 	a.onStop(func() error { a.pool.Close(); return nil })
-	a.pipeline = gateway.NewPipeline(a.state, a.pool, a.metrics, a.log)
 	if err := a.open(cfg); err != nil {
 		return err
 	}
+	a.pipeline = gateway.NewPipeline(a.state, a.pool, a.keepObjects(cfg), a.metrics, a.log)
 	if err := a.prepare(cfg); err != nil {
 		return err
 	}

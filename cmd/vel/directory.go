@@ -89,7 +89,11 @@ func (d *directory) build() error {
 			stored = append(stored, k)
 		}
 	}
-	d.index = index.With(stored).Stale(d.stale)
+	index = index.With(stored)
+	if d.index != nil {
+		index.UsesOf(d.index)
+	}
+	d.index = index.Stale(d.stale)
 	return nil
 }
 

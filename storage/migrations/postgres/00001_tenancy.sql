@@ -67,6 +67,7 @@ create table stored_objects (
 );
 create unique index stored_objects_id on stored_objects (provider, id);
 create index stored_objects_list on stored_objects (org_id, kind, created_us, id);
+create index stored_objects_age on stored_objects (kind, created_us);
 
 -- Who listens learns of each change when it is committed.
 -- +goose StatementBegin
@@ -83,7 +84,8 @@ grant select, insert, update, delete on organizations, teams, roles, users, keys
 grant select on organizations, teams, roles, users, keys, key_usage, sessions, idempotency, stored_objects to vel_system;
 grant delete on sessions, idempotency, stored_objects to vel_system;
 grant select (id, org_id, deleted_us) on keys to vel_ingest;
-grant select, insert, update on key_usage, stored_objects to vel_ingest;
+grant select, insert, update on key_usage to vel_ingest;
+grant select, insert on stored_objects to vel_ingest;
 
 -- Every table of tenants: one organization's rows, and without an organization none, for the owner too. The login role
 -- is a member of all three roles and so inherits their policies: they ask which of them was taken.

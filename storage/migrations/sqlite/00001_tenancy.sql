@@ -66,3 +66,4 @@ create table stored_objects (
 );
 create unique index stored_objects_id on stored_objects (provider, id);
 create index stored_objects_list on stored_objects (org_id, kind, created_us, id);
+create index stored_objects_age on stored_objects (kind, created_us);

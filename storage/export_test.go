@@ -1,0 +1,36 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+)
+
+// OpenWith is Open by other migrations than those of this program.
+func OpenWith(ctx context.Context, cfg Config, log *slog.Logger, scripts fs.FS) (*DB, error) {
+	db, err := Connect(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	db.scripts = scripts
+	if err := db.Migrate(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// Scripts are the migrations of an engine.
+var Scripts = embedded
+
+// ErrPooled is what Listen says behind a pooler.
+var ErrPooled = errPooled
+
+// Listen calls woken after each change that another process makes.
+func Listen(ctx context.Context, db *DB, woken func()) error { return db.dialect.listen(ctx, woken) }
+
+// Exec runs a statement on the connection that writes to SQLite.
+func Exec(ctx context.Context, db *DB, statement string) error {
+	_, err := db.dialect.(*liteDB).writer.ExecContext(ctx, statement)
+	return err
+}

@@ -1,0 +1,420 @@
+package storage_test
+
+import (
+	"database/sql"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	_ "github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/vel-gateway/vel/secrets"
+	"github.com/vel-gateway/vel/storage"
+	"github.com/vel-gateway/vel/tenancy"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// place is a new database and a way to it past the store, which no policy binds.
+type place struct {
+	storage.Config
+	engine string
+	raw    *sql.DB
+}
+
+// places are a new database of each engine.
+func places(t testing.TB) []place {
+	t.Helper()
+	pg := server.Database(t)
+	file := t.TempDir() + "/vel.db"
+	list := []place{
+		{Config: storage.Config{SQLite: file}, engine: "sqlite"},
+		{Config: storage.Config{URL: secrets.New(pg.URL)}, engine: "postgres"},
+	}
+	for i, name := range [...]string{"file:" + file, pg.Admin} {
+		var err error
+		if list[i].raw, err = sql.Open([...]string{"sqlite", "pgx"}[i], name); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = list[i].raw.Close() })
+	}
+	return list
+}
+
+func (p place) exec(t testing.TB, statements string) {
+	t.Helper()
+	for s := range strings.SplitSeq(statements, ";\n") {
+		if strings.TrimSpace(s) == "" {
+			continue
+		}
+		if _, err := p.raw.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+func (p place) strings(t testing.TB, query string) (list []string) {
+	t.Helper()
+	rows, err := p.raw.QueryContext(t.Context(), query)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, s)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// upTo are the migrations of an engine up to a version, and more.
+func upTo(t testing.TB, engine string, version int, more map[string]string) fs.FS {
+	t.Helper()
+	scripts := fstest.MapFS{}
+	for v, name := range versions(t, engine) {
+		if v < version {
+			data, err := fs.ReadFile(storage.Scripts(engine), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			scripts[name] = &fstest.MapFile{Data: data}
+		}
+	}
+	for name, statements := range more {
+		scripts[name] = &fstest.MapFile{Data: []byte("-- +goose Up\n" + statements)}
+	}
+	return scripts
+}
+
+// versions are the files of the migrations; the one of version n stands at n-1.
+func versions(t testing.TB, engine string) []string {
+	t.Helper()
+	names, err := fs.Glob(storage.Scripts(engine), "*.sql")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no migrations: %v", err)
+	}
+	for i, name := range names {
+		if !strings.HasPrefix(name, fmt.Sprintf("%05d_", i+1)) {
+			t.Fatalf("migration %d is %s", i+1, name)
+		}
+	}
+	return names
+}
+
+func TestMigrationsFromEachVersion(t *testing.T) {
+	t.Parallel()
+	same := cmp.Diff(versions(t, "sqlite"), versions(t, "postgres"))
+	if same != "" {
+		t.Fatalf("the engines have different migrations: %s", same)
+	}
+	for i := range versions(t, "sqlite") {
+		data, err := os.ReadFile(fmt.Sprintf("testdata/versions/%d.sql", i+1))
+		if err != nil {
+			t.Fatalf("version %d has no data to migrate: %v", i+1, err)
+		}
+		for _, p := range places(t) {
+			t.Run(fmt.Sprintf("%s from %d", p.engine, i+1), func(t *testing.T) {
+				t.Parallel()
+				db, err := storage.OpenWith(t.Context(), p.Config, quiet, upTo(t, p.engine, i+1, nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := db.Close(); err != nil {
+					t.Fatal(err)
+				}
+				p.exec(t, string(data))
+				keeps(t, open(t, p.Config))
+			})
+		}
+	}
+}
+
+// keeps checks what every fixture holds.
+func keeps(t *testing.T, db *storage.DB) {
+	ctx := t.Context()
+	at := func(n int64) time.Time { return time.UnixMicro(1_800_000_000_000_000 + n).UTC() }
+	meta := func(id, name string, rev, updated int64) tenancy.Meta {
+		return tenancy.Meta{ID: tenancy.ID(id), Org: "org_1", Name: name, Rev: rev, Created: at(0), Updated: at(updated)}
+	}
+	type all struct {
+		Changes storage.Changes
+		Team    tenancy.Team
+		Role    tenancy.Role
+		User    tenancy.User
+		Session tenancy.Session
+		Kept    tenancy.Kept
+	}
+	hash := tenancy.HashKey([]byte("abc"))
+	want := all{
+		Changes: storage.Changes{
+			Rev: 9, Whole: true, Orgs: []tenancy.Org{{Meta: meta("org_1", "acme", 2, 1)}},
+			Keys: []tenancy.APIKey{{
+				Meta: meta("key_1", "ci", 1, 0), Team: "team_1", User: "user_1", Hash: hash, Models: []string{"gpt-4o"}, Role: "role_1", LastUsed: at(4),
+			}},
+		},
+		Team: tenancy.Team{Meta: meta("team_1", "search", 1, 0)},
+		Role: tenancy.Role{Meta: meta("role_1", "approver", 1, 0), Permissions: tenancy.Allow(tenancy.ApproveWorkflow)},
+		User: tenancy.User{
+			Meta: meta("user_1", "Zoë", 4, 0), Email: "zoe@example.com", Password: "a hash", Roles: []tenancy.ID{"org_admin", "role_1"},
+			Teams: []tenancy.ID{"team_1"}, LastLogin: at(3),
+		},
+		Session: tenancy.Session{
+			ID: "session_1", Org: "org_1", User: "user_1", Hash: tenancy.HashKey([]byte("def")), Began: at(0), Created: at(0),
+			Expires: time.UnixMicro(9_000_000_000_000_000).UTC(), Address: "192.0.2.1", Agent: "curl/8",
+		},
+		Kept: tenancy.Kept{Request: "r", Status: 201, Answer: "{}"},
+	}
+	var got all
+	var failed [6]error
+	got.Changes, failed[0] = db.Changes(ctx, 0)
+	got.Team, failed[1] = db.Teams().Get(ctx, "org_1", "team_1")
+	got.Role, failed[2] = db.Roles().Get(ctx, "org_1", "role_1")
+	got.User, failed[3] = db.Users().Get(ctx, "org_1", "user_1")
+	got.Session, _, failed[4] = db.FindSession(ctx, want.Session.Hash)
+	got.Kept, _, failed[5] = db.Claim(ctx, "org_1", "i", "r")
+	for _, err := range failed {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("after the migrations (-want +got):\n%s", diff)
+	}
+}
+
+func TestBothEnginesHaveTheSameSchema(t *testing.T) {
+	t.Parallel()
+	queries := map[string][2]string{
+		"columns": {
+			`select m.name || '.' || c.name || ' ' || lower(c.type) || case when c."notnull" or c.pk then '' else ' null' end
+			 from sqlite_master m join pragma_table_info(m.name) c where m.type = 'table'`,
+			`select table_name || '.' || column_name || ' ' || data_type || case when is_nullable = 'YES' then ' null' else '' end
+			 from information_schema.columns where table_schema = 'public'`,
+		},
+		"indexes": {
+			`select name || case when sql like '%unique%' then ' unique' else '' end from sqlite_master where type = 'index' and sql is not null`,
+			`select indexname || case when indexdef like '%UNIQUE%' then ' unique' else '' end from pg_indexes where schemaname = 'public' and indexname not like '%_pkey'`,
+		},
+	}
+	found := map[string][2][]string{}
+	for i, p := range places(t) {
+		open(t, p.Config)
+		for what, query := range queries {
+			list := slices.DeleteFunc(p.strings(t, query[i]), func(s string) bool {
+				return strings.HasPrefix(s, "goose_") || strings.HasPrefix(s, "sqlite_")
+			})
+			slices.Sort(list)
+			both := found[what]
+			both[i] = list
+			found[what] = both
+		}
+	}
+	for what, both := range found {
+		if len(both[0]) < 10 {
+			t.Errorf("only %d %s", len(both[0]), what)
+		}
+		if diff := cmp.Diff(both[0], both[1]); diff != "" {
+			t.Errorf("%s (-sqlite +postgres):\n%s", what, diff)
+		}
+	}
+}
+
+func TestMigrationsAreTransactions(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []string{"sqlite", "postgres"} {
+		for _, name := range versions(t, engine) {
+			data, err := fs.ReadFile(storage.Scripts(engine), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(strings.ToUpper(string(data)), "NO TRANSACTION") {
+				t.Errorf("%s leaves half of itself behind when it is killed", path.Join(engine, name))
+			}
+		}
+	}
+}
+
+func TestNewerSchema(t *testing.T) {
+	t.Parallel()
+	for _, p := range places(t) {
+		t.Run(p.engine, func(t *testing.T) {
+			t.Parallel()
+			known := len(versions(t, p.engine))
+			next := fmt.Sprintf("%05d_next.sql", known+1)
+			more := map[string]string{next: "create table later (n bigint);"}
+			newer := func() {
+				db, err := storage.OpenWith(t.Context(), p.Config, quiet, upTo(t, p.engine, known, more))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := db.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			newer()
+			db, err := storage.Open(t.Context(), p.Config, quiet)
+			if err != nil {
+				t.Fatalf("a schema that only has more than we know: %v", err)
+			}
+			list, err := db.Status(t.Context())
+			if err != nil || len(list) != known+1 || list[known].Name != "" || list[known].Version != int64(known+1) || list[known].Applied.IsZero() {
+				t.Errorf("its migrations: %+v, %v", list, err)
+			}
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+			more[fmt.Sprintf("%05d_contract.sql", known+2)] = fmt.Sprintf("update vel_schema set oldest = %d;", known+1)
+			newer()
+			if _, err := storage.Open(t.Context(), p.Config, quiet); err == nil || !strings.Contains(err.Error(), "start a newer vel") {
+				t.Errorf("a schema that has left us behind: %v", err)
+			}
+		})
+	}
+}
+
+func TestHalfMigratedIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]string{
+		"no list":        `drop table goose_db_version`,
+		"an empty list":  `delete from goose_db_version where version_id > 0`,
+		"a gap":          "delete from goose_db_version where version_id = 1;\ninsert into goose_db_version (version_id, is_applied) values (2, true)",
+		"no tables left": `drop table vel_schema`,
+	} {
+		for _, p := range places(t) {
+			t.Run(name+" in "+p.engine, func(t *testing.T) {
+				t.Parallel()
+				db, err := storage.Open(t.Context(), p.Config, quiet)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := db.Close(); err != nil {
+					t.Fatal(err)
+				}
+				p.exec(t, spoil)
+				if _, err := storage.Open(t.Context(), p.Config, quiet); err == nil || !strings.Contains(err.Error(), "half-migrated") {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+	}
+}
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	for _, p := range places(t) {
+		t.Run(p.engine, func(t *testing.T) {
+			t.Parallel()
+			db, err := storage.Connect(t.Context(), p.Config, quiet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = db.Close() })
+			for _, applied := range []bool{false, true} {
+				list, err := db.Status(t.Context())
+				if err != nil || len(list) != len(versions(t, p.engine)) || list[0].Version != 1 || list[0].Name != "00001_tenancy.sql" {
+					t.Fatalf("%+v, %v", list, err)
+				}
+				for _, m := range list {
+					if m.Applied.IsZero() == applied {
+						t.Errorf("%s was applied at %s", m.Name, m.Applied)
+					}
+				}
+				if err := db.Migrate(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func startChild(t *testing.T, database, only string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childDatabase+"="+database, childMigrates+"="+only)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd
+}
+
+func TestProcessesThatMigrateAtOnce(t *testing.T) {
+	t.Parallel()
+	pg := server.Database(t)
+	var all []*exec.Cmd
+	for _, url := range []string{pg.URL, pg.Pooled, pg.URL, pg.Pooled} {
+		all = append(all, startChild(t, url, ""))
+	}
+	for _, cmd := range all {
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("a process that migrates: %v", err)
+		}
+	}
+}
+
+// A first half, a long pause, and a second half.
+const slow = "create table vel_schema (oldest bigint not null);\ninsert into vel_schema values (1);\n%s;\ncreate table second (n bigint);"
+
+func TestKilledWhileItMigrates(t *testing.T) {
+	t.Parallel()
+	for _, p := range places(t) {
+		t.Run(p.engine, func(t *testing.T) {
+			t.Parallel()
+			database, pause := p.SQLite, "insert into big with recursive n (i) as (select 1 union all select i + 1 from n limit 100000000) select i, randomblob(200) from n"
+			pause = "create table big (i bigint, b blob);\n" + pause
+			busy := func() bool {
+				wal, err := os.Stat(p.SQLite + "-wal")
+				return err == nil && wal.Size() > 1<<20 // what does not fit into memory is there before it counts
+			}
+			if p.engine == "postgres" {
+				database, pause = p.URL.Reveal(), "select pg_sleep(3)"
+				busy = func() bool {
+					return p.strings(t, `select count(*) from pg_stat_activity where datname = current_database() and query = 'select pg_sleep(3);'`)[0] != "0"
+				}
+			}
+			cmd := startChild(t, database, fmt.Sprintf(slow, pause))
+			eventually(t, "the migration to run", busy)
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait() // it was killed
+			quick := fstest.MapFS{"00001_slow.sql": &fstest.MapFile{Data: []byte("-- +goose Up\n" + fmt.Sprintf(slow, "select 1"))}}
+			db, err := storage.OpenWith(t.Context(), p.Config, quiet, quick)
+			if err != nil {
+				t.Fatalf("the next start: %v", err)
+			}
+			defer func() { _ = db.Close() }()
+			if n := p.strings(t, `select count(*) from second`); n[0] != "0" {
+				t.Errorf("the second half has %s rows", n)
+			}
+		})
+	}
+}
+
+// eventually waits for what another process does.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	over := time.After(30 * time.Second)
+	for !is() {
+		select {
+		case <-over:
+			t.Fatalf("waited in vain for %s", what)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package storagetest
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/vel-gateway/vel/storage"
+	"github.com/vel-gateway/vel/tenancy"
+)
+
+// tenant is an organization with one object of each kind.
+type tenant struct {
+	org     tenancy.ID
+	team    tenancy.Team
+	role    tenancy.Role
+	user    tenancy.User
+	key     tenancy.APIKey
+	session tenancy.Session
+}
+
+func fill(t *testing.T, db *storage.DB, name string) tenant {
+	t.Helper()
+	v := tenant{org: org(t, db, name)}
+	v.team = create(t, db.Teams(), tenancy.Team{Meta: meta(v.org, "team")})
+	v.role = create(t, db.Roles(), tenancy.Role{Meta: meta(v.org, "role"), Permissions: tenancy.Allow(tenancy.ManageKeys)})
+	v.user = create(t, db.Users(), tenancy.User{
+		Meta: meta(v.org, "user"), Email: "user@example.com", Password: "hash", Roles: []tenancy.ID{v.role.ID}, Teams: []tenancy.ID{v.team.ID},
+	})
+	v.key = create(t, db.Keys(), tenancy.APIKey{Meta: meta(v.org, "key"), Hash: hash("key of " + name), Team: v.team.ID, User: v.user.ID, Role: v.role.ID})
+	v.session = begin(t, db, v.user, time.Now())
+	if _, won, err := db.Claim(t.Context(), v.org, "claim", "request of "+name); err != nil || !won {
+		t.Fatalf("a first claim: %v, %v", won, err)
+	}
+	must(t, db.KeysUsed(t.Context(), map[tenancy.ID]time.Time{v.key.ID: at}))
+	return v
+}
+
+// all reads everything that a tenant has.
+func (v tenant) all(t *testing.T, db *storage.DB) (all []any) {
+	t.Helper()
+	ctx := t.Context()
+	add := func(found any, err error) {
+		t.Helper()
+		must(t, err)
+		all = append(all, found)
+	}
+	add(db.Orgs().Get(ctx, v.org, v.org))
+	add(db.Teams().Get(ctx, v.org, v.team.ID))
+	add(db.Roles().Get(ctx, v.org, v.role.ID))
+	add(db.Users().Get(ctx, v.org, v.user.ID))
+	add(db.Keys().Get(ctx, v.org, v.key.ID))
+	add(db.Sessions(ctx, v.org, v.user.ID))
+	kept, _, err := db.Claim(ctx, v.org, "claim", "again")
+	add(kept, err)
+	return all
+}
+
+// tenants walks every method there is as one organization that asks for what another one has.
+func tenants(t *testing.T, db *storage.DB) {
+	ctx := t.Context()
+	me, other := fill(t, db, "me"), fill(t, db, "other")
+	before := other.all(t, db)
+	none := func(what string, err error) {
+		t.Helper()
+		wants(t, what, err, tenancy.ErrNotFound)
+	}
+	methods := map[string]func(){
+		"Orgs":  func() { trespass(t, db.Orgs(), me.org, other.org) },
+		"Teams": func() { trespass(t, db.Teams(), me.org, other.team.ID) },
+		"Roles": func() { trespass(t, db.Roles(), me.org, other.role.ID) },
+		"Users": func() { trespass(t, db.Users(), me.org, other.user.ID) },
+		"Keys":  func() { trespass(t, db.Keys(), me.org, other.key.ID) },
+		"Candidates": func() {
+			found, err := db.Candidates(ctx, other.user.Email, me.org)
+			must(t, err)
+			if len(found) != 1 || found[0].ID != me.user.ID {
+				t.Errorf("candidates of one organization: %+v", found)
+			}
+		},
+		"SetPassword": func() { none("a password", db.SetPassword(ctx, vel, me.org, other.user.ID, "mine")) },
+		"BeginSession": func() {
+			none("a session", db.BeginSession(ctx, tenancy.Session{ID: "s", Org: me.org, User: other.user.ID, Hash: hash("s")}))
+		},
+		"SwapSession": func() {
+			none("a session", db.SwapSession(ctx, other.session.ID, tenancy.Session{ID: "s", Org: me.org, User: me.user.ID, Hash: hash("s")}))
+			none("a session", db.SwapSession(ctx, other.session.ID, tenancy.Session{ID: "s", Org: me.org, User: other.user.ID, Hash: hash("s")}))
+		},
+		"EndSession": func() { none("a session", db.EndSession(ctx, me.org, other.session.ID)) },
+		"Sessions": func() {
+			found, err := db.Sessions(ctx, me.org, other.user.ID)
+			must(t, err)
+			if len(found) > 0 {
+				t.Errorf("sessions of somebody else: %+v", found)
+			}
+		},
+		"FindSession": func() { // its hash is the secret; whose it is comes from the row
+			s, u, err := db.FindSession(ctx, other.session.Hash)
+			must(t, err)
+			if s.Org != other.org || u.Org != other.org {
+				t.Errorf("a session of %s and a user of %s, want %s", s.Org, u.Org, other.org)
+			}
+		},
+		"RotateKey": func() {
+			_, err := db.RotateKey(ctx, vel, me.org, other.key.ID, 0, hash("mine"), time.Time{})
+			none("a key", err)
+		},
+		"Claim": func() {
+			kept, won, err := db.Claim(ctx, me.org, "claim", "another request")
+			must(t, err)
+			same(t, "the claim", kept, tenancy.Kept{Request: "request of me"})
+			same(t, "won", won, false)
+		},
+		"Keep":    func() { none("a claim", db.Keep(ctx, other.org+"x", "claim", 201, "mine")) },
+		"Unclaim": func() { must(t, db.Unclaim(ctx, other.org+"x", "claim")) },
+		// These ask over all organizations, for the house itself.
+		"KeyByHash": nil, "KeysUsed": nil, "Changes": nil, "Follow": nil, "IsNew": nil, "FirstStart": nil, "Clean": nil,
+		"Ping": nil, "Close": nil, "Migrate": nil, "Status": nil,
+	}
+	kind := reflect.TypeFor[*storage.DB]()
+	for i := range kind.NumMethod() {
+		name := kind.Method(i).Name
+		walk, listed := methods[name]
+		if !listed {
+			t.Errorf("%s has no line here: what does it give to another organization?", name)
+		}
+		if walk != nil {
+			walk()
+		}
+		delete(methods, name)
+	}
+	for name := range methods {
+		t.Errorf("there is no method %s", name)
+	}
+	same(t, "what the other organization has", other.all(t, db), before)
+}
+
+// trespass tries each method of a store on an object of another organization.
+func trespass[T any, P interface {
+	*T
+	tenancy.Object
+}](t *testing.T, in tenancy.Store[T], me, id tenancy.ID) {
+	t.Helper()
+	ctx := t.Context()
+	v, err := in.Get(ctx, me, id)
+	wants(t, "get", err, tenancy.ErrNotFound)
+	same(t, "what was not found", v, *new(T))
+	list, err := in.List(ctx, me, tenancy.Page{Limit: 100})
+	must(t, err)
+	for _, v := range list {
+		if m := tenancy.MetaOf(P(&v)); m.Org != me || m.ID == id {
+			t.Errorf("in my list: %+v", m)
+		}
+	}
+	if len(list) != 1 {
+		t.Errorf("my list has %d objects", len(list))
+	}
+	v = list[0]
+	tenancy.MetaOf(P(&v)).ID, tenancy.MetaOf(P(&v)).Rev = id, 0
+	_, err = in.Update(ctx, vel, v)
+	wants(t, "update", err, tenancy.ErrNotFound)
+	wants(t, "delete", in.Delete(ctx, vel, me, id, 0), tenancy.ErrNotFound)
+	if m := tenancy.MetaOf(P(&v)); m.Org != m.ID {
+		m.Name = "thief"
+		if _, err := in.Create(ctx, vel, v); err == nil {
+			t.Error("an object was made in the place of somebody else's")
+		}
+	}
+	if list, err = in.List(ctx, "", tenancy.Page{Limit: 100}); err != nil {
+		t.Fatal(err)
+	}
+	if _, overall := any(in).(tenancy.Store[tenancy.Org]); !overall && len(list) > 0 {
+		t.Errorf("a list of no organization has %d objects", len(list))
+	}
+}

@@ -1,0 +1,79 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+)
+
+func TestTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var q turns
+		done, err := q.take(t.Context(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var order []string // guarded by the turn itself
+		wait := func(name string, ctx context.Context, background bool) {
+			go func() {
+				done, err := q.take(ctx, background)
+				if err != nil {
+					if !errors.Is(err, context.Canceled) {
+						t.Error(err)
+					}
+					return
+				}
+				order = append(order, name)
+				done()
+			}()
+			synctest.Wait() // it stands in its line
+		}
+		leaves, leave := context.WithCancel(t.Context())
+		wait("background 1", t.Context(), true)
+		wait("urgent 1", t.Context(), false)
+		wait("gone", leaves, false)
+		wait("background gone", leaves, true)
+		wait("background 2", t.Context(), true)
+		wait("urgent 2", t.Context(), false)
+		leave()
+		synctest.Wait()
+		done()
+		synctest.Wait()
+		if want := []string{"urgent 1", "urgent 2", "background 1", "background 2"}; !slices.Equal(order, want) {
+			t.Errorf("the turns were %q, want %q", order, want)
+		}
+		if done, err = q.take(t.Context(), true); err != nil {
+			t.Fatal(err) // nobody has it, so nobody waits
+		}
+		done()
+	})
+}
+
+// TestTurnThatNobodyTakes gives turns up in the moment in which they come: none may be lost.
+func TestTurnThatNobodyTakes(t *testing.T) {
+	t.Parallel()
+	var q turns
+	for range 1000 {
+		done, err := q.take(t.Context(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		waited := make(chan struct{})
+		go func() {
+			defer close(waited)
+			if done, err := q.take(ctx, false); err == nil {
+				done()
+			}
+		}()
+		go cancel()
+		done()
+		<-waited
+	}
+	if q.taken || len(q.waiting[0]) > 0 {
+		t.Error("a turn was lost")
+	}
+}
