@@ -243,10 +243,10 @@ func outranked(a *asking, has tenancy.Permissions) error {
 
 // scope decides whose objects a request is about: those of the organization that it names, in the query or in the
 // body, or of the actor's own.
-func (s *Server) scope(ctx context.Context, a *asking, named ...tenancy.ID) (tenancy.ID, error) {
-	org := cmp.Or(cmp.Or(named...), a.by.Org)
-	for _, id := range named {
-		if id != "" && id != org {
+func (s *Server) scope(ctx context.Context, a *asking, named ...Ref) (tenancy.ID, error) {
+	org := cmp.Or(tenancy.ID(cmp.Or(named...)), a.by.Org)
+	for _, ref := range named {
+		if ref != "" && tenancy.ID(ref) != org {
 			return "", invalid.new("The query and the body name different organizations.", Fault{"body.organization", "is not " + string(org)})
 		}
 	}

@@ -83,7 +83,7 @@ func (s *Server) serveRoles() {
 			b.to(r)
 			return within(a, r)
 		},
-		inBody: func(b *NewRole) tenancy.ID { return b.Organization },
+		inBody: func(b *NewRole) Ref { return b.Organization },
 	}
 	r.register()
 }

@@ -47,9 +47,9 @@ type Deps struct {
 
 // SessionStore keeps sign-ins. Errors are those of tenancy.Store.
 type SessionStore interface {
-	// BeginSession stores a new one, and when the user signed in last.
+	// BeginSession stores a new one, and when the user signed in last. ErrNotFound: the user is gone or disabled.
 	BeginSession(ctx context.Context, s tenancy.Session) error
-	// FindSession finds the session of a token, expired ones too, and its user.
+	// FindSession finds the session of a token and its user.
 	FindSession(ctx context.Context, hash tenancy.Hash) (tenancy.Session, tenancy.User, error)
 	// SwapSession puts a new session in the place of an old one. ErrNotFound: somebody else did already.
 	SwapSession(ctx context.Context, old tenancy.ID, s tenancy.Session) error
@@ -60,13 +60,13 @@ type SessionStore interface {
 
 // PasswordStore knows passwords.
 type PasswordStore interface {
-	// Candidates are the users with this address: of one organization, or at most 8 of all.
+	// Candidates are the users with this address: of one organization, or if it is empty at most 8 of all.
 	Candidates(ctx context.Context, email string, org tenancy.ID) ([]tenancy.User, error)
 	// SetPassword stores what HashPassword made, and ends all sessions of the user.
 	SetPassword(ctx context.Context, by tenancy.Actor, org, user tenancy.ID, hash string) error
 }
 
-// KeyRotator gives a key another secret; the one before opens until oldUntil.
+// KeyRotator gives a key another secret; the one before opens until oldUntil, the zero time ends it at once.
 type KeyRotator interface {
 	RotateKey(ctx context.Context, by tenancy.Actor, org, id tenancy.ID, rev int64, hash tenancy.Hash, oldUntil time.Time) (tenancy.APIKey, error)
 }
