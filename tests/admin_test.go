@@ -228,6 +228,9 @@ func (c *caller) create(t *testing.T, path string, body members) members {
 	return made
 }
 
+// goodPassword is one that is accepted.
+const goodPassword = "Canary-Password-1"
+
 // within names the organization that a request is about.
 func within(org string) string { return "?organization=" + url.QueryEscape(org) }
 
