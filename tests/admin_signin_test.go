@@ -199,7 +199,7 @@ func TestSeveralOrganizations(t *testing.T) {
 	const email = "ada@example.com"
 	var orgs, users []string
 	for name, password := range map[string]string{"one": goodPassword, "two": goodPassword, "three": "Other-Canary-2"} {
-		org := o.root.create(t, "/api/organizations", members{"name": name})["id"].(string)
+		org := o.organization(t, name)
 		user := o.root.create(t, "/api/users", members{"organization": org, "name": "Ada", "email": email, "password": password})["id"].(string)
 		if password == goodPassword {
 			orgs, users = append(orgs, org), append(users, user)

@@ -32,7 +32,7 @@ type tenant struct {
 func (o *office) tenant(t *testing.T, name string) *tenant {
 	t.Helper()
 	n := &tenant{office: o, name: name, password: "Canary-" + name + "-1"}
-	n.org = o.root.create(t, "/api/organizations", members{"name": name})["id"].(string)
+	n.org = o.organization(t, name)
 	n.team = n.fresh(t, "team")
 	n.role = n.fresh(t, "role")
 	n.user = n.person(t, "org_admin")

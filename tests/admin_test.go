@@ -244,3 +244,9 @@ func (o *office) login(t *testing.T, email, password, org string) *caller {
 	token, _ := o.caller("").do(t, "POST", "/api/auth/login", body).want(t, http.StatusOK).member(t, "token").(string)
 	return o.caller(token)
 }
+
+// organization makes one.
+func (o *office) organization(t *testing.T, name string) (id string) {
+	t.Helper()
+	return o.root.create(t, "/api/organizations", members{"name": name})["id"].(string)
+}
