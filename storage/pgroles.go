@@ -103,8 +103,9 @@ func (db *pgDB) grant(ctx context.Context, r pgRole) error {
 			continue
 		}
 		var e *pgconn.PgError
-		_, err := db.control.Exec(ctx, step.statement)
-		if err != nil && !(errors.As(err, &e) && (e.Code == "42710" || e.Code == "23505")) {
+		switch _, err := db.control.Exec(ctx, step.statement); {
+		case errors.As(err, &e) && (e.Code == "42710" || e.Code == "23505"): // the other one was faster
+		case err != nil:
 			return err
 		}
 	}

@@ -132,19 +132,25 @@ func (t *table[T, P]) List(ctx context.Context, org tenancy.ID, p tenancy.Page) 
 	return t.all(ctx, as, query, args...)
 }
 
-// all reads every row of a query.
+// all reads every row of a query in a scope.
 func (t *table[T, P]) all(ctx context.Context, as scope, query string, args ...any) (list []T, err error) {
 	err = t.db.dialect.read(ctx, as, func(x tx) error {
-		list = nil
-		return x.each(ctx, func(scan func(...any) error) error {
-			var v T
-			if err := scan(t.destinations(&v)...); err != nil {
-				return fmt.Errorf("read %s: %w", t.name, err)
-			}
-			list = append(list, v)
-			return nil
-		}, query, args...)
+		list, err = t.rows(ctx, x, query, args...)
+		return err
 	})
+	return list, err
+}
+
+func (t *table[T, P]) rows(ctx context.Context, x tx, query string, args ...any) (list []T, err error) {
+	var v T
+	into := t.destinations(&v) // each row overwrites all of v, and shares nothing with the one before
+	err = x.each(ctx, func(scan func(...any) error) error {
+		if err := scan(into...); err != nil {
+			return fmt.Errorf("read %s: %w", t.name, err)
+		}
+		list = append(list, v)
+		return nil
+	}, query, args...)
 	return list, err
 }
 

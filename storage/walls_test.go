@@ -160,7 +160,7 @@ func TestRolesMayDoWhatTheyNeed(t *testing.T) {
 		"vel_system delete": {"idempotency", "sessions", "stored_objects"},
 		"vel_ingest select": {"key_usage", "stored_objects"},
 		"vel_ingest insert": {"key_usage", "stored_objects"},
-		"vel_ingest update": {"key_usage", "stored_objects"},
+		"vel_ingest update": {"key_usage"},
 		"vel_system select": w.tables,
 	}
 	statements := map[string]string{
