@@ -27,6 +27,15 @@ type asking struct {
 	user    tenancy.User    // of a session
 	session tenancy.Session // likewise
 	now     time.Time
+	problem *Problem // how it is answered; nil: well
+}
+
+// SetStatus writes the head of the answer. The status of a problem is ours, also where huma had another one.
+func (a *asking) SetStatus(status int) {
+	if a.problem != nil {
+		status = a.problem.Status
+	}
+	a.humaContext.SetStatus(status)
 }
 
 // Unwrap gives huma its own context back.

@@ -29,10 +29,10 @@ type Key struct {
 // KeyBody changes a key.
 type KeyBody struct {
 	Name     string     `json:"name" minLength:"1" maxLength:"64" doc:"For people; unique within the organization."`
-	Team     Ref `json:"team,omitempty" nullable:"true" doc:"The team that it belongs to."`
-	User     Ref `json:"user,omitempty" nullable:"true" doc:"The user that it belongs to."`
+	Team     Ref        `json:"team,omitempty" nullable:"true" doc:"The team that it belongs to."`
+	User     Ref        `json:"user,omitempty" nullable:"true" doc:"The user that it belongs to."`
 	Models   []string   `json:"models,omitempty" nullable:"true" maxItems:"200" minLength:"1" maxLength:"200" doc:"The public model names that it may use; none: all."`
-	Role     Ref `json:"role,omitempty" nullable:"true" doc:"What it may do in this API: at most what you may."`
+	Role     Ref        `json:"role,omitempty" nullable:"true" doc:"What it may do in this API: at most what you may."`
 	Expires  *time.Time `json:"expires,omitempty" nullable:"true" doc:"When it stops working; never if it is left out."`
 	Disabled bool       `json:"disabled,omitempty" doc:"It is kept but opens nothing."`
 }

@@ -15,9 +15,9 @@ import (
 
 // LoginBody is what a person signs in with.
 type LoginBody struct {
-	Email        string     `json:"email" minLength:"1" maxLength:"254" doc:"The address."`
-	Password     string     `json:"password" writeOnly:"true" format:"password" minLength:"1" maxLength:"256" doc:"The password."`
-	Organization Ref `json:"organization,omitempty" nullable:"true" doc:"Needed only if address and password fit in several organizations."`
+	Email        string `json:"email" minLength:"1" maxLength:"254" doc:"The address."`
+	Password     string `json:"password" writeOnly:"true" format:"password" minLength:"1" maxLength:"256" doc:"The password."`
+	Organization Ref    `json:"organization,omitempty" nullable:"true" doc:"Needed only if address and password fit in several organizations."`
 }
 
 // Resolve is called by huma when the body has been read.

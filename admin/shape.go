@@ -70,12 +70,12 @@ type InOrganization struct {
 type listInput struct {
 	Asked
 	InOrganization
-	Limit int        `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"The most objects on the page."`
-	After Ref `query:"after" doc:"The value of next on the page before."`
-	Name  string     `query:"name" maxLength:"64" pattern:"^[^\\x00-\\x1f]*$" doc:"Only the one with this name."`
-	Email string     `query:"email" maxLength:"254" pattern:"^[^\\x00-\\x1f]*$" doc:"Only those with this address."`
-	Team  Ref `query:"team" doc:"Only those of this team."`
-	User  Ref `query:"user" doc:"Only those of this user."`
+	Limit int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"The most objects on the page."`
+	After Ref    `query:"after" doc:"The value of next on the page before."`
+	Name  string `query:"name" maxLength:"64" pattern:"^[^\\x00-\\x1f]*$" doc:"Only the one with this name."`
+	Email string `query:"email" maxLength:"254" pattern:"^[^\\x00-\\x1f]*$" doc:"Only those with this address."`
+	Team  Ref    `query:"team" doc:"Only those of this team."`
+	User  Ref    `query:"user" doc:"Only those of this user."`
 }
 
 // Item names one object.
