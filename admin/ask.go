@@ -190,11 +190,14 @@ func (s *Server) identifyUser(ctx context.Context, a *asking, hash tenancy.Hash)
 
 func (s *Server) identifyKey(ctx context.Context, a *asking, hash tenancy.Hash) error {
 	p, err := s.Index().Lookup(hash, a.now)
+	if s.FindFresh != nil && errors.Is(err, tenancy.ErrUnknownKey) {
+		p, err = s.FindFresh(hash)
+	}
 	switch {
-	case errors.Is(err, tenancy.ErrKeyStale):
-		return err
-	case err != nil:
+	case errors.Is(err, tenancy.ErrUnknownKey), errors.Is(err, tenancy.ErrKeyDisabled), errors.Is(err, tenancy.ErrKeyExpired):
 		return stranger()
+	case err != nil: // nothing is known of it
+		return err
 	}
 	p.Touch(a.now)
 	a.by.Org, a.by.Key = p.Org, p.Key

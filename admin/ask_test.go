@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"io"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -110,4 +111,24 @@ func TestDatabaseAway(t *testing.T) {
 	stale := w.db.index().Stale(true)
 	w.Index = func() *tenancy.KeyIndex { return stale }
 	w.do("robot", "GET", "/api/keys", nil).problem(unavailable)
+}
+
+// A key that another node has just made is looked up before it is refused.
+func TestFreshKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	made := w.db.index()
+	w.db.keys.rows = map[tenancy.ID]tenancy.APIKey{}
+	away := error(nil)
+	w.FindFresh = func(hash tenancy.Hash) (*tenancy.Principal, error) {
+		if away != nil {
+			return nil, away
+		}
+		return made.Lookup(hash, w.db.clock())
+	}
+	w.do("robot", "GET", "/api/teams", nil).want(200)
+	w.tokens["nobody"] = tenancy.NewKeySecret().Reveal()
+	w.do("nobody", "GET", "/api/teams", nil).problem(unauthenticated)
+	away = &tenancy.Unavailable{Cause: io.ErrUnexpectedEOF}
+	w.do("nobody", "GET", "/api/teams", nil).problem(unavailable)
 }

@@ -170,8 +170,9 @@ func (r *resource[T, New, Change, View]) remove(ctx context.Context, in *deleteI
 	})
 }
 
-// tries is how often a change without If-Match is made again because somebody else was faster.
-const tries = 5
+// tries is how often a change that is meant for any revision is made again because somebody else was faster: at each
+// try one of them gets through.
+const tries = 100
 
 // touch reads an object, checks that the actor may touch it, and lets f change it. f must name the revision that it was
 // given: what was checked is what is changed, although nothing is locked in between.
@@ -198,7 +199,7 @@ func (r *resource[T, New, Change, View]) touch(ctx context.Context, a *asking, a
 			}
 		}
 		err = f(&v)
-		if !errors.Is(err, tenancy.ErrStale) || only.IfMatch != "" || try == tries {
+		if !errors.Is(err, tenancy.ErrStale) || !only.any() || try == tries {
 			return err
 		}
 	}

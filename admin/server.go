@@ -33,10 +33,11 @@ type Deps struct {
 	Rotator   KeyRotator
 	Requests  RequestStore
 
-	Index     func() *tenancy.KeyIndex    // of the snapshot of now
-	AdminKey  secrets.Secret              // acts as a platform admin; empty: there is none
-	Keyring   *secrets.Keyring            // seals the answers that are kept for an Idempotency-Key
-	Ping      func(context.Context) error // asks the database; returns when the context ends
+	Index     func() *tenancy.KeyIndex                       // of the snapshot of now
+	FindFresh func(tenancy.Hash) (*tenancy.Principal, error) // looks up a key that the index does not know; nil: it knows all
+	AdminKey  secrets.Secret                                 // acts as a platform admin; empty: there is none
+	Keyring   *secrets.Keyring                               // seals the answers that are kept for an Idempotency-Key
+	Ping      func(context.Context) error                    // asks the database; returns when the context ends
 	Providers func() (available, total int)
 	Client    func(*http.Request) string // the client's address; nil: that of the connection
 

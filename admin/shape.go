@@ -89,10 +89,12 @@ type Conditional struct {
 	IfMatch string `header:"If-Match" pattern:"^(\\*|(W/)?\"[0-9]{1,19}\")$" doc:"The ETag that you have read: if the object was changed since, the answer is a 412. Without it, the last change wins."`
 }
 
+// any tells whether no revision was named.
+func (c *Conditional) any() bool { return c.IfMatch == "" || c.IfMatch == "*" }
+
 // matches tells whether a revision is the one that was meant.
 func (c *Conditional) matches(rev int64) bool {
-	tag := strings.TrimPrefix(c.IfMatch, "W/")
-	return tag == "" || tag == "*" || tag == etag(rev)
+	return c.any() || strings.TrimPrefix(c.IfMatch, "W/") == etag(rev)
 }
 
 func etag(rev int64) string { return strconv.Quote(strconv.FormatInt(rev, 10)) }

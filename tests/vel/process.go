@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -40,7 +42,8 @@ type Process struct {
 	Out *Log   // what it told a person: its stdout
 
 	cmd      *exec.Cmd
-	canaries []string
+	mu       sync.Mutex
+	canaries []string      // guarded by mu
 	done     chan struct{} // closed when the process is gone; err is set before
 	err      error
 	client   *http.Client
@@ -157,6 +160,20 @@ func (p *Process) Signal(s syscall.Signal) error {
 	return nil
 }
 
+// Guard adds a secret that the process has made or been told, and that it must not print.
+func (p *Process) Guard(secret string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.canaries = append(p.canaries, secret)
+}
+
+// Guarded are all secrets that the process must not print.
+func (p *Process) Guarded() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.canaries)
+}
+
 // Done is closed when the process is gone.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
@@ -175,6 +192,8 @@ func (p *Process) Stop() error {
 	if p.err != nil {
 		faults = append(faults, fmt.Errorf("vel's end: %w\n%s", p.err, p.Log.Tail(60)))
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, out := range []*Log{p.Log, p.Out} {
 		if leaked := out.holds(p.canaries); leaked != "" {
 			faults = append(faults, errors.New("vel printed a secret: "+leaked))
