@@ -71,7 +71,7 @@ func Launch(dir string, o Options) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -210,8 +210,8 @@ var nextPort = func() *atomic.Uint32 {
 	return &n
 }()
 
-// freePort is a port that nobody listens on, and that no other call returns.
-func freePort() (int, error) {
+// FreePort is a port that nobody listens on, and that no other call returns.
+func FreePort() (int, error) {
 	var err error
 	for range 100 {
 		port := lowestPort + int(nextPort.Add(1)%ports)
