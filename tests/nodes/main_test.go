@@ -4,6 +4,7 @@
 package nodes
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"testing"
@@ -29,6 +30,11 @@ var server *postgres.Server
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) (code int) {
+	flag.Parse()
+	// Most tests wait for timers of Vel and not for a processor: more of them fit than there are processors.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	var err error
 	if server, err = postgres.Launch(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

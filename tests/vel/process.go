@@ -67,6 +67,20 @@ func Start(tb testing.TB, o Options) *Process {
 
 // Launch starts Vel in dir and waits until it is ready. The caller stops it.
 func Launch(dir string, o Options) (*Process, error) {
+	p, err := Begin(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.Ready(); err != nil {
+		_ = p.cmd.Process.Kill()
+		<-p.done
+		return nil, fmt.Errorf("%w\n%s", err, p.Log.Tail(60))
+	}
+	return p, nil
+}
+
+// Begin starts Vel in dir and waits for nothing. The caller stops it.
+func Begin(dir string, o Options) (*Process, error) {
 	path, err := Binary(o.Build)
 	if err != nil {
 		return nil, err
@@ -104,11 +118,6 @@ func Launch(dir string, o Options) (*Process, error) {
 		p.Out.end()
 		close(p.done)
 	}()
-	if err := p.waitReady(); err != nil {
-		_ = p.cmd.Process.Kill()
-		<-p.done
-		return nil, fmt.Errorf("%w\n%s", err, p.Log.Tail(60))
-	}
 	return p, nil
 }
 
@@ -124,8 +133,8 @@ func (p *Process) WriteConfig(yaml string) error {
 	return nil
 }
 
-// waitReady asks /readyz until it says yes, the process is gone, or the limit has passed.
-func (p *Process) waitReady() error {
+// Ready waits until /readyz says yes. It fails if the process is gone or the limit has passed.
+func (p *Process) Ready() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 	return Poll(ctx, "vel to be ready", func() (bool, error) {
