@@ -31,7 +31,8 @@ func TestKept(t *testing.T) {
 			[]string{"response=resp_1", "response.item=rs_1", "container=cntr_1", "response.item=ci_1"},
 		},
 		"a response of a conversation": {
-			adapters.Content{Endpoint: adapters.Responses, Stored: true}, `{"id":"resp_1","conversation":{"id":"conv_1"},"output":[{"id":"msg_1"}]}`,
+			adapters.Content{Endpoint: adapters.Responses, Stored: true},
+			`{"id":"resp_1","conversation":{"id":"conv_1"},"output":[{"id":"msg_1"}]}`,
 			[]string{"response=resp_1", "conversation.item=msg_1"},
 		},
 		"a response that says that it is not": {adapters.Content{Endpoint: adapters.Responses, Stored: true}, `{"id":"resp_1","store":false,"output":[{"id":"msg_1"}]}`, nil},
