@@ -49,10 +49,11 @@ const (
 // filter lets a list be narrowed by a column.
 type filter struct {
 	column string
+	lists  bool // the column is a list of ids, and is asked whether it has one
 	value  func(tenancy.Page) string
 }
 
-var byName = filter{"name", func(p tenancy.Page) string { return p.Name }}
+var byName = filter{"name", false, func(p tenancy.Page) string { return p.Name }}
 
 // arguments collects the parameters of a statement.
 type arguments []any
@@ -119,7 +120,11 @@ func (t *table[T, P]) List(ctx context.Context, org tenancy.ID, p tenancy.Page) 
 		where = append(where, "org_id = "+args.add(org))
 	}
 	for _, f := range t.filters {
-		if value := f.value(p); value != "" {
+		switch value := f.value(p); {
+		case value == "":
+		case f.lists:
+			where = append(where, f.column+" like "+args.add(listing(tenancy.ID(value)))+" escape '!'")
+		default:
 			where = append(where, f.column+" = "+args.add(value))
 		}
 	}

@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) *storage.DB) {
 		"sessions":       sessions,
 		"passwords":      passwords,
 		"rotation":       rotation,
+		"org of a key":   orgOfKey,
 		"use of keys":    usesOfKeys,
 		"claims":         claims,
 		"claims at once": claimsAtOnce,
