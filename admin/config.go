@@ -45,7 +45,9 @@ func DefaultOIDC() OIDC {
 }
 
 // On tells whether people can sign on. A secret that is referred to and not there is no leave to go without.
-func (o *OIDC) On() bool { return o.Issuer != "" && (o.ClientSecret == nil || !o.ClientSecret.IsZero()) }
+func (o *OIDC) On() bool {
+	return o.Issuer != "" && (o.ClientSecret == nil || !o.ClientSecret.IsZero())
+}
 
 // client is what the issuer knows us by.
 func (o *OIDC) client() issuer.Config {

@@ -15,10 +15,10 @@ import (
 
 // LoginBody is what a person signs in with.
 type LoginBody struct {
-	Email        string     `json:"email" minLength:"1" maxLength:"254" doc:"The address."`
-	Password     string     `json:"password" writeOnly:"true" format:"password" minLength:"1" maxLength:"256" doc:"The password."`
-	Organization tenancy.ID `json:"organization,omitempty" nullable:"true" maxLength:"160" pattern:"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$" doc:"Needed only if address and password fit in several organizations."`
-	Cookie       bool       `json:"cookie,omitempty" doc:"For pages: the token comes as a cookie that no script reads, and not in the body."`
+	Email        string `json:"email" minLength:"1" maxLength:"254" doc:"The address."`
+	Password     string `json:"password" writeOnly:"true" format:"password" minLength:"1" maxLength:"256" doc:"The password."`
+	Organization Ref    `json:"organization,omitempty" nullable:"true" doc:"Needed only if address and password fit in several organizations."`
+	Cookie       bool   `json:"cookie,omitempty" doc:"For pages: the token comes as a cookie that no script reads, and not in the body."`
 }
 
 // Resolve is called by huma when the body has been read.
@@ -69,7 +69,7 @@ type (
 	logoutOutput struct {
 		SetCookie string `header:"Set-Cookie" doc:"Takes the token from a browser that sent it as a cookie."`
 	}
-	meOutput    struct {
+	meOutput struct {
 		ETag string `header:"ETag" doc:"The user's revision."`
 		Body Me
 	}
@@ -80,7 +80,7 @@ type (
 	}
 	endSessionInput struct {
 		Asked
-		ID tenancy.ID `path:"id" maxLength:"160" pattern:"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$" doc:"The session's id."`
+		ID Ref `path:"id" doc:"The session's id."`
 	}
 	ownPasswordInput struct {
 		Asked
@@ -147,7 +147,7 @@ func (s *Server) signIn(ctx context.Context, a *asking, b LoginBody, t *attempt)
 	if err := s.slowDown(a); err != nil {
 		return nil, err
 	}
-	candidates, err := s.Passwords.Candidates(ctx, t.email, b.Organization)
+	candidates, err := s.Passwords.Candidates(ctx, t.email, tenancy.ID(b.Organization))
 	if err != nil {
 		return nil, err
 	}
@@ -157,10 +157,14 @@ func (s *Server) signIn(ctx context.Context, a *asking, b LoginBody, t *attempt)
 	}
 	switch len(fits) {
 	case 0:
-		return nil, unauthenticated.new("Address and password do not fit, or the user is disabled.").with("WWW-Authenticate", "Bearer")
+		return nil, noFit()
 	case 1:
 		t.user = fits[0]
-		return s.begin(ctx, a, fits[0], a.now, s.Sessions.BeginSession)
+		out, err := s.begin(ctx, a, fits[0], a.now, s.Sessions.BeginSession)
+		if errors.Is(err, tenancy.ErrNotFound) { // disabled or deleted just now
+			return nil, noFit()
+		}
+		return out, err
 	}
 	orgs := make([]string, len(fits))
 	for i := range fits {
@@ -174,6 +178,10 @@ func (a *asking) keep(out *tokenOutput) *tokenOutput {
 	out.SetCookie = a.jar.cookie(sessionCookie, out.Body.Token, out.Body.Expires.Sub(a.now))
 	out.Body.Token, out.Body.Type = "", "Cookie"
 	return out
+}
+
+func noFit() *Problem {
+	return unauthenticated.new("Address and password do not fit, or the user is disabled.").with("WWW-Authenticate", "Bearer")
 }
 
 // fitting are the users who may sign in with the password. Nobody costs as much time as one.
@@ -268,10 +276,10 @@ func (s *Server) endSession(ctx context.Context, in *endSessionInput) (*emptyOut
 	if err != nil {
 		return nil, err
 	}
-	if !slices.ContainsFunc(own, func(x tenancy.Session) bool { return x.ID == in.ID }) {
+	if !slices.ContainsFunc(own, func(x tenancy.Session) bool { return x.ID == tenancy.ID(in.ID) }) {
 		return nil, tenancy.ErrNotFound
 	}
-	return nil, s.end(ctx, in.ask, in.ID)
+	return nil, s.end(ctx, in.ask, tenancy.ID(in.ID))
 }
 
 func (s *Server) me(_ context.Context, in *askedInput) (*meOutput, error) {

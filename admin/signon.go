@@ -54,7 +54,7 @@ func (s *signOn) known(ctx context.Context, by tenancy.Actor, org tenancy.ID, ro
 		return u, err
 	case u.Disabled:
 		return u, signOnRefused.new("Your user is disabled.")
-	case slices.Equal(u.Roles, roles):
+	case slices.Equal(slices.Sorted(slices.Values(u.Roles)), roles):
 		return u, nil
 	}
 	u.Roles = roles
@@ -175,7 +175,8 @@ func (s *signOn) rolesFor(ctx context.Context, org tenancy.ID, id *issuer.Identi
 		}
 		roles = append(roles, role.ID)
 	}
-	return unique(roles), nil
+	slices.Sort(roles)
+	return slices.Compact(roles), nil
 }
 
 // called finds an object by its id or, if there is none, by its name. in is whose object it is by its id, among whose

@@ -2,8 +2,10 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -84,7 +86,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.Server = NewServer(Deps{
 		Orgs: tenancy.Declared(orgs, w.db.orgs), Teams: w.db.teams, Users: w.db.users, Roles: w.db.roles, Keys: tenancy.Declared(keys, w.db.keys),
-		Sessions: w.db, Passwords: w.db, Rotator: w.db, Requests: w.db,
+		Sessions: w.db, Passwords: w.db, Rotator: w.db, Requests: w.db, Subjects: w.db,
 		Index: w.db.index, AdminKey: secrets.New(adminKey), Keyring: keyring, Ping: w.db.ping, Providers: func() (int, int) { return 1, 2 },
 		Version: "test", Log: slog.New(slog.NewJSONHandler(w.log, nil)), Registerer: prometheus.NewRegistry(), Now: w.db.clock,
 	})
@@ -327,6 +329,17 @@ func (d *database) Candidates(_ context.Context, email string, org tenancy.ID) (
 	return found, d.down
 }
 
+func (d *database) FindSubject(_ context.Context, org tenancy.ID, issuer, subject string) (tenancy.User, error) {
+	d.users.mu.Lock()
+	defer d.users.mu.Unlock()
+	for _, u := range d.users.rows {
+		if u.Org == org && u.Issuer == issuer && u.Subject == subject {
+			return u, d.down
+		}
+	}
+	return tenancy.User{}, cmp.Or(d.down, tenancy.ErrNotFound)
+}
+
 func (d *database) SetPassword(_ context.Context, _ tenancy.Actor, org, user tenancy.ID, hash string) error {
 	d.users.mu.Lock()
 	u, err := d.users.find(org, user)
@@ -382,4 +395,17 @@ func (d *database) Unclaim(_ context.Context, org tenancy.ID, id string) error {
 	defer d.mu.Unlock()
 	delete(d.kept, string(org)+id)
 	return d.down
+}
+
+// shape is all that the database holds, to see whether anything changed.
+func (d *database) shape() string {
+	return fmt.Sprint(d.orgs.rows, d.teams.rows, d.users.rows, d.roles.rows, d.keys.rows)
+}
+
+// request is one with a credential.
+func request(t *testing.T, method, path, token string) *http.Request {
+	t.Helper()
+	r := httptest.NewRequest(method, path, nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	return r
 }

@@ -20,7 +20,9 @@ import (
 func (a *App) serveAdmin(cfg *config.Config) {
 	deps := adminOver(a.db, a.keyring, a.log, a.declared)
 	deps.Index = func() *tenancy.KeyIndex { return a.pipeline.Snapshot().Keys }
+	deps.FindFresh = a.pipeline.FindFresh
 	deps.AdminKey, deps.Providers, deps.Registerer = cfg.AdminKey, a.providers, a.registry
+	deps.SignOn = cfg.SignOn
 	server := admin.NewServer(deps)
 	a.server.Mount("/api", server)
 	a.server.Operator = server.Operates
@@ -32,7 +34,7 @@ func adminOver(db *storage.DB, keyring *secrets.Keyring, log *slog.Logger, file 
 		Orgs:  tenancy.Declared(func() []tenancy.Org { return file().orgs }, db.Orgs()),
 		Keys:  tenancy.Declared(func() []tenancy.APIKey { return file().keys }, db.Keys()),
 		Teams: db.Teams(), Users: db.Users(), Roles: db.Roles(),
-		Sessions: db, Passwords: db, Rotator: db, Requests: db,
+		Sessions: db, Passwords: db, Rotator: db, Requests: db, Subjects: db,
 		Keyring: keyring, Ping: db.Ping, Version: thisBuild().Version, Log: log,
 	}
 }
