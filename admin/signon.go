@@ -182,6 +182,9 @@ func (s *signOn) rolesFor(ctx context.Context, org tenancy.ID, id *issuer.Identi
 // called finds an object by its id or, if there is none, by its name. in is whose object it is by its id, among whose
 // names are looked through.
 func called[T any](ctx context.Context, store tenancy.Store[T], in, among tenancy.ID, name string, meta func(*T) *tenancy.Meta) (v T, err error) {
+	if name == "" { // a list would take it for any
+		return v, tenancy.ErrNotFound
+	}
 	v, err = store.Get(ctx, in, tenancy.ID(name))
 	if !errors.Is(err, tenancy.ErrNotFound) {
 		return v, err

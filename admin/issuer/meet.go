@@ -133,4 +133,3 @@ func Private(address string) bool {
 func Loopback(host string) bool {
 	return host == "localhost" || host == "127.0.0.1" || host == "::1"
 }
-

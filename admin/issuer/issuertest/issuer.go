@@ -153,7 +153,9 @@ func (i *Issuer) authorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	code := "canary-code-" + rand.Text()
-	i.set(func() { i.codes[code] = grant{q.Get("code_challenge"), q.Get("nonce"), q.Get("redirect_uri"), maps.Clone(i.person)} })
+	i.set(func() {
+		i.codes[code] = grant{q.Get("code_challenge"), q.Get("nonce"), q.Get("redirect_uri"), maps.Clone(i.person)}
+	})
 	back.RawQuery = url.Values{"code": {code}, "state": {q.Get("state")}, "iss": {i.URL}}.Encode()
 	http.Redirect(w, r, back.String(), http.StatusFound)
 }
