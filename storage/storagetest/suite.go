@@ -226,9 +226,10 @@ func users(t *testing.T, db *storage.DB) {
 	// Nothing but the address must be unique.
 	v := create(t, db.Users(), one("name"))
 	same := one("name")
+	same.Subject = "other"
 	_, err := db.Users().Create(t.Context(), vel, same)
 	wants(t, "the same address", err, &tenancy.Taken{Field: "email"})
-	same.Email, same.Subject = "other@example.com", "other"
+	same.Email = "other@example.com"
 	namesake := create(t, db.Users(), same)
 	must(t, db.Users().Delete(t.Context(), vel, a, v.ID, 0))
 	must(t, db.Users().Delete(t.Context(), vel, a, namesake.ID, 0))
