@@ -49,7 +49,7 @@ type Deps struct {
 
 // SessionStore keeps sign-ins. Errors are those of tenancy.Store.
 type SessionStore interface {
-	// BeginSession stores a new one, and when the user signed in last. ErrNotFound: the user is gone or disabled.
+	// BeginSession stores a new one, and when the user signed in last. ErrNotFound: the user is gone or disabled, or s.Password is theirs no more.
 	BeginSession(ctx context.Context, s tenancy.Session) error
 	// FindSession finds the session of a token and its user.
 	FindSession(ctx context.Context, hash tenancy.Hash) (tenancy.Session, tenancy.User, error)
