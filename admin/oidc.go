@@ -196,7 +196,10 @@ func (s *signOn) arrive(a *asking, w http.ResponseWriter, r *http.Request, t *at
 		return fmt.Sprintf("http://127.0.0.1:%d/?code=%s", p.Port, url.QueryEscape(code)), nil
 	}
 	out, err := s.Server.begin(ctx, a, t.user, a.now, s.Sessions.BeginSession)
-	if err != nil {
+	switch {
+	case errors.Is(err, tenancy.ErrNotFound):
+		return "", signOnRefused.new("Your user has been changed just now. Begin again.")
+	case err != nil:
 		return "", err
 	}
 	w.Header().Add("Set-Cookie", a.keep(out).SetCookie)

@@ -214,6 +214,7 @@ func (s *Server) begin(ctx context.Context, a *asking, u tenancy.User, began tim
 	session := tenancy.Session{
 		ID: tenancy.NewID("session"), Org: u.Org, User: u.ID, Hash: tenancy.HashKey([]byte(token.Reveal())),
 		Began: began, Created: a.now, Expires: a.now.Add(tenancy.SessionLife), Address: a.by.Address, Agent: a.by.Agent,
+		Password: u.Password,
 	}
 	last := began.Add(u.Renewable())
 	if session.Expires.After(last) {
