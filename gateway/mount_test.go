@@ -192,7 +192,9 @@ func TestMetricsForAnOperator(t *testing.T) {
 // Handlers take a client's side for TLS if a trusted proxy says so, on both ports, and nobody else can say it.
 func TestForwardedProto(t *testing.T) {
 	t.Parallel()
-	handler := mounting(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("X-Forwarded-Proto")) })
+	handler := mounting(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Header.Get("X-Forwarded-Proto"))
+	})
 	second := func(h *house) { h.config.AdminListen = "127.0.0.1:0" }
 	trusting := func(h *house) {
 		h.config.Server.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
