@@ -170,7 +170,9 @@ func (s *signOn) end(a *asking, w http.ResponseWriter, r *http.Request) (to stri
 	if err != nil && refusedBy(err) {
 		s.signOns.try(a.by.Address, a.now)
 	}
-	s.tried(a, t, err)
+	if !t.later {
+		s.tried(a, t, err)
+	}
 	return to, err
 }
 
@@ -191,7 +193,7 @@ func (s *signOn) arrive(a *asking, w http.ResponseWriter, r *http.Request, t *at
 	if t.user, err = s.user(ctx, by, id); err != nil {
 		return "", err
 	}
-	if p.Port > 0 {
+	if t.later = p.Port > 0; t.later {
 		code := s.seal(swappable{tenancy.NewID("code"), t.user.Org, t.user.ID, p.Challenge, a.now.Add(codeLife)}, sealedCode)
 		return fmt.Sprintf("http://127.0.0.1:%d/?code=%s", p.Port, url.QueryEscape(code)), nil
 	}

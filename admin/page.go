@@ -5,15 +5,14 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
-	"sync"
 )
 
-// problemPage is how a person sees a problem.
-var problemPage = sync.OnceValue(func() *template.Template {
-	return template.Must(template.ParseFS(web, "web/problem.html"))
-})
+// newProblemPage is how a person sees a problem.
+func newProblemPage() *template.Template {
+	return template.Must(template.ParseFS(web, "web/problem.html")) // it is our own
+}
 
-// show fails as a browser's reader can read it, and as everybody else does.
+// show fails with a page for a person, and with a problem for everybody else.
 func (s *Server) show(a *answering, r *http.Request, p *Problem) {
 	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
 		s.fail(a, p)
@@ -21,8 +20,8 @@ func (s *Server) show(a *answering, r *http.Request, p *Problem) {
 	}
 	s.sign(a, p)
 	var page bytes.Buffer
-	if err := problemPage().Execute(&page, p); err != nil {
-		panic(err) // the page is our own
+	if err := s.problemPage.Execute(&page, p); err != nil {
+		panic(err) // it asks only for what a problem has
 	}
 	for name, values := range p.header {
 		a.Header()[name] = values

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"html/template"
 	"log/slog"
 	"net"
 	"net/http"
@@ -94,6 +95,7 @@ type Server struct {
 	adminHash tenancy.Hash
 
 	crossOrigin *http.CrossOriginProtection
+	problemPage *template.Template
 }
 
 // NewServer makes a server.
@@ -108,7 +110,7 @@ func NewServer(d Deps) *Server {
 	s := &Server{
 		Deps: d, mux: http.NewServeMux(), needs: needs(), roles: tenancy.WithBuiltIn(d.Roles),
 		hashing: tenancy.NewPasswords(atOnce, 16*atOnce), throttle: newThrottle(), metrics: newMetrics(d.Registerer),
-		began: d.Now(), adminHash: tenancy.HashKey([]byte(d.AdminKey.Reveal())), crossOrigin: newCrossOrigin(&d.SignOn),
+		began: d.Now(), adminHash: tenancy.HashKey([]byte(d.AdminKey.Reveal())), crossOrigin: newCrossOrigin(&d.SignOn), problemPage: newProblemPage(),
 	}
 	s.describe()
 	s.serveHealth()

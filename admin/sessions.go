@@ -105,7 +105,7 @@ func (s *Server) serveSessions() {
 	}
 	add(s, op("login", http.MethodPost, "/api/auth/login", "Sign in",
 		"Five tries a minute and address. An unknown address, a wrong password and a disabled user get the same answer."),
-		s.login, withBody(http.StatusUnauthorized, http.StatusConflict, http.StatusTooManyRequests)...)
+		s.login, withBody(http.StatusUnauthorized, http.StatusForbidden, http.StatusConflict, http.StatusTooManyRequests)...)
 	add(s, op("refresh", http.MethodPost, "/api/auth/refresh", "Swap the token for a new one", "The old token ends. Possible for 30 days after the password was given."),
 		s.refresh)
 	add(s, op("logout", http.MethodPost, "/api/auth/logout", "Sign out", "The token ends."), s.logout)

@@ -19,6 +19,7 @@ type attempt struct {
 	how   string
 	email string       // that was given, or that the issuer vouches for; it is not logged
 	user  tenancy.User // zero: it is not known who
+	later bool         // a program is about to fetch the session, and that is the end of the try
 }
 
 // tried is where every try to sign in ends, whichever way it was made: nil is a success, a problem that blames the

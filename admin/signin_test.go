@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/vel-gateway/vel/admin/issuer"
 )
 
 // signIns are the tries to sign in that were counted, by way and result.
@@ -60,5 +63,24 @@ func TestSignInsAreCounted(t *testing.T) {
 		if !strings.Contains(log, line) {
 			t.Errorf("no line has %s", line)
 		}
+	}
+}
+
+// What a program fetches is one sign-in: the browser's half is not another.
+func TestSignInOfAProgramIsOne(t *testing.T) {
+	t.Parallel()
+	w, at := signOnWorld(t, nil)
+	at.Person(ada("staff"))
+	verifier := issuer.NewFlow().Verifier
+	to, err := url.Parse(w.browser().signOn(at, "?port=5000&challenge="+issuer.Challenge(verifier)).header.Get("Location"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.signIns(); len(got) > 0 {
+		t.Errorf("counted %v before the program has its token", got)
+	}
+	w.do("", "POST", "/api/auth/oidc/token", map[string]any{"code": to.Query().Get("code"), "verifier": verifier}).want(200)
+	if got := w.signIns(); !maps.Equal(got, map[string]float64{"issuer ok": 1}) {
+		t.Errorf("counted %v", got)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -141,10 +142,13 @@ func (c *Client) Identify(ctx context.Context, f Flow, code string) (*Identity, 
 // unexchanged says why a code was not taken. The issuer's own words may repeat what we sent, so that only the error's
 // name is kept.
 func unexchanged(ctx context.Context, err error) error {
+	var failed *url.Error // it names the address; what was sent stood in the body
 	said, ok := errors.AsType[*oauth2.RetrieveError](err)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.As(err, &failed):
+		return &Away{Retry: firstPause, Cause: failed}
 	case !ok:
 		return &Away{Retry: firstPause, Cause: errors.New("its token endpoint does not answer as one does")}
 	case said.Response.StatusCode >= http.StatusInternalServerError || said.Response.StatusCode == http.StatusTooManyRequests:

@@ -44,6 +44,9 @@ type Issuer struct {
 	server   *httptest.Server
 }
 
+// moved is the query of where a path that answers a redirect leads: there it works.
+const moved = "moved"
+
 // grant is what a code stands for.
 type grant struct {
 	challenge, nonce, redirect string
@@ -65,7 +68,8 @@ func Start(t testing.TB) *Issuer {
 		i.asked[r.URL.Path]++
 		status := i.down[r.URL.Path]
 		i.mu.Unlock()
-		if status != 0 {
+		if status != 0 && r.URL.RawQuery != moved {
+			w.Header().Set("Location", i.URL+r.URL.Path+"?"+moved) // of a redirect
 			http.Error(w, "out of order", status)
 			return
 		}
