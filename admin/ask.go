@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -44,19 +43,30 @@ func (a *asking) Unwrap() huma.Context { return a.humaContext }
 // Asked is in the input of every operation: it brings the request to the handler.
 type Asked struct{ ask *asking }
 
-// Resolve is called by huma when the input has been read. It refuses query parameters that the document does not have:
-// a setting that is accepted has an effect.
+// Resolve is called by huma when the input has been read. It refuses what huma would pass over: parameters that the
+// document does not have, that are given twice, or that are empty, as in a script whose variable is not set.
 func (a *Asked) Resolve(ctx huma.Context) (faults []error) {
 	a.ask = askingOf(ctx)
-	address := ctx.URL()
-	for name, values := range address.Query() {
-		known := slices.ContainsFunc(ctx.Operation().Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name })
-		switch {
-		case !known:
-			faults = append(faults, &huma.ErrorDetail{Location: "query." + name, Message: "unknown query parameter"})
-		case len(values) > 1:
-			faults = append(faults, &huma.ErrorDetail{Location: "query." + name, Message: "is given more than once"})
+	r, _ := humago.Unwrap(ctx)
+	query := r.URL.Query()
+	fault := func(in, name, problem string) {
+		faults = append(faults, &huma.ErrorDetail{Location: in + "." + name, Message: problem})
+	}
+	for _, p := range ctx.Operation().Parameters {
+		values := r.Header.Values(p.Name)
+		if p.In == "query" {
+			values = query[p.Name]
+			delete(query, p.Name)
 		}
+		switch {
+		case len(values) > 1:
+			fault(p.In, p.Name, "is given more than once")
+		case len(values) == 1 && values[0] == "" && p.In != "path":
+			fault(p.In, p.Name, tenancy.Empty)
+		}
+	}
+	for name := range query {
+		fault("query", name, "unknown query parameter")
 	}
 	return faults
 }

@@ -136,6 +136,7 @@ func TestInvalidRequestsClaimNothing(t *testing.T) {
 	w.do("admin", "POST", "/api/teams", map[string]any{"nonsense": "a"}, repeatable, "a").problem(invalid)
 	w.do("viewer", "POST", "/api/teams", map[string]any{"name": "a"}, repeatable, "a").problem(notAllowed)
 	w.do("admin", "POST", "/api/teams", map[string]any{"name": "a"}, repeatable, strings.Repeat("x", 256)).problem(invalid)
+	w.do("admin", "POST", "/api/teams", map[string]any{"name": "a"}, repeatable, "").problem(invalid)
 	if len(w.db.kept) != 0 {
 		t.Errorf("claimed: %v", w.db.kept)
 	}

@@ -34,7 +34,7 @@ type KeyBody struct {
 	Models   []string   `json:"models,omitempty" nullable:"true" maxItems:"200" minLength:"1" maxLength:"200" doc:"The public model names that it may use; none: all."`
 	Role     Ref        `json:"role,omitempty" nullable:"true" doc:"What it may do in this API: at most what you may."`
 	Expires  *time.Time `json:"expires,omitempty" nullable:"true" doc:"When it stops working; never if it is left out."`
-	Disabled bool       `json:"disabled,omitempty" doc:"It is kept but opens nothing."`
+	Disabled bool       `json:"disabled,omitempty" nullable:"true" doc:"It is kept but opens nothing."`
 }
 
 // NewKey makes a key.
@@ -120,7 +120,7 @@ func (s *Server) grantsOne(ctx context.Context, a *asking, k *tenancy.APIKey) er
 
 // RotateBody says how long the old secret goes on.
 type RotateBody struct {
-	OverlapSeconds *int64 `json:"overlap_seconds,omitempty" minimum:"0" maximum:"2592000" doc:"How long the old secret works too: 24 hours if it is left out, at most 30 days."`
+	OverlapSeconds *int64 `json:"overlap_seconds,omitempty" nullable:"true" minimum:"0" maximum:"2592000" doc:"How long the old secret works too: 24 hours if it is left out, at most 30 days."`
 }
 
 // overlap is how long the old secret of a key works if nothing is said.

@@ -95,17 +95,20 @@ func TestPathsThatLeadNowhere(t *testing.T) {
 	for _, path := range []string{"/api", "/api/", "/api/nothing", "/api/teams/", "/api//teams", "/api/./teams", "/api/x/../teams", "/api/keys/a/b", "/api/docs/none.js", "/"} {
 		w.do("admin", "GET", path, nil).problem(notFound)
 	}
-	for path, allow := range map[string]string{"/api/teams": "GET, HEAD, POST", "/api/auth/login": "POST", "/api/users/me": "DELETE, GET, HEAD, PUT", "/api/docs": "GET, HEAD"} {
+	for path, allow := range map[string]string{"/api/teams": "GET, HEAD, POST", "/api/auth/login": "POST", "/api/users/me": "GET, HEAD", "/api/teams/team_red": "DELETE, GET, HEAD, PUT", "/api/docs": "GET, HEAD"} {
 		if a := w.do("admin", "PATCH", path, nil); a.header.Get("Allow") != allow {
 			t.Errorf("%s allows %q, want %q", path, a.header.Get("Allow"), allow)
 		} else {
 			a.problem(wrongMethod)
 		}
 	}
+	w.do("admin", "DELETE", "/api/users/me", nil).problem(wrongMethod) // it is no id
+	w.do("admin", "GET", "/api/teams/{id}", nil).problem(invalid)
+	w.do("admin", "GET", "/api/users/m%65", nil).want(200)
 	for _, id := range []string{"a%00b", "%25", "x%20y", strings.Repeat("x", 161)} {
 		w.do("admin", "GET", "/api/teams/"+id, nil).problem(invalid)
 	}
-	for _, tag := range []string{"1", `"x"`, `"1", "2"`} {
+	for _, tag := range []string{"", "1", `"x"`, `"1", "2"`, `"99999999999999999999"`} {
 		w.do("admin", "DELETE", "/api/teams/team_red", nil, "If-Match", tag).problem(invalid)
 	}
 	w.do("admin", "DELETE", "/api/teams/team_red", nil, "If-Match", "*").want(204)

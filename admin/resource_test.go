@@ -190,7 +190,7 @@ func TestFilters(t *testing.T) {
 		}
 	}
 	// What a kind does not have is refused, and does not find everything.
-	for _, path := range []string{"/api/teams?email=x", "/api/roles?team=t", "/api/organizations?organization=x", "/api/users?team=t", "/api/keys?nonsense=1", "/api/keys?limit=1&limit=2"} {
+	for _, path := range []string{"/api/teams?email=x", "/api/roles?team=t", "/api/organizations?organization=x", "/api/users?team=t", "/api/keys?nonsense=1", "/api/keys?limit=1&limit=2", "/api/keys?organization=", "/api/keys?after", "/api/keys?name="} {
 		w.do("admin", "GET", path, nil).problem(invalid)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"path"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -175,21 +176,43 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		s.note(a, r, s.Now().Sub(began))
 	}()
-	if handler, pattern := s.mux.Handler(r); pattern == "" || path.Clean(r.URL.EscapedPath()) != r.URL.EscapedPath() {
-		s.fail(a, lost(handler, r))
+	if p := s.lost(r); p != nil {
+		s.fail(a, p)
 		return
 	}
 	s.mux.ServeHTTP(a, r)
 }
 
-// lost says what is wrong with a path or method that leads nowhere: the mux's own handler knows.
-func lost(handler http.Handler, r *http.Request) *Problem {
-	probe := &probe{header: http.Header{}}
+// lost says what is wrong with a path or a method that leads nowhere; nil: it leads somewhere.
+func (s *Server) lost(r *http.Request) *Problem {
+	if item := s.api.OpenAPI().Paths[r.URL.EscapedPath()]; item != nil { // else /api/users/me would be a user with the id me
+		if allowed := methodsOf(item); !slices.Contains(allowed, r.Method) {
+			return wrongMethod.new("This path allows "+sentence(allowed)+".").with("Allow", sentence(allowed))
+		}
+		return nil
+	}
+	handler, pattern := s.mux.Handler(r)
+	if pattern != "" && path.Clean(r.URL.EscapedPath()) == r.URL.EscapedPath() {
+		return nil
+	}
+	probe := &probe{header: http.Header{}} // the mux's own handler knows which methods there are
 	handler.ServeHTTP(probe, r)
 	if allow := probe.header.Get("Allow"); probe.status == http.StatusMethodNotAllowed {
-		return wrongMethod.new("Here one can "+allow+".").with("Allow", allow)
+		return wrongMethod.new("This path allows "+allow+".").with("Allow", allow)
 	}
 	return notFound.new("There is nothing at this path. The API is described at /api/docs.")
+}
+
+func methodsOf(item *huma.PathItem) (methods []string) {
+	for method, op := range map[string]*huma.Operation{
+		http.MethodGet: item.Get, http.MethodHead: item.Get, http.MethodPost: item.Post, http.MethodPut: item.Put, http.MethodDelete: item.Delete,
+	} {
+		if op != nil {
+			methods = append(methods, method)
+		}
+	}
+	slices.Sort(methods)
+	return methods
 }
 
 // probe sees what a handler would answer.

@@ -28,14 +28,14 @@ type UserBody struct {
 	Email    string `json:"email" minLength:"3" maxLength:"254" doc:"Unique within the organization; kept in lower case."`
 	Roles    []Ref  `json:"roles,omitempty" nullable:"true" maxItems:"100" doc:"The ids of what they are allowed by: at most what you may. Left out of a change, they stay."`
 	Teams    []Ref  `json:"teams,omitempty" nullable:"true" maxItems:"100" doc:"The ids of their teams."`
-	Disabled bool   `json:"disabled,omitempty" doc:"They can not sign in, and their tokens do not work."`
+	Disabled bool   `json:"disabled,omitempty" nullable:"true" doc:"They can not sign in, and their tokens do not work."`
 }
 
 // NewUser makes a user.
 type NewUser struct {
 	NewIn
 	UserBody
-	Password string `json:"password,omitempty" writeOnly:"true" format:"password" maxLength:"256" doc:"At least 8 characters with upper case, lower case and a digit. Without one they can not sign in until it is set."`
+	Password string `json:"password,omitempty" nullable:"true" writeOnly:"true" format:"password" maxLength:"256" doc:"At least 8 characters with upper case, lower case and a digit. Without one they can not sign in until it is set."`
 }
 
 func (b *UserBody) to(u *tenancy.User) {
