@@ -24,12 +24,16 @@ func TestFuzzedByItsDocument(t *testing.T) {
 		root bool
 		less []string // what may end the session that the run has: it tries the ids that it sees
 	}{
-		"a platform administrator":     {true, nil},
-		"an organization's, signed in": {false, []string{"logout", "refresh", "end-session", "change-user", "delete-user", "set-user-roles", "change-password"}},
+		"a platform administrator, on Postgres":   {true, nil},
+		"an organization's, signed in, on SQLite": {false, []string{"logout", "refresh", "end-session", "change-user", "delete-user", "set-user-roles", "change-password"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := openOffice(t, "")
+			var env []string
+			if run.root {
+				env = onPostgres(t)
+			}
+			o := openOffice(t, "", env...)
 			n := o.tenant(t, "acme")
 			by := n.admin
 			if run.root {

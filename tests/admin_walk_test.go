@@ -25,8 +25,13 @@ func TestTenantsWalk(t *testing.T) {
 // TestTenantsWalkOnPostgres is the same where rows are guarded by the database too.
 func TestTenantsWalkOnPostgres(t *testing.T) {
 	t.Parallel()
-	url := postgres.Start(t).Database(t).URL
-	walkTenants(t, openOffice(t, "", "DATABASE_URL="+url, "VEL_SECRET_KEY=canary-secret-key-0123456789abcdefghijklmn"))
+	walkTenants(t, openOffice(t, "", onPostgres(t)...))
+}
+
+// onPostgres is the environment of a Vel on a private Postgres.
+func onPostgres(t *testing.T) (env []string) {
+	t.Helper()
+	return []string{"DATABASE_URL=" + postgres.Start(t).Database(t).URL, "VEL_SECRET_KEY=canary-secret-key-0123456789abcdefghijklmn"}
 }
 
 func walkTenants(t *testing.T, o *office) {
