@@ -66,7 +66,8 @@ func (db *DB) users() *table[tenancy.User, *tenancy.User] {
 	return &table[tenancy.User, *tenancy.User]{
 		db: db, name: "users", prefix: "user",
 		filters: []filter{
-			byName, {"email", false, func(p tenancy.Page) string { return p.Email }},
+			byName,
+			{"email", false, func(p tenancy.Page) string { return p.Email }},
 			{"teams", true, func(p tenancy.Page) string { return string(p.Team) }},
 		},
 		columns: []column[tenancy.User]{
