@@ -29,13 +29,15 @@ func TestFaultsOfRequests(t *testing.T) {
 		"a weak password":        {"PUT", "/api/users/" + n.user + "/password", members{"password": weak}, []string{"body.password"}},
 		"a short password":       {"PUT", "/api/users/" + n.user + "/password", members{"password": "Canary1"}, []string{"body.password"}},
 		"a key": {
-			"POST", "/api/keys?limit=1", members{"name": strings.Repeat("n", 65), "expires": "tomorrow", "models": []string{""}, "team": "a b"},
+			"POST", "/api/keys?limit=1",
+			members{"name": strings.Repeat("n", 65), "expires": "tomorrow", "models": []string{""}, "team": "a b"},
 			[]string{"body.expires", "body.models[0]", "body.name", "body.team", "query.limit"},
 		},
 		"a role":              {"POST", "/api/roles", members{"name": " ", "permissions": []string{"fly", "execute_task"}}, []string{"body.name", "body.permissions[0]"}},
 		"a missing reference": {"POST", "/api/keys", members{"name": "n", "team": madeUp(n.team)}, []string{"body.team"}},
 		"two organizations": {
-			"POST", "/api/teams" + within(n.org), members{"name": "n", "organization": madeUp(n.org)},
+			"POST", "/api/teams" + within(n.org),
+			members{"name": "n", "organization": madeUp(n.org)},
 			[]string{"body.organization"},
 		},
 	} {
