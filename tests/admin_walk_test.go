@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/vel-gateway/vel/tests/openapi"
+	"github.com/vel-gateway/vel/tests/postgres"
 )
 
 // TestTenantsWalk walks every operation as an administrator of another organization, by a session and by a key, with
@@ -19,6 +20,18 @@ import (
 func TestTenantsWalk(t *testing.T) {
 	t.Parallel()
 	walkTenants(t, openOffice(t, ""))
+}
+
+// TestTenantsWalkOnPostgres is the same where rows are guarded by the database too.
+func TestTenantsWalkOnPostgres(t *testing.T) {
+	t.Parallel()
+	walkTenants(t, openOffice(t, "", onPostgres(t)...))
+}
+
+// onPostgres is the environment of a Vel on a private Postgres.
+func onPostgres(t *testing.T) (env []string) {
+	t.Helper()
+	return []string{"DATABASE_URL=" + postgres.Start(t).Database(t).URL, "VEL_SECRET_KEY=canary-secret-key-0123456789abcdefghijklmn"}
 }
 
 func walkTenants(t *testing.T, o *office) {

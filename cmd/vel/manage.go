@@ -82,10 +82,10 @@ type member struct {
 
 func text(name, value string) member { return member{name, value, value != ""} }
 
-// orNone is a text; the word none empties it.
+// orNone is a text; the word none takes it away.
 func orNone(name, value string) member {
 	if value == "none" {
-		return member{name, "", true}
+		return member{name, nil, true}
 	}
 	return text(name, value)
 }
