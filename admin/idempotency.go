@@ -142,5 +142,5 @@ func lostAnswer(err error) error {
 	if !errors.Is(err, secrets.ErrSealed) {
 		return err
 	}
-	return running.new("The request was made, but its answer can not be read any more. Look at what it made, and use another Idempotency-Key.")
+	return unreadable.new("The request was made, but its answer can not be read any more. Look at what it made, and use another Idempotency-Key.")
 }

@@ -88,7 +88,7 @@ type Item struct {
 
 // Conditional says which revision a change is meant for.
 type Conditional struct {
-	IfMatch string `header:"If-Match" minLength:"1" pattern:"^(\\*|(W/)?\"[0-9]{1,19}\")$" doc:"The ETag that you have read: if the object was changed since, the answer is a 412. Without it, the last change wins."`
+	IfMatch string `header:"If-Match" pattern:"^\\*$|^(W/)?\"[0-9]{1,19}\"$" doc:"The ETag that you have read: if the object was changed since, the answer is a 412. Without it, the last change wins."`
 }
 
 // any tells whether no revision was named.

@@ -157,7 +157,7 @@ func (t *table[T, P]) rows(ctx context.Context, x tx, query string, args ...any)
 // Create stores a new object.
 func (t *table[T, P]) Create(ctx context.Context, _ tenancy.Actor, v T) (T, error) {
 	m := t.begin(&v)
-	err := t.db.change(ctx, tenant(m.Org), func(x tx, rev int64) error { return t.make(ctx, x, rev, &v) })
+	err := t.db.change(ctx, tenant(m.Org), func(x tx, rev int64) error { return t.put(ctx, x, rev, &v) })
 	return v, err
 }
 
@@ -175,14 +175,19 @@ func (t *table[T, P]) begin(v *T) *tenancy.Meta {
 	return m
 }
 
-func (t *table[T, P]) make(ctx context.Context, x tx, rev int64, v *T) error {
+// put stores a new object, and gives it back as it is kept.
+func (t *table[T, P]) put(ctx context.Context, x tx, rev int64, v *T) error {
+	m := tenancy.MetaOf(P(v))
 	if err := t.insert(ctx, x, rev, v); err != nil {
 		return err
 	}
-	if err := alive(ctx, x, tenancy.MetaOf(P(v)).Org); err != nil {
+	if err := alive(ctx, x, m.Org); err != nil {
 		return err
 	}
-	return t.settled(ctx, x, v)
+	if err := t.settled(ctx, x, v); err != nil {
+		return err
+	}
+	return t.get(ctx, x, m.Org, m.ID, v)
 }
 
 func (t *table[T, P]) settled(ctx context.Context, x tx, v *T) error {
@@ -209,20 +214,17 @@ func alive(ctx context.Context, x tx, org tenancy.ID) error {
 func (t *table[T, P]) insert(ctx context.Context, x tx, rev int64, v *T) error {
 	m := tenancy.MetaOf(P(v))
 	names := []string{"id", "org_id", "name", "rev", "created_us", "updated_us"}
-	args := arguments{m.ID, m.Org, m.Name, m.Rev, micros{&m.Created}, micros{&m.Updated}}
+	row := []any{m.ID, m.Org, m.Name, m.Rev, micros{&m.Created}, micros{&m.Updated}}
 	if t.followed {
-		names, args = append(names, "changed"), append(args, rev)
+		names, row = append(names, "changed"), append(row, rev)
 	}
 	for i := range t.columns {
 		if c := &t.columns[i]; c.use != derived {
-			names, args = append(names, c.name), append(args, c.at(v))
+			names, row = append(names, c.name), append(row, c.at(v))
 		}
 	}
-	places := make([]string, len(args))
-	for i := range places {
-		places[i] = fmt.Sprintf("$%d", i+1)
-	}
-	_, err := x.exec(ctx, "insert into "+t.name+" ("+strings.Join(names, ", ")+") values ("+strings.Join(places, ", ")+")", args...)
+	var args arguments
+	_, err := x.exec(ctx, "insert into "+t.name+" ("+strings.Join(names, ", ")+") values "+args.addRows(row), args...)
 	return err
 }
 

@@ -70,11 +70,25 @@ func Start(tb testing.TB, o Options) *Process {
 
 // Launch starts Vel in dir and waits until it is ready. The caller stops it.
 func Launch(dir string, o Options) (*Process, error) {
+	p, err := Begin(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.Ready(); err != nil {
+		_ = p.cmd.Process.Kill()
+		<-p.done
+		return nil, fmt.Errorf("%w\n%s", err, p.Log.Tail(60))
+	}
+	return p, nil
+}
+
+// Begin starts Vel in dir and waits for nothing. The caller stops it.
+func Begin(dir string, o Options) (*Process, error) {
 	path, err := Binary(o.Build)
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -107,11 +121,6 @@ func Launch(dir string, o Options) (*Process, error) {
 		p.Out.end()
 		close(p.done)
 	}()
-	if err := p.waitReady(); err != nil {
-		_ = p.cmd.Process.Kill()
-		<-p.done
-		return nil, fmt.Errorf("%w\n%s", err, p.Log.Tail(60))
-	}
 	return p, nil
 }
 
@@ -127,8 +136,8 @@ func (p *Process) WriteConfig(yaml string) error {
 	return nil
 }
 
-// waitReady asks /readyz until it says yes, the process is gone, or the limit has passed.
-func (p *Process) waitReady() error {
+// Ready waits until /readyz says yes. It fails if the process is gone or the limit has passed.
+func (p *Process) Ready() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 	return Poll(ctx, "vel to be ready", func() (bool, error) {
@@ -229,8 +238,8 @@ var nextPort = func() *atomic.Uint32 {
 	return &n
 }()
 
-// freePort is a port that nobody listens on, and that no other call returns.
-func freePort() (int, error) {
+// FreePort is a port that nobody listens on, and that no other call returns.
+func FreePort() (int, error) {
 	var err error
 	for range 100 {
 		port := lowestPort + int(nextPort.Add(1)%ports)
