@@ -181,6 +181,17 @@ func TestKeys(t *testing.T) {
 			a.problem(t, http.StatusForbidden, "too-much")
 		}
 	})
+	t.Run("their user is disabled", func(t *testing.T) {
+		t.Parallel()
+		user := n.fresh(t, "user")
+		body := members{"name": n.word(), "email": n.emailOf(t, user), "disabled": true}
+		_, key := make(t, members{"user": user, "role": "viewer"})
+		n.admin.do(t, "PUT", "/api/users/"+user, body).want(t, http.StatusOK)
+		key.revoked(t)
+		body["disabled"] = false
+		n.admin.do(t, "PUT", "/api/users/"+user, body).want(t, http.StatusOK)
+		key.becomes(t, true)
+	})
 	t.Run("their user is deleted", func(t *testing.T) {
 		t.Parallel()
 		user := n.fresh(t, "user")
