@@ -146,7 +146,8 @@ func (w *walk) put(t *testing.T, o *openapi.Operation, d deed, by *caller, place
 	if got.status != other.status {
 		t.Fatalf("status %d for what is theirs, and %d for what is nobody's\n%s\n%s", got.status, other.status, got.body, other.body)
 	}
-	if got.status == http.StatusForbidden { // whatever is named, this actor may not
+	if o.Permission == "manage_platform" || o.Permission == "session" && !by.human() { // whatever is named
+		got.want(t, http.StatusForbidden)
 		return
 	}
 	switch {
