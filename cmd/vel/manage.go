@@ -176,6 +176,16 @@ func (k *kind) act(ctx context.Context, o *output, m *manage, method, id, action
 	})
 }
 
+// do makes a request about one object that answers nothing.
+func (k *kind) do(ctx context.Context, o *output, m *manage, method, id, action string, body any) error {
+	return m.with(ctx, o, func(r *remote) error {
+		if err := r.call(ctx, method, k.at(id)+action, k.scope(), "", body, nil); err != nil {
+			return err
+		}
+		return o.print(map[string]any{"id": id, "done": true}, "done\n")
+	})
+}
+
 // remove takes an object away.
 func (k *kind) remove(ctx context.Context, o *output, m *manage, id string) error {
 	return m.with(ctx, o, func(r *remote) error {
