@@ -44,6 +44,12 @@ func run(ctx context.Context, args []string) int {
 		err = upstreamRole(ctx, args[1:])
 	case "load":
 		err = loadRole(ctx, args[1:])
+	case "manage":
+		err = manageRole(ctx, args[1:])
+	case "control":
+		err = controlRole(ctx, args[1:])
+	case "note":
+		err = noteRole(ctx, os.Stdin, args[1:])
 	default:
 		err = benchRole(ctx, args)
 	}
