@@ -112,6 +112,10 @@ func fill(ctx context.Context, db *sql.DB, keys int) error {
 			return fmt.Errorf("make keys: %w", err)
 		}
 	}
+	// All of them have been used.
+	if _, err := t.ExecContext(ctx, "insert into key_usage (key_id, org_id, last_used_us) select id, org_id, created_us from keys"); err != nil {
+		return err
+	}
 	if _, err := t.ExecContext(ctx, "update config_rev set rev = 2"); err != nil {
 		return err
 	}

@@ -1,5 +1,6 @@
 // Command bench compares the cost of proxies side by side: nginx as a plain reverse proxy, Vel with
-// everything on, variants of Vel, and no proxy at all.
+// everything on, variants of Vel, and no proxy at all. As `bench control` it compares Vel with itself: what keys in a
+// database cost, and what it costs to manage them.
 //
 // It owns the measurement: the pretend upstream, the load, the interleaved rounds and the report. It does
 // not own Vel: that is built from the repository and driven from outside, through its configuration file,
