@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+
+	"github.com/vel-gateway/vel/tenancy"
 )
 
 // OpenWith is Open by other migrations than those of this program.
@@ -28,6 +30,12 @@ var ErrPooled = errPooled
 
 // Listen calls woken after each change that another process makes.
 func Listen(ctx context.Context, db *DB, woken func()) error { return db.dialect.listen(ctx, woken) }
+
+// PageOfKeys is the query of a page of keys.
+func PageOfKeys(db *DB, org tenancy.ID, p tenancy.Page) (query string, args []any) {
+	_, query, args = db.keys().page(org, p)
+	return query, args
+}
 
 // Exec runs a statement on the connection that writes to SQLite.
 func Exec(ctx context.Context, db *DB, statement string) error {
