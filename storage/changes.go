@@ -36,18 +36,10 @@ func (db *DB) Changes(ctx context.Context, after int64) (c Changes, err error) {
 }
 
 // changed reads the rows of a followed table whose last change came after a revision, or all that there are.
-func (t *table[T, P]) changed(ctx context.Context, x tx, after int64, whole bool) (list []T, err error) {
+func (t *table[T, P]) changed(ctx context.Context, x tx, after int64, whole bool) ([]T, error) {
 	query := t.selection() + ` where changed > $1`
 	if whole {
 		query += t.present()
 	}
-	err = x.each(ctx, func(scan func(...any) error) error {
-		var v T
-		if err := scan(t.destinations(&v)...); err != nil {
-			return err
-		}
-		list = append(list, v)
-		return nil
-	}, query, after)
-	return list, err
+	return t.rows(ctx, x, query, after)
 }

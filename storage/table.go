@@ -27,13 +27,14 @@ type table[T any, P interface {
 	// settle makes the rest of the database fit an object that was just made or changed, clear one that is about to go;
 	// or they refuse. rev is the revision of the configuration that the change makes. Either may be nil.
 	settle func(ctx context.Context, t tx, v *T) error
-	clear  func(ctx context.Context, t tx, rev int64, v *T) error
+	clear  func(ctx context.Context, t tx, rev int64, log *trail, v *T) error
 }
 
 // column is one field of an object in its table.
 type column[T any] struct {
 	name string
 	use  use
+	open bool         // its value may be read in the audit log; of what is not open that says only that it changed
 	at   func(*T) any // reads and writes the field
 	read string       // of a derived column: where it comes from
 }
@@ -130,23 +131,28 @@ func (t *table[T, P]) List(ctx context.Context, org tenancy.ID, p tenancy.Page) 
 // all reads every row of a query.
 func (t *table[T, P]) all(ctx context.Context, as scope, query string, args ...any) (list []T, err error) {
 	err = t.db.dialect.read(ctx, as, func(x tx) error {
-		list = nil
-		return x.each(ctx, func(scan func(...any) error) error {
-			var v T
-			if err := scan(t.destinations(&v)...); err != nil {
-				return fmt.Errorf("read %s: %w", t.name, err)
-			}
-			list = append(list, v)
-			return nil
-		}, query, args...)
+		list, err = t.rows(ctx, x, query, args...)
+		return err
 	})
 	return list, err
 }
 
+func (t *table[T, P]) rows(ctx context.Context, x tx, query string, args ...any) (list []T, err error) {
+	err = x.each(ctx, func(scan func(...any) error) error {
+		var v T
+		if err := scan(t.destinations(&v)...); err != nil {
+			return fmt.Errorf("read %s: %w", t.name, err)
+		}
+		list = append(list, v)
+		return nil
+	}, query, args...)
+	return list, err
+}
+
 // Create stores a new object.
-func (t *table[T, P]) Create(ctx context.Context, _ tenancy.Actor, v T) (T, error) {
+func (t *table[T, P]) Create(ctx context.Context, by tenancy.Actor, v T) (T, error) {
 	m := t.begin(&v)
-	err := t.db.change(ctx, tenant(m.Org), func(x tx, rev int64) error { return t.make(ctx, x, rev, &v) })
+	err := t.db.change(ctx, tenant(m.Org), by, func(x tx, rev int64, log *trail) error { return t.make(ctx, x, rev, log, &v) })
 	return v, err
 }
 
@@ -164,14 +170,17 @@ func (t *table[T, P]) begin(v *T) *tenancy.Meta {
 	return m
 }
 
-func (t *table[T, P]) make(ctx context.Context, x tx, rev int64, v *T) error {
+func (t *table[T, P]) make(ctx context.Context, x tx, rev int64, log *trail, v *T) error {
 	if err := t.insert(ctx, x, rev, v); err != nil {
 		return err
 	}
 	if err := alive(ctx, x, tenancy.MetaOf(P(v)).Org); err != nil {
 		return err
 	}
-	return t.settled(ctx, x, v)
+	if err := t.settled(ctx, x, v); err != nil {
+		return err
+	}
+	return t.made(log, v)
 }
 
 func (t *table[T, P]) settled(ctx context.Context, x tx, v *T) error {
@@ -216,10 +225,14 @@ func (t *table[T, P]) insert(ctx context.Context, x tx, rev int64, v *T) error {
 }
 
 // Update replaces what can be changed of an object.
-func (t *table[T, P]) Update(ctx context.Context, _ tenancy.Actor, v T) (T, error) {
+func (t *table[T, P]) Update(ctx context.Context, by tenancy.Actor, v T) (T, error) {
 	m := tenancy.MetaOf(P(&v))
 	now := time.Now()
-	err := t.db.change(ctx, tenant(m.Org), func(x tx, rev int64) error {
+	err := t.db.change(ctx, tenant(m.Org), by, func(x tx, rev int64, log *trail) error {
+		var was T
+		if err := t.get(ctx, x, m.Org, m.ID, &was); err != nil {
+			return err
+		}
 		args := arguments{m.Org, m.ID, m.Rev}
 		sets := []string{"rev = rev + 1", "name = " + args.add(m.Name), "updated_us = " + args.add(micros{&now})}
 		if t.followed {
@@ -236,7 +249,10 @@ func (t *table[T, P]) Update(ctx context.Context, _ tenancy.Actor, v T) (T, erro
 		if err := t.settled(ctx, x, &v); err != nil {
 			return err
 		}
-		return t.get(ctx, x, m.Org, m.ID, &v)
+		if err := t.get(ctx, x, m.Org, m.ID, &v); err != nil {
+			return err
+		}
+		return t.altered(log, t.name+".update", &was, &v)
 	})
 	return v, err
 }
@@ -255,14 +271,14 @@ func (t *table[T, P]) touch(ctx context.Context, x tx, statement string, org, id
 }
 
 // Delete takes an object away.
-func (t *table[T, P]) Delete(ctx context.Context, _ tenancy.Actor, org, id tenancy.ID, rev int64) error {
-	return t.db.change(ctx, tenant(org), func(x tx, changed int64) error {
+func (t *table[T, P]) Delete(ctx context.Context, by tenancy.Actor, org, id tenancy.ID, rev int64) error {
+	return t.db.change(ctx, tenant(org), by, func(x tx, changed int64, log *trail) error {
 		var v T
 		if err := t.get(ctx, x, org, id, &v); err != nil {
 			return err
 		}
 		if t.clear != nil {
-			if err := t.clear(ctx, x, changed, &v); err != nil {
+			if err := t.clear(ctx, x, changed, log, &v); err != nil {
 				return err
 			}
 		}
@@ -271,7 +287,10 @@ func (t *table[T, P]) Delete(ctx context.Context, _ tenancy.Actor, org, id tenan
 		if t.followed {
 			statement = t.bury(&args, changed)
 		}
-		return t.touch(ctx, x, statement, org, id, args)
+		if err := t.touch(ctx, x, statement, org, id, args); err != nil {
+			return err
+		}
+		return t.gone(log, &v)
 	})
 }
 

@@ -80,13 +80,13 @@ func tenants(t *testing.T, db *storage.DB) {
 		},
 		"SetPassword": func() { none("a password", db.SetPassword(ctx, vel, me.org, other.user.ID, "mine")) },
 		"BeginSession": func() {
-			none("a session", db.BeginSession(ctx, tenancy.Session{ID: "s", Org: me.org, User: other.user.ID, Hash: hash("s")}))
+			none("a session", db.BeginSession(ctx, vel, tenancy.Session{ID: "s", Org: me.org, User: other.user.ID, Hash: hash("s")}))
 		},
 		"SwapSession": func() {
-			none("a session", db.SwapSession(ctx, other.session.ID, tenancy.Session{ID: "s", Org: me.org, User: me.user.ID, Hash: hash("s")}))
-			none("a session", db.SwapSession(ctx, other.session.ID, tenancy.Session{ID: "s", Org: me.org, User: other.user.ID, Hash: hash("s")}))
+			none("a session", db.SwapSession(ctx, vel, other.session.ID, tenancy.Session{ID: "s", Org: me.org, User: me.user.ID, Hash: hash("s")}))
+			none("a session", db.SwapSession(ctx, vel, other.session.ID, tenancy.Session{ID: "s", Org: me.org, User: other.user.ID, Hash: hash("s")}))
 		},
-		"EndSession": func() { none("a session", db.EndSession(ctx, me.org, other.session.ID)) },
+		"EndSession": func() { none("a session", db.EndSession(ctx, vel, me.org, other.session.ID)) },
 		"Sessions": func() {
 			found, err := db.Sessions(ctx, me.org, other.user.ID)
 			must(t, err)
