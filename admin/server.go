@@ -8,6 +8,7 @@ import (
 	"path"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -32,10 +33,11 @@ type Deps struct {
 	Rotator   KeyRotator
 	Requests  RequestStore
 
-	Index     func() *tenancy.KeyIndex    // of the snapshot of now
-	AdminKey  secrets.Secret              // acts as a platform admin; empty: there is none
-	Keyring   *secrets.Keyring            // seals the answers that are kept for an Idempotency-Key
-	Ping      func(context.Context) error // asks the database; returns when the context ends
+	Index     func() *tenancy.KeyIndex                       // of the snapshot of now
+	FindFresh func(tenancy.Hash) (*tenancy.Principal, error) // looks up a key that the index does not know; nil: it knows all
+	AdminKey  secrets.Secret                                 // acts as a platform admin; empty: there is none
+	Keyring   *secrets.Keyring                               // seals the answers that are kept for an Idempotency-Key
+	Ping      func(context.Context) error                    // asks the database; returns when the context ends
 	Providers func() (available, total int)
 	Client    func(*http.Request) string // the client's address; nil: that of the connection
 
@@ -47,9 +49,9 @@ type Deps struct {
 
 // SessionStore keeps sign-ins. Errors are those of tenancy.Store.
 type SessionStore interface {
-	// BeginSession stores a new one, and when the user signed in last.
+	// BeginSession stores a new one, and when the user signed in last. ErrNotFound: the user is gone or disabled.
 	BeginSession(ctx context.Context, s tenancy.Session) error
-	// FindSession finds the session of a token, expired ones too, and its user.
+	// FindSession finds the session of a token and its user.
 	FindSession(ctx context.Context, hash tenancy.Hash) (tenancy.Session, tenancy.User, error)
 	// SwapSession puts a new session in the place of an old one. ErrNotFound: somebody else did already.
 	SwapSession(ctx context.Context, old tenancy.ID, s tenancy.Session) error
@@ -60,13 +62,13 @@ type SessionStore interface {
 
 // PasswordStore knows passwords.
 type PasswordStore interface {
-	// Candidates are the users with this address: of one organization, or at most 8 of all.
+	// Candidates are the users with this address: of one organization, or if it is empty at most 8 of all.
 	Candidates(ctx context.Context, email string, org tenancy.ID) ([]tenancy.User, error)
 	// SetPassword stores what HashPassword made, and ends all sessions of the user.
 	SetPassword(ctx context.Context, by tenancy.Actor, org, user tenancy.ID, hash string) error
 }
 
-// KeyRotator gives a key another secret; the one before opens until oldUntil.
+// KeyRotator gives a key another secret; the one before opens until oldUntil, the zero time ends it at once.
 type KeyRotator interface {
 	RotateKey(ctx context.Context, by tenancy.Actor, org, id tenancy.ID, rev int64, hash tenancy.Hash, oldUntil time.Time) (tenancy.APIKey, error)
 }
@@ -173,21 +175,43 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		s.note(a, r, s.Now().Sub(began))
 	}()
-	if handler, pattern := s.mux.Handler(r); pattern == "" || path.Clean(r.URL.EscapedPath()) != r.URL.EscapedPath() {
-		s.fail(a, lost(handler, r))
+	if p := s.lost(r); p != nil {
+		s.fail(a, p)
 		return
 	}
 	s.mux.ServeHTTP(a, r)
 }
 
-// lost says what is wrong with a path or method that leads nowhere: the mux's own handler knows.
-func lost(handler http.Handler, r *http.Request) *Problem {
-	probe := &probe{header: http.Header{}}
+// lost says what is wrong with a path or a method that leads nowhere; nil: it leads somewhere.
+func (s *Server) lost(r *http.Request) *Problem {
+	if item := s.api.OpenAPI().Paths[r.URL.EscapedPath()]; item != nil { // else /api/users/me would be a user with the id me
+		if allowed := methodsOf(item); !slices.Contains(allowed, r.Method) {
+			return wrongMethod.new("This path allows "+sentence(allowed)+".").with("Allow", sentence(allowed))
+		}
+		return nil
+	}
+	handler, pattern := s.mux.Handler(r)
+	if pattern != "" && path.Clean(r.URL.EscapedPath()) == r.URL.EscapedPath() {
+		return nil
+	}
+	probe := &probe{header: http.Header{}} // the mux's own handler knows which methods there are
 	handler.ServeHTTP(probe, r)
 	if allow := probe.header.Get("Allow"); probe.status == http.StatusMethodNotAllowed {
-		return wrongMethod.new("Here one can "+allow+".").with("Allow", allow)
+		return wrongMethod.new("This path allows "+allow+".").with("Allow", allow)
 	}
 	return notFound.new("There is nothing at this path. The API is described at /api/docs.")
+}
+
+func methodsOf(item *huma.PathItem) (methods []string) {
+	for method, op := range map[string]*huma.Operation{
+		http.MethodGet: item.Get, http.MethodHead: item.Get, http.MethodPost: item.Post, http.MethodPut: item.Put, http.MethodDelete: item.Delete,
+	} {
+		if op != nil {
+			methods = append(methods, method)
+		}
+	}
+	slices.Sort(methods)
+	return methods
 }
 
 // probe sees what a handler would answer.

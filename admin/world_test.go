@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -382,4 +383,17 @@ func (d *database) Unclaim(_ context.Context, org tenancy.ID, id string) error {
 	defer d.mu.Unlock()
 	delete(d.kept, string(org)+id)
 	return d.down
+}
+
+// shape is all that the database holds, to see whether anything changed.
+func (d *database) shape() string {
+	return fmt.Sprint(d.orgs.rows, d.teams.rows, d.users.rows, d.roles.rows, d.keys.rows)
+}
+
+// request is one with a credential.
+func request(t *testing.T, method, path, token string) *http.Request {
+	t.Helper()
+	r := httptest.NewRequest(method, path, nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	return r
 }

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"slices"
 
 	"github.com/vel-gateway/vel/tenancy"
 )
@@ -35,11 +36,14 @@ func (db *DB) Changes(ctx context.Context, after int64) (c Changes, err error) {
 	return c, err
 }
 
-// changed reads the rows of a followed table whose last change came after a revision, or all that there are.
+// changed reads the rows of a followed table whose last change came after a revision, or all that there are. What is
+// derived is left out: it changes by itself, and no follower would hear of it.
 func (t *table[T, P]) changed(ctx context.Context, x tx, after int64, whole bool) ([]T, error) {
-	query := t.selection() + ` where changed > $1`
+	stored := *t
+	stored.columns = slices.DeleteFunc(slices.Clone(t.columns), func(c column[T]) bool { return c.use == derived })
+	query := stored.selection() + ` where changed > $1`
 	if whole {
 		query += t.present()
 	}
-	return t.rows(ctx, x, query, after)
+	return stored.rows(ctx, x, query, after)
 }

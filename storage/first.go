@@ -41,7 +41,7 @@ func (db *DB) FirstStart(ctx context.Context, org tenancy.Org, keys []tenancy.AP
 			return err
 		}
 		if org.Name != "" {
-			if err := orgs.make(ctx, t, rev, log, &org); err != nil {
+			if err := orgs.put(ctx, t, rev, log, &org); err != nil {
 				return err
 			}
 		}
@@ -50,7 +50,7 @@ func (db *DB) FirstStart(ctx context.Context, org tenancy.Org, keys []tenancy.AP
 			if err := t.turn(ctx, tenant(k.Org)); err != nil {
 				return err
 			}
-			if err := table.make(ctx, t, rev, log, &k); err != nil {
+			if err := table.put(ctx, t, rev, log, &k); err != nil {
 				return err
 			}
 		}

@@ -65,7 +65,11 @@ func (db *DB) Users() tenancy.Store[tenancy.User] { return db.users() }
 func (db *DB) users() *table[tenancy.User, *tenancy.User] {
 	return &table[tenancy.User, *tenancy.User]{
 		db: db, name: "users", prefix: "user",
-		filters: []filter{byName, {"email", func(p tenancy.Page) string { return p.Email }}},
+		filters: []filter{
+			byName,
+			{"email", false, func(p tenancy.Page) string { return p.Email }},
+			{"teams", true, func(p tenancy.Page) string { return string(p.Team) }},
+		},
 		columns: []column[tenancy.User]{
 			{name: "email", open: true, at: func(u *tenancy.User) any { return &u.Email }},
 			{name: "password", use: fixed, at: func(u *tenancy.User) any { return &u.Password }},
@@ -103,8 +107,8 @@ func (db *DB) keys() *table[tenancy.APIKey, *tenancy.APIKey] {
 		db: db, name: "keys", prefix: "key", followed: true,
 		filters: []filter{
 			byName,
-			{"team_id", func(p tenancy.Page) string { return string(p.Team) }},
-			{"user_id", func(p tenancy.Page) string { return string(p.User) }},
+			{"team_id", false, func(p tenancy.Page) string { return string(p.Team) }},
+			{"user_id", false, func(p tenancy.Page) string { return string(p.User) }},
 		},
 		columns: []column[tenancy.APIKey]{
 			{name: "team_id", open: true, at: func(k *tenancy.APIKey) any { return &k.Team }},

@@ -138,7 +138,7 @@ func passwords(t *testing.T, db *storage.DB) {
 	wants(t, "the password of nobody", db.SetPassword(ctx, vel, a, "user_x", "new"), tenancy.ErrNotFound)
 
 	// No refresh slips through beside a change of the password.
-	for range 10 {
+	for range 300 {
 		old := begin(t, db, u, time.Now())
 		failed := together(2,
 			func() error { return db.SwapSession(ctx, vel, old.ID, session(u, time.Now())) },

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/storage"
 	"github.com/vel-gateway/vel/tenancy"
 )
@@ -17,6 +18,7 @@ type tenant struct {
 	user    tenancy.User
 	key     tenancy.APIKey
 	session tenancy.Session
+	object  routing.StoredObject
 }
 
 func fill(t *testing.T, db *storage.DB, name string) tenant {
@@ -33,6 +35,10 @@ func fill(t *testing.T, db *storage.DB, name string) tenant {
 		t.Fatalf("a first claim: %v, %v", won, err)
 	}
 	must(t, db.KeysUsed(t.Context(), map[tenancy.ID]time.Time{v.key.ID: at}))
+	v.object = routing.StoredObject{Org: v.org, ID: "file-" + name, Provider: "shared", Kind: "file", Created: at}
+	others, err := db.KeepObjects(t.Context(), []routing.StoredObject{v.object})
+	must(t, err)
+	same(t, "objects of others", len(others), 0)
 	return v
 }
 
@@ -53,6 +59,7 @@ func (v tenant) all(t *testing.T, db *storage.DB) (all []any) {
 	add(db.Sessions(ctx, v.org, v.user.ID))
 	kept, _, err := db.Claim(ctx, v.org, "claim", "again")
 	add(kept, err)
+	add(db.Objects(ctx, routing.ObjectPage{Org: v.org, Kind: "file", Limit: 10}))
 	return all
 }
 
@@ -111,10 +118,34 @@ func tenants(t *testing.T, db *storage.DB) {
 			same(t, "the claim", kept, tenancy.Kept{Request: "request of me"})
 			same(t, "won", won, false)
 		},
+		"ObjectOwners": func() {
+			found, err := db.ObjectOwners(ctx, me.org, []string{me.object.ID, other.object.ID})
+			must(t, err)
+			same(t, "who holds objects", found, map[string]string{me.object.ID: "shared"})
+		},
+		"Objects": func() {
+			list, err := db.Objects(ctx, routing.ObjectPage{Org: me.org, Kind: "file", Limit: 10})
+			must(t, err)
+			same(t, "my objects", list, []routing.StoredObject{me.object})
+			_, err = db.Objects(ctx, routing.ObjectPage{Org: me.org, Kind: "file", Limit: 10, After: other.object.ID})
+			none("a page after an object", err)
+		},
+		"KeepObjects": func() {
+			stolen := other.object
+			stolen.Org = me.org
+			others, err := db.KeepObjects(ctx, []routing.StoredObject{stolen})
+			must(t, err)
+			same(t, "objects of others", others, []routing.StoredObject{stolen})
+		},
+		"ForgetObjects": func() {
+			stolen := other.object
+			stolen.Org = me.org
+			must(t, db.ForgetObjects(ctx, []routing.StoredObject{stolen}))
+		},
 		"Keep":    func() { none("a claim", db.Keep(ctx, other.org+"x", "claim", 201, "mine")) },
 		"Unclaim": func() { must(t, db.Unclaim(ctx, other.org+"x", "claim")) },
 		// These ask over all organizations, for the house itself.
-		"KeyByHash": nil, "KeysUsed": nil, "Changes": nil, "Follow": nil, "IsNew": nil, "FirstStart": nil, "Clean": nil,
+		"KeyByHash": nil, "OrgOf": nil, "KeysUsed": nil, "Changes": nil, "Follow": nil, "IsNew": nil, "FirstStart": nil, "Clean": nil,
 		"Ping": nil, "Close": nil, "Migrate": nil, "Status": nil,
 	}
 	kind := reflect.TypeFor[*storage.DB]()
