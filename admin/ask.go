@@ -53,15 +53,18 @@ func (a *Asked) Resolve(ctx huma.Context) (faults []error) {
 		faults = append(faults, &huma.ErrorDetail{Location: in + "." + name, Message: problem})
 	}
 	for _, p := range ctx.Operation().Parameters {
-		values := r.Header.Values(p.Name)
-		if p.In == "query" {
+		var values []string
+		switch p.In {
+		case "query":
 			values = query[p.Name]
 			delete(query, p.Name)
+		case "header":
+			values = r.Header.Values(p.Name)
 		}
 		switch {
 		case len(values) > 1:
 			fault(p.In, p.Name, "is given more than once")
-		case len(values) == 1 && values[0] == "" && p.In != "path":
+		case len(values) == 1 && values[0] == "":
 			fault(p.In, p.Name, tenancy.Empty)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 
 // Idempotent lets a client repeat a request whose answer it has not seen.
 type Idempotent struct {
-	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"Text of your own, best random. For 24 hours a request with the same one is not made again: its answer is the first one's."`
+	IdempotencyKey string `header:"Idempotency-Key" minLength:"1" maxLength:"255" doc:"Text of your own, best random. For 24 hours a request with the same one is not made again: its answer is the first one's."`
 }
 
 // stillRuns is when a client may ask again for the answer of a request that still runs, and howLong a store may take
@@ -142,5 +142,5 @@ func lostAnswer(err error) error {
 	if !errors.Is(err, secrets.ErrSealed) {
 		return err
 	}
-	return running.new("The request was made, but its answer can not be read any more. Look at what it made, and use another Idempotency-Key.")
+	return unreadable.new("The request was made, but its answer can not be read any more. Look at what it made, and use another Idempotency-Key.")
 }

@@ -123,7 +123,7 @@ func TestAnotherKeyring(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Keyring = next
-	w.do("admin", "POST", "/api/teams", map[string]any{"name": "a"}, repeatable, "a").problem(running)
+	w.do("admin", "POST", "/api/teams", map[string]any{"name": "a"}, repeatable, "a").problem(unreadable)
 	if len(w.db.teams.rows) != 3 {
 		t.Errorf("%d teams", len(w.db.teams.rows))
 	}

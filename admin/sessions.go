@@ -181,6 +181,7 @@ func (s *Server) begin(ctx context.Context, a *asking, u tenancy.User, began tim
 	session := tenancy.Session{
 		ID: tenancy.NewID("session"), Org: u.Org, User: u.ID, Hash: tenancy.HashKey([]byte(token.Reveal())),
 		Began: began, Created: a.now, Expires: a.now.Add(tenancy.SessionLife), Address: a.by.Address, Agent: a.by.Agent,
+		Password: u.Password,
 	}
 	if last := began.Add(tenancy.SessionMost); session.Expires.After(last) {
 		session.Expires = last

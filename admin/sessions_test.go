@@ -93,6 +93,25 @@ func TestSignInFails(t *testing.T) {
 	w.login("viewer@example.com", password).problem(unavailable)
 }
 
+// Whoever is named, a password is computed: an address that is not known answers no faster. And when too many are
+// computed already, the answer is when to try again.
+func TestEverySignInCosts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.withPassword("viewer", "clerk")
+	clerk := w.db.users.rows["user_clerk"]
+	clerk.Disabled = true
+	w.db.users.rows["user_clerk"] = clerk
+	w.hashing = tenancy.NewPasswords(0, 0)
+	for _, name := range []string{"viewer", "clerk", "admin", "unknown"} {
+		if a := w.login(name+"@example.com", password); a.header.Get("Retry-After") != "1" {
+			t.Errorf("%s: %v", name, a.header)
+		} else {
+			a.problem(unavailable)
+		}
+	}
+}
+
 // One address in several organizations: the password decides, and where it fits twice the person.
 func TestSignInWithoutOrganization(t *testing.T) {
 	t.Parallel()

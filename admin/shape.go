@@ -41,8 +41,10 @@ type Ref tenancy.ID
 
 // Schema is the form of an id: that of Vel's own, and that of what a file declares, such as key:acme/ci.
 func (Ref) Schema(huma.Registry) *huma.Schema {
-	longest := 160
-	return &huma.Schema{Type: huma.TypeString, Pattern: "^[A-Za-z0-9][A-Za-z0-9_.:/-]*$", PatternDescription: "an id", MaxLength: &longest}
+	shortest, longest := 1, 160
+	return &huma.Schema{
+		Type: huma.TypeString, Pattern: "^[A-Za-z0-9][A-Za-z0-9_.:/-]*$", PatternDescription: "an id", MinLength: &shortest, MaxLength: &longest,
+	}
 }
 
 // ids are what refs name, each once and in a fixed order.
@@ -72,8 +74,8 @@ type listInput struct {
 	InOrganization
 	Limit int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"The most objects on the page."`
 	After Ref    `query:"after" doc:"The value of next on the page before."`
-	Name  string `query:"name" maxLength:"64" pattern:"^[^\\x00-\\x1f]*$" doc:"Only the one with this name."`
-	Email string `query:"email" maxLength:"254" pattern:"^[^\\x00-\\x1f]*$" doc:"Only those with this address."`
+	Name  string `query:"name" minLength:"1" maxLength:"64" pattern:"^[^\\x00-\\x1f]*$" doc:"Only the one with this name."`
+	Email string `query:"email" minLength:"1" maxLength:"254" pattern:"^[^\\x00-\\x1f]*$" doc:"Only those with this address."`
 	Team  Ref    `query:"team" doc:"Only those of this team."`
 	User  Ref    `query:"user" doc:"Only those of this user."`
 }
@@ -86,7 +88,7 @@ type Item struct {
 
 // Conditional says which revision a change is meant for.
 type Conditional struct {
-	IfMatch string `header:"If-Match" pattern:"^(\\*|(W/)?\"[0-9]{1,19}\")$" doc:"The ETag that you have read: if the object was changed since, the answer is a 412. Without it, the last change wins."`
+	IfMatch string `header:"If-Match" pattern:"^\\*$|^(W/)?\"[0-9]{1,19}\"$" doc:"The ETag that you have read: if the object was changed since, the answer is a 412. Without it, the last change wins."`
 }
 
 // any tells whether no revision was named.

@@ -81,8 +81,11 @@ func (n *tenant) actors(t *testing.T) []*actor {
 	platform := &tenant{office: n.office, name: "platform", password: n.password, org: "platform"}
 	all := []*actor{{"root", platform, "platform_admin", platform.signedIn(t, platform.person(t, "platform_admin"))}}
 	for _, person := range []actor{
-		{name: "admin", role: "org_admin"}, {name: "manager", role: "agent_manager"}, {name: "executor", role: "task_executor"},
-		{name: "viewer", role: "viewer"}, {name: "clerk", role: n.role},
+		{name: "admin", role: "org_admin"},
+		{name: "manager", role: "agent_manager"},
+		{name: "executor", role: "task_executor"},
+		{name: "viewer", role: "viewer"},
+		{name: "clerk", role: n.role},
 	} {
 		all = append(all, &actor{person.name, n, person.role, n.signedIn(t, n.person(t, person.role))})
 	}

@@ -31,10 +31,14 @@ type outage struct {
 var outages = []outage{
 	{"Postgres crashes", ways[0], crash, restart},
 	{"Postgres crashes behind PgBouncer", ways[1], crash, restart},
-	{"PgBouncer is restarted", ways[2], func(s *postgres.Server) error { s.Bouncer.Stop(syscall.SIGTERM); return nil },
-		func(s *postgres.Server) error { return s.Bouncer.Start() }},
-	{"PgBouncer freezes", ways[1], func(s *postgres.Server) error { return s.Bouncer.Freeze() },
-		func(s *postgres.Server) error { return s.Bouncer.Thaw() }},
+	{
+		"PgBouncer is restarted", ways[2], func(s *postgres.Server) error { s.Bouncer.Stop(syscall.SIGTERM); return nil },
+		func(s *postgres.Server) error { return s.Bouncer.Start() },
+	},
+	{
+		"PgBouncer freezes", ways[1], func(s *postgres.Server) error { return s.Bouncer.Freeze() },
+		func(s *postgres.Server) error { return s.Bouncer.Thaw() },
+	},
 }
 
 func crash(s *postgres.Server) error {
