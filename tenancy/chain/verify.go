@@ -73,6 +73,7 @@ func Verify(in io.Reader, trusted ...Key) (Report, error) {
 		_, _ = v.sum.Write(line) // it never fails
 	}
 	if !v.ended {
+		v.line++
 		return v.report, v.broken("the export breaks off: it has no end")
 	}
 	return v.report, nil

@@ -44,7 +44,7 @@ grant insert on audit_events to vel_ingest;
 grant select, delete, update (seal, place, leaf) on audit_events to vel_system;
 grant select on audit_seals, audit_heads, audit_checkpoints to vel_app;
 grant select, insert on audit_seals, audit_checkpoints to vel_system;
-grant select, insert, update on audit_heads to vel_system;
+grant select, insert, update (number, time_us, seal, hash, kept_from_us, key, signature) on audit_heads to vel_system;
 
 -- +goose StatementBegin
 do $$
