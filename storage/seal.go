@@ -17,9 +17,8 @@ type Sealing struct {
 	Signer chain.Signer
 	// Keep is how long events are kept, at least a day.
 	Keep func() time.Duration
-	// Sealed is told of each pass: how many events it sealed, and how old the oldest of them was. Leads says whether this
-	// node does it. Either may be nil.
-	Sealed func(events int, oldest time.Duration)
+	// Sealed is told how many events were sealed, Leads whether this node does it. Either may be nil.
+	Sealed func(events int)
 	Leads  func(is bool)
 }
 
@@ -115,7 +114,6 @@ func (w *sealer) turn(ctx context.Context) error {
 func (w *sealer) seal(ctx context.Context) error {
 	for {
 		var events []tenancy.AuditEvent
-		var oldest time.Time
 		now := time.Now()
 		err := w.db.dialect.write(ctx, leader, func(t tx) (err error) {
 			if err := w.lease.beat(ctx, t); err != nil {
@@ -125,7 +123,6 @@ func (w *sealer) seal(ctx context.Context) error {
 			if err != nil || len(events) == 0 {
 				return err
 			}
-			oldest = events[0].Time
 			return w.sealThese(ctx, t, events, now)
 		})
 		switch {
@@ -134,7 +131,7 @@ func (w *sealer) seal(ctx context.Context) error {
 		case err != nil:
 			return err
 		case w.Sealed != nil && len(events) > 0:
-			w.Sealed(len(events), now.Sub(oldest))
+			w.Sealed(len(events))
 		}
 		if len(events) < sealMost {
 			return nil

@@ -124,13 +124,8 @@ func sealer(t *testing.T, db *storage.DB) {
 	sealed, leads := make(chan int, 1000), make(chan bool, 10)
 	stop := Sealing(db, storage.Sealing{
 		Signer: Signer, Keep: func() time.Duration { return 24 * time.Hour },
-		Sealed: func(n int, oldest time.Duration) {
-			if oldest < 0 || oldest > time.Minute {
-				t.Errorf("sealed after %s", oldest)
-			}
-			sealed <- n
-		},
-		Leads: func(is bool) { leads <- is },
+		Sealed: func(n int) { sealed <- n },
+		Leads:  func(is bool) { leads <- is },
 	})
 	if !<-leads {
 		t.Error("it does not lead")
