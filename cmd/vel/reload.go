@@ -19,7 +19,6 @@ import (
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/storage"
-	"github.com/vel-gateway/vel/tenancy"
 )
 
 // kinds are the providers that Vel speaks to, by the word in the file.
@@ -63,9 +62,12 @@ func (a *App) publish(cfg *config.Config) error {
 
 // rebuild makes a snapshot of a configuration and the directory. Its caller holds mu.
 func (a *App) rebuild(cfg *config.Config) error {
-	table, err := routing.Build(a.owned(cfg.Routing), kinds(), a.began.Unix())
+	table, err := routing.Build(cfg.Routing, kinds(), a.began.Unix())
 	if err != nil {
 		return fmt.Errorf("build routes: %w", err)
+	}
+	if org, only := a.directory.only(); only {
+		table.OfOne(org)
 	}
 	use, err := a.pool.Prepare(table.Providers())
 	if err != nil {
@@ -78,23 +80,6 @@ func (a *App) rebuild(cfg *config.Config) error {
 	a.pipeline.Publish(&gateway.Snapshot{Keys: a.directory.index, Routes: table, Redactor: secrets.NewRedactor(cfg.Secrets...), Rev: a.rev})
 	a.metrics.Forget()
 	return nil
-}
-
-// owned gives the one organization of a gateway that has no other every account that is not given away: it shares them
-// with nobody.
-func (a *App) owned(cfg routing.Config) routing.Config {
-	org, ok := a.directory.only()
-	if !ok {
-		return cfg
-	}
-	cfg.Providers = maps.Clone(cfg.Providers)
-	for name, p := range cfg.Providers {
-		if len(p.Organizations) == 0 {
-			p.Organizations = []tenancy.ID{org}
-			cfg.Providers[name] = p
-		}
-	}
-	return cfg
 }
 
 // ReloadTLS reads the certificate again. On a fault the old one stays and the log says why.
