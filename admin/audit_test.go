@@ -93,6 +93,7 @@ func (w *world) recorded() []tenancy.AuditEvent {
 func TestRefusalsAreRecorded(t *testing.T) {
 	t.Parallel()
 	const canary = "Canary-Password-1"
+	unknown := "key_" + strings.Repeat("0", 32)
 	for name, c := range map[string]struct {
 		ask                     func(w *world) *answer
 		status                  int
@@ -102,8 +103,9 @@ func TestRefusalsAreRecorded(t *testing.T) {
 		says                    string
 	}{
 		"nobody":              {func(w *world) *answer { return w.do("", "GET", "/api/keys", nil) }, 401, tenancy.Platform, "access.refused", "refused", "", "", "list-keys", "", "Send a session"},
-		"no permission":       {func(w *world) *answer { return w.do("viewer", "DELETE", "/api/keys/key_robot", nil) }, 403, acme, "access.refused", "refused", "user_viewer", "key_robot", "delete-key", "viewer@example.com", "manage_keys"},
-		"another's":           {func(w *world) *answer { return w.do("admin", "GET", "/api/keys/key_far", nil) }, 404, acme, "access.refused", "refused", "user_admin", "key_far", "get-key", "admin@example.com", "no such object"},
+		"no permission":       {func(w *world) *answer { return w.do("viewer", "DELETE", "/api/keys/"+unknown, nil) }, 403, acme, "access.refused", "refused", "user_viewer", unknown, "delete-key", "viewer@example.com", "manage_keys"},
+		"another's":           {func(w *world) *answer { return w.do("admin", "GET", "/api/keys/"+unknown, nil) }, 404, acme, "access.refused", "refused", "user_admin", unknown, "get-key", "admin@example.com", "no such object"},
+		"a secret as an id":   {func(w *world) *answer { return w.do("admin", "GET", "/api/keys/"+canary, nil) }, 404, acme, "access.refused", "refused", "user_admin", "", "get-key", "admin@example.com", ""},
 		"another's, by a key": {func(w *world) *answer { return w.do("robot", "GET", "/api/keys?organization=org_other", nil) }, 404, acme, "access.refused", "refused", "", "", "list-keys", "", ""},
 		"an unknown address": {func(w *world) *answer {
 			return w.do("", "POST", "/api/auth/login", map[string]string{"email": "who@example.com", "password": canary})

@@ -160,6 +160,10 @@ func deeds() map[string]deed {
 		"create-key": {status: created, body: named},
 		"change-key": {on: "key", status: ok, body: named},
 		"delete-key": {on: "key", status: empty},
+		"list-audit":       {status: ok},
+		"export-audit":     {status: ok},
+		"list-audit-heads": {status: ok},
+
 		"rotate-key": {on: "key", status: ok, body: func(*tenant) members { return members{"overlap_seconds": 60} }},
 	}
 }
