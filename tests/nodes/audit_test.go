@@ -256,4 +256,23 @@ func (n *node) tells(t *testing.T, export, says string) {
 	if (err == nil) != (says == "") || !strings.Contains(out, says) {
 		t.Errorf("%v: %s, want %q", err, out, says)
 	}
+	text, err := exec.CommandContext(t.Context(), "python3", "-c", documented(t), file).CombinedOutput()
+	if (err == nil) != (says == "") {
+		t.Errorf("what docs/audit.md shows says %v: %s", err, text)
+	}
+}
+
+// documented is the program of docs/audit.md that proves an export without Vel.
+func documented(t *testing.T) string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/audit.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, program, _ := strings.Cut(string(page), "```python\n")
+	program, _, ok := strings.Cut(program, "```")
+	if !ok {
+		t.Fatal("docs/audit.md has no program")
+	}
+	return program
 }
