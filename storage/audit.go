@@ -17,7 +17,9 @@ const eventColumns = `org_id, id, time_us, action, outcome, reason, count, by_or
 // event gives the columns of an event, to be read and written.
 func event(e *tenancy.AuditEvent) []any {
 	return []any{
-		&e.Org, &e.ID, micros{&e.Time}, &e.Action, &e.Outcome, &e.Reason, &e.Count,
+		&e.Org, &e.ID,
+		micros{&e.Time},
+		&e.Action, &e.Outcome, &e.Reason, &e.Count,
 		&e.By.Org, &e.By.User, &e.By.Key, &e.By.Session, &e.By.Name, &e.By.Email, &e.By.Address, &e.By.Agent, &e.By.Request,
 		&e.Object.Kind, &e.Object.ID, &e.Object.Name, &e.Before, &e.After, &e.Sealed.Seal, &e.Sealed.Place, &e.Sealed.Leaf,
 	}
