@@ -25,14 +25,15 @@ func event(e *tenancy.AuditEvent) []any {
 	}
 }
 
-// eventsAtOnce is how many events one statement appends: each has 24 parameters.
-const eventsAtOnce = fewParameters / 24
+// quickParameters is how many parameters one statement gets of many rows: SQLite compares the name of each with those of
+// all before it.
+const quickParameters = 500
 
 // appendEvents writes events that are not sealed yet. It is the one way into the log: whoever has something to tell that
 // happens in a transaction of its own calls it there. When calls are recorded, a batch of them will be one event with the
 // hash of the batch, appended where the batch is.
 func appendEvents(ctx context.Context, t tx, events []tenancy.AuditEvent) error {
-	for some := range slices.Chunk(events, eventsAtOnce) {
+	for some := range slices.Chunk(events, quickParameters/24) {
 		var args arguments
 		rows := make([][]any, len(some))
 		for i := range some {

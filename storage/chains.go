@@ -60,7 +60,7 @@ func appendRows(ctx context.Context, t tx, into, columns, then string, rows [][]
 	if len(rows) == 0 {
 		return nil
 	}
-	for some := range slices.Chunk(rows, fewParameters/len(rows[0])) {
+	for some := range slices.Chunk(rows, quickParameters/len(rows[0])) {
 		var args arguments
 		if _, err := t.exec(ctx, `insert into `+into+` (`+columns+`) values `+args.addRows(some...)+then, args...); err != nil {
 			return err
@@ -97,7 +97,7 @@ func keepHeads(ctx context.Context, t tx, heads, kept []chain.Checkpoint) error 
 
 // placeEvents tells events in the database where they stand in their chains.
 func placeEvents(ctx context.Context, t tx, events []tenancy.AuditEvent) error {
-	for some := range slices.Chunk(events, fewParameters/6) {
+	for some := range slices.Chunk(events, quickParameters/6) {
 		var args arguments
 		rows := make([]string, len(some))
 		for i := range some {

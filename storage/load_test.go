@@ -81,7 +81,7 @@ func BenchmarkChange(b *testing.B) {
 // BenchmarkVerify proves a log of 20,000 events.
 func BenchmarkVerify(b *testing.B) {
 	db := open(b, engines["sqlite"](b))
-	seals(b, db, 10, 2000, "org_a")
+	seals(b, db, 40, 500, "org_a")
 	text, err := storagetest.Export(b.Context(), db, "org_a", time.Time{}, time.Time{})
 	if err != nil {
 		b.Fatal(err)

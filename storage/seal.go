@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -15,7 +16,7 @@ import (
 // Sealing says how the audit log is sealed.
 type Sealing struct {
 	Signer chain.Signer
-	// Keep is how long events are kept, at least a day.
+	// Keep is how long events are kept, at least a day; nil: for ever.
 	Keep func() time.Duration
 	// Sealed is told how many events were sealed, Leads whether this node does it. Either may be nil.
 	Sealed func(events int)
@@ -29,7 +30,7 @@ var leader = system.forCalls()
 // how often old events are looked for.
 const (
 	sealEvery       = time.Second
-	sealMost        = 2000
+	sealMost        = 500
 	checkpointEvery = 10 * time.Minute
 	expireEvery     = time.Hour
 )
@@ -77,7 +78,7 @@ func (db *DB) SealNow(ctx context.Context, signer chain.Signer) error {
 // complain logs the first of several failures.
 func (w *sealer) complain(ctx context.Context, err error) {
 	if err != nil && !w.failed && ctx.Err() == nil {
-		w.db.log.Error("the audit log is not sealed", slog.Any("reason", err))
+		w.db.log.Error("the audit log is not kept as it should be; it is tried again each second", slog.Any("reason", err))
 	}
 	w.failed = err != nil
 }
@@ -101,13 +102,16 @@ func (w *sealer) turn(ctx context.Context) error {
 		}
 	}
 	if err := w.seal(ctx); err != nil {
-		return err
+		return fmt.Errorf("seal the audit log: %w", err)
 	}
 	if now.Sub(w.expired) < expireEvery {
 		return nil
 	}
+	if err := errors.Join(w.db.prepareDays(ctx, now), w.expire(ctx, now)); err != nil {
+		return fmt.Errorf("remove what has had its time from the audit log: %w", err)
+	}
 	w.expired = now
-	return errors.Join(w.db.prepareDays(ctx, now), w.expire(ctx, now))
+	return nil
 }
 
 // seal seals everything that waits.

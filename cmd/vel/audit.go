@@ -207,7 +207,8 @@ func (r *remote) export(ctx context.Context, query url.Values, read func(io.Read
 type auditVerifyCmd struct {
 	manage
 	within
-	File string   `arg:"" optional:"" type:"existingfile" help:"An export; without one the logs of a server are verified, all that you may see."`
+	auditTime
+	File string   `arg:"" optional:"" type:"existingfile" help:"An export; without one the logs of a server are verified, all that you may see: whole, or the events of a time."`
 	Keys []string `name:"key" placeholder:"KEY" help:"The public key that must have signed it; may be repeated. vel audit heads shows the server's."`
 }
 
@@ -258,10 +259,15 @@ func (c *auditVerifyCmd) Run(ctx context.Context, o *output) error {
 		}
 		return c.report(o, results)
 	}
-	err := c.with(ctx, o, func(r *remote) error {
+	query, err := (&auditFlags{auditTime: c.auditTime}).query()
+	if err != nil {
+		return err
+	}
+	err = c.with(ctx, o, func(r *remote) error {
 		logs, err := c.logs(ctx, r)
 		for i := 0; i < len(logs) && err == nil; i++ {
-			err = r.export(ctx, url.Values{"organization": {logs[i]}}, add)
+			query.Set("organization", logs[i])
+			err = r.export(ctx, query, add)
 		}
 		return err
 	})

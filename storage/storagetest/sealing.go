@@ -65,13 +65,13 @@ func sealing(t *testing.T, db *storage.DB) {
 	// Events of two days are under two seals; more than go at once under several.
 	now := time.Now()
 	var list []tenancy.AuditEvent
-	for i := range 4500 {
+	for i := range 1200 {
 		list = append(list, tenancy.NewAuditEvent(by, a, "keys.update", tenancy.AuditObject{Kind: "key", ID: "key_1", Name: fmt.Sprint("n", i)}, now))
 	}
 	yesterday := tenancy.NewAuditEvent(by, a, "keys.update", tenancy.AuditObject{}, now.AddDate(0, 0, -1))
 	must(t, db.Record(ctx, append(list, yesterday)))
 	must(t, db.SealNow(ctx, Signer))
-	r := whole(t, db, a, 4502, 5)
+	r := whole(t, db, a, 1202, 5)
 	if r.Head.Seal != 5 || r.Checkpoints != 1 || r.Head.Key != Signer.Key() {
 		t.Errorf("%+v", r)
 	}
@@ -172,14 +172,14 @@ func retention(t *testing.T, db *storage.DB) {
 	now := time.Now().UTC()
 	var list []tenancy.AuditEvent
 	for days := range 10 {
-		for range 90 { // more than go at once
+		for range 45 { // more in all than go at once
 			list = append(list, tenancy.NewAuditEvent(by, a, "keys.update", tenancy.AuditObject{}, now.AddDate(0, 0, -days)))
 		}
 	}
 	list = append(list, tenancy.NewAuditEvent(by, b, "keys.update", tenancy.AuditObject{}, now))
 	must(t, db.Record(ctx, list))
 	must(t, db.SealNow(ctx, Signer))
-	before := whole(t, db, a, 901, 10)
+	before := whole(t, db, a, 451, 10)
 	whole(t, db, b, 2, 1)
 
 	keep := 3 * 24 * time.Hour
@@ -187,7 +187,7 @@ func retention(t *testing.T, db *storage.DB) {
 	stop := Sealing(db, storage.Sealing{Signer: Signer, Keep: func() time.Duration { return keep }, Leads: func(is bool) { expired <- is }})
 	<-expired // it leads when its first turn is over, and that removes what is old
 	stop()
-	r := whole(t, db, a, 4*90+1, 10)
+	r := whole(t, db, a, 4*45+1, 10)
 	if r.Removed != 6 || r.Checkpoints != before.Checkpoints+1 || !r.Head.KeptFrom.Equal(chain.Day(now.Add(-keep))) || r.Head.Hash != before.Head.Hash {
 		t.Errorf("after retention: %+v\nbefore: %+v", r, before)
 	}
@@ -201,5 +201,5 @@ func retention(t *testing.T, db *storage.DB) {
 	// The chain goes on.
 	must(t, db.Record(ctx, []tenancy.AuditEvent{tenancy.NewAuditEvent(by, a, "keys.update", tenancy.AuditObject{}, now)}))
 	must(t, db.SealNow(ctx, Signer))
-	whole(t, db, a, 4*90+2, 11)
+	whole(t, db, a, 4*45+2, 11)
 }
