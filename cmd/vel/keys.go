@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 )
@@ -40,13 +41,25 @@ type keyFlags struct {
 	User    string   `help:"The id of the user it is for; the word none takes it away."`
 	Models  []string `help:"The public model names that it may use; all, if none are said. The word none empties the list."`
 	Role    string   `help:"What it may do at /api; nothing, if it has none."`
-	Expires string   `help:"When it stops working, as 2027-01-31T00:00:00Z; the word none takes it away."`
+	Expires expiry   `placeholder:"TIME" help:"When it stops working, as 2027-01-31T00:00:00Z; the word none takes it away."`
 }
 
 func (f *keyFlags) members() []member {
 	return []member{
-		orNone("team", f.Team), orNone("user", f.User), words("models", f.Models), orNone("role", f.Role), orNone("expires", f.Expires),
+		orNone("team", f.Team), orNone("user", f.User), words("models", f.Models), orNone("role", f.Role), orNone("expires", string(f.Expires)),
 	}
+}
+
+// expiry is a time, or the word none.
+type expiry string
+
+// UnmarshalText refuses what is neither.
+func (e *expiry) UnmarshalText(text []byte) error {
+	if _, err := time.Parse(time.RFC3339, string(text)); err != nil && string(text) != "none" {
+		return errors.New("write a time as 2027-01-31T00:00:00Z, or none")
+	}
+	*e = expiry(text)
+	return nil
 }
 
 type keysListCmd struct {
