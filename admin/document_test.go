@@ -111,14 +111,14 @@ func TestMetricsAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(gathered) != 2 {
+	if len(gathered) != 3 {
 		t.Fatalf("%d metrics", len(gathered))
 	}
 	for _, metric := range gathered {
 		_, row, ok := strings.Cut(string(text), "\n| `"+metric.GetName()+"` |")
 		row, _, _ = strings.Cut(row, "\n")
 		if !ok {
-			t.Errorf("%s has no row", metric.GetName())
+			t.Fatalf("%s has no row", metric.GetName())
 		}
 		for _, label := range metric.GetMetric()[0].GetLabel() {
 			if !strings.Contains(row, "`"+label.GetName()+"`") {

@@ -82,7 +82,9 @@ func (s *Server) serveSignOn(cfg OIDC) {
 func (s *signOn) page(operation string, serve func(a *asking, w http.ResponseWriter, r *http.Request) (to string, err error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a := &asking{answer: w.(*answering), request: r, jar: jarOf(r), now: s.Now()}
-		a.answer.operation, a.by.Address, a.by.Agent = operation, s.Client(r), agentOf(r)
+		a.answer.operation = operation
+		a.by.Address, a.by.Agent, a.by.Request = s.Client(r), agentOf(r), tenancy.ID(a.answer.id)
+		a.answer.by = a.by
 		to, err := "", s.configured()
 		if err == nil {
 			to, err = serve(a, w, r)
@@ -161,11 +163,13 @@ func (s *signOn) end(a *asking, w http.ResponseWriter, r *http.Request) (to stri
 	if err := a.jar.open(); err != nil {
 		return "", err
 	}
+	t := attempt{how: byIssuer}
 	if wait := s.signOns.full(a.by.Address, a.now); wait > 0 {
-		return "", tooMany.new("Too many sign-ons have failed. Wait, then try again.").after(wait)
+		err := tooMany.new("Too many sign-ons have failed. Wait, then try again.").after(wait)
+		s.tried(a, t, err)
+		return "", err
 	}
 	w.Header().Add("Set-Cookie", a.jar.cookie(flowCookie, "", 0))
-	t := attempt{how: byIssuer}
 	to, err = s.arrive(a, w, r, &t)
 	if err != nil && refusedBy(err) {
 		s.signOns.try(a.by.Address, a.now)
@@ -187,9 +191,9 @@ func (s *signOn) arrive(a *asking, w http.ResponseWriter, r *http.Request, t *at
 	if err != nil {
 		return "", s.away(err)
 	}
-	t.email = id.Email
-	by := tenancy.Vel()
-	by.Address, by.Agent = a.by.Address, a.by.Agent
+	t.email = tenancy.NormalEmail(id.Email)
+	by := tenancy.Vel() // the claims make users and their roles, and not what somebody may
+	by.Name, by.Address, by.Agent, by.Request = "single sign-on", a.by.Address, a.by.Agent, a.by.Request
 	if t.user, err = s.user(ctx, by, id); err != nil {
 		return "", err
 	}

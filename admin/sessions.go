@@ -147,11 +147,11 @@ func (s *Server) signIn(ctx context.Context, a *asking, b LoginBody, t *attempt)
 	if err := s.slowDown(a); err != nil {
 		return nil, err
 	}
-	candidates, err := s.Passwords.Candidates(ctx, t.email, tenancy.ID(b.Organization))
-	if err != nil {
+	var err error
+	if t.meant, err = s.Passwords.Candidates(ctx, t.email, tenancy.ID(b.Organization)); err != nil {
 		return nil, err
 	}
-	fits, err := s.fitting(ctx, candidates, b.Password)
+	fits, err := s.fitting(ctx, t.meant, b.Password)
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +209,9 @@ func (s *Server) fitting(ctx context.Context, candidates []tenancy.User, passwor
 }
 
 // begin makes a session of a user and keeps it by store.
-func (s *Server) begin(ctx context.Context, a *asking, u tenancy.User, began time.Time, store func(context.Context, tenancy.Session) error) (*tokenOutput, error) {
+func (s *Server) begin(
+	ctx context.Context, a *asking, u tenancy.User, began time.Time, store func(context.Context, tenancy.Actor, tenancy.Session) error,
+) (*tokenOutput, error) {
 	token := tenancy.NewSessionToken()
 	session := tenancy.Session{
 		ID: tenancy.NewID("session"), Org: u.Org, User: u.ID, Hash: tenancy.HashKey([]byte(token.Reveal())),
@@ -220,7 +222,9 @@ func (s *Server) begin(ctx context.Context, a *asking, u tenancy.User, began tim
 	if session.Expires.After(last) {
 		session.Expires = last
 	}
-	if err := store(ctx, session); err != nil {
+	by := a.by
+	by.Org, by.User, by.Session, by.Name, by.Email = u.Org, u.ID, session.ID, u.Name, u.Email
+	if err := store(ctx, by, session); err != nil {
 		return nil, err
 	}
 	return &tokenOutput{Body: Token{
@@ -230,8 +234,8 @@ func (s *Server) begin(ctx context.Context, a *asking, u tenancy.User, began tim
 
 func (s *Server) refresh(ctx context.Context, in *askedInput) (*tokenOutput, error) {
 	a := in.ask
-	out, err := s.begin(ctx, a, a.user, a.session.Began, func(ctx context.Context, next tenancy.Session) error {
-		return s.Sessions.SwapSession(ctx, a.session.ID, next)
+	out, err := s.begin(ctx, a, a.user, a.session.Began, func(ctx context.Context, by tenancy.Actor, next tenancy.Session) error {
+		return s.Sessions.SwapSession(ctx, by, a.session.ID, next)
 	})
 	if errors.Is(err, tenancy.ErrNotFound) { // somebody else has swapped it
 		return nil, stranger()
@@ -252,7 +256,7 @@ func (s *Server) logout(ctx context.Context, in *askedInput) (*logoutOutput, err
 
 // end ends a session. That it has ended already is as good.
 func (s *Server) end(ctx context.Context, a *asking, id tenancy.ID) error {
-	if err := s.Sessions.EndSession(ctx, a.by.Org, id); !errors.Is(err, tenancy.ErrNotFound) {
+	if err := s.Sessions.EndSession(ctx, a.by, a.by.Org, id); !errors.Is(err, tenancy.ErrNotFound) {
 		return err
 	}
 	return nil
@@ -298,7 +302,9 @@ func (s *Server) changeOwnPassword(ctx context.Context, in *ownPasswordInput) (*
 		return nil, err
 	}
 	if !ok {
-		return nil, faulty(Fault{"body.old", "is not your password"})
+		const why = "is not your password"
+		s.failed(a, a.user.Email, []tenancy.User{a.user}, tenancy.OutcomeFailed, "body.old "+why)
+		return nil, faulty(Fault{"body.old", why})
 	}
 	hash, err := s.hashing.Hash(ctx, in.Body.New)
 	if err != nil {

@@ -8,9 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/vel-gateway/vel/admin/issuer"
+	"github.com/vel-gateway/vel/tenancy"
 )
 
 // signIns are the tries to sign in that were counted, by way and result.
@@ -82,5 +84,63 @@ func TestSignInOfAProgramIsOne(t *testing.T) {
 	w.do("", "POST", "/api/auth/oidc/token", map[string]any{"code": to.Query().Get("code"), "verifier": verifier}).want(200)
 	if got := w.signIns(); !maps.Equal(got, map[string]float64{"issuer ok": 1}) {
 		t.Errorf("counted %v", got)
+	}
+}
+
+// TestSignOnsAreRecorded: the audit log knows who signed on, what that made of their user, and who was not let in.
+func TestSignOnsAreRecorded(t *testing.T) {
+	t.Parallel()
+	w, at := signOnWorld(t, nil)
+	var makers []tenancy.Actor
+	w.db.users.by = func(by tenancy.Actor) { makers = append(makers, by) }
+	at.Person(ada("staff"))
+	w.browser().signOn(at, "").want(http.StatusSeeOther)
+	at.Person(ada("admins"))
+	w.browser().signOn(at, "").want(http.StatusSeeOther)
+	if len(makers) != 2 {
+		t.Fatalf("%d changes of users", len(makers))
+	}
+	for _, by := range makers {
+		if by.Org != tenancy.Platform || by.User != "" || by.Name != "single sign-on" || by.Address == "" || by.Request == "" {
+			t.Errorf("a user is changed by %+v", by)
+		}
+	}
+	if list := w.recorded(); len(list) > 0 {
+		t.Errorf("what is recorded with its session is recorded again: %+v", list)
+	}
+
+	u := w.who("ada@example.com", acme)
+	at.Person(ada())
+	w.browser().signOn(at, "").want(403)
+	u.Disabled = true
+	w.db.users.rows[u.ID] = *u
+	at.Person(ada("staff"))
+	w.browser().signOn(at, "").want(403)
+	w.browser().do("GET", CallbackPath, nil).want(403)
+	w.do("", "POST", "/api/auth/oidc/token", map[string]any{"code": "x", "verifier": issuer.NewFlow().Verifier}).want(401)
+	at.Break("/token", http.StatusBadGateway)
+	w.browser().signOn(at, "").want(503)
+	for range 3 { // two are refused, and then it is too often
+		w.browser().do("GET", CallbackPath, nil)
+	}
+	var got []string
+	for _, e := range w.recorded() {
+		if e.By.Org != "" || e.By.User != "" || e.By.Address == "" || e.By.Request == "" || e.Object.Kind != "user" || e.Action != tenancy.ActionLoginFailed || e.Count != 1 {
+			t.Errorf("%+v", e)
+		}
+		got = append(got, fmt.Sprintf("%s %s %q %q %s", e.Org, e.Outcome, e.Object.ID, e.By.Email, e.Reason))
+	}
+	const expired = "This sign-on has expired, or began in another browser. Begin again."
+	want := []string{
+		`org_acme failed "" "ada@example.com" None of your groups has a role here. Ask whoever runs this house.`,
+		fmt.Sprintf(`org_acme failed %q "ada@example.com" Your user is disabled.`, u.ID),
+		`platform failed "" "" ` + expired,
+		`platform failed "" "" The code is not valid, or not any more.`,
+		`platform failed "" "" ` + expired,
+		`platform failed "" "" ` + expired,
+		`platform refused "" "" Too many sign-ons have failed. Wait, then try again.`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

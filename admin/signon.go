@@ -27,7 +27,8 @@ type signOn struct {
 }
 
 // user is who has signed on: known by the issuer's name for them, or else known by their address, or new. Whoever has no
-// role is nobody. What somebody else changes meanwhile is looked at again.
+// role is nobody. What somebody else changes meanwhile is looked at again. Of who is not let in the organization is given, if
+// it is known.
 func (s *signOn) user(ctx context.Context, by tenancy.Actor, id *issuer.Identity) (u tenancy.User, err error) {
 	org, err := s.organization(ctx, id)
 	if err != nil {
@@ -35,10 +36,11 @@ func (s *signOn) user(ctx context.Context, by tenancy.Actor, id *issuer.Identity
 	}
 	roles, err := s.rolesFor(ctx, org, id)
 	if err != nil {
-		return u, err
+		return tenancy.User{Meta: tenancy.Meta{Org: org}}, err
 	}
 	for try := 1; ; try++ {
 		u, err = s.known(ctx, by, org, roles, id)
+		u.Org = org // also of somebody who is not let in
 		if !errors.Is(err, tenancy.ErrStale) && !errors.As(err, new(*tenancy.Taken)) || try == tries {
 			return u, err
 		}

@@ -190,8 +190,9 @@ func observe(t *testing.T, env []string) observed {
 		Database Database
 		Direct   secrets.Secret
 		MaxAge   time.Duration
+		Audit    time.Duration
 		SignOn   admin.OIDC
-	}{c.Gateway, c.Log, table, c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.SignOn}
+	}{c.Gateway, c.Log, table, c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention.Audit, c.SignOn}
 	return o
 }
 

@@ -40,6 +40,7 @@ type commands struct {
 	Roles       rolesCmd       `cmd:"" help:"Manage roles."`
 	Keys        keysCmd        `cmd:"" help:"Manage virtual keys."`
 	Login       loginCmd       `cmd:"" help:"Sign on by a browser and print a token."`
+	Audit       auditCmd       `cmd:"" help:"List, export and verify who did what."`
 	Migrate     migrateCmd     `cmd:"" help:"About the schema of the database."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }

@@ -10,3 +10,5 @@ insert into sessions (id, org_id, user_id, hash, began_us, created_us, expires_u
 insert into idempotency (org_id, id, request, status, answer, created_us) values ('org_1', 'i', 'r', 201, '{}', 9000000000000000);
 update config_rev set rev = 9;
 insert into stored_objects (org_id, id, provider, kind, created_us) values ('org_1', 'file-1', 'openai', 'file', 1800000000000000);
+insert into audit_events (org_id, id, time_us, action, outcome, reason, count, by_org, by_user, by_key, by_session, by_name, by_email, address, agent, request, object_kind, object_id, object_name, before, after, seal, place, leaf) values ('org_1', 'event_1', 1800000000000000, 'keys.create', 'done', '', 1, 'org_1', 'user_1', '', 'session_1', 'Zoë', 'zoe@example.com', '192.0.2.1', 'curl/8', 'req_1', 'key', 'key_1', 'ci', '', '{"name":"ci"}', 0, 0, '');
+update leases set holder = 'node_1', beat = 7 where name = 'audit';
