@@ -32,6 +32,12 @@ var ErrPooled = errPooled
 // Listen calls woken after each change that another process makes.
 func Listen(ctx context.Context, db *DB, woken func()) error { return db.dialect.listen(ctx, woken) }
 
+// PageOfKeys is the query of a page of keys.
+func PageOfKeys(db *DB, org tenancy.ID, p tenancy.Page) (query string, args []any) {
+	_, query, args = db.keys().page(org, p)
+	return query, args
+}
+
 // Exec runs a statement on the connection that writes to SQLite.
 func Exec(ctx context.Context, db *DB, statement string) error {
 	_, err := db.dialect.(*liteDB).writer.ExecContext(ctx, statement)

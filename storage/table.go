@@ -113,9 +113,14 @@ func (t *table[T, P]) get(ctx context.Context, x tx, org, id tenancy.ID, v *T) e
 
 // List gives a page of an organization's objects.
 func (t *table[T, P]) List(ctx context.Context, org tenancy.ID, p tenancy.Page) ([]T, error) {
-	var args arguments
+	as, query, args := t.page(org, p)
+	return t.all(ctx, as, query, args...)
+}
+
+// page is the query of a page, and the scope that it runs in.
+func (t *table[T, P]) page(org tenancy.ID, p tenancy.Page) (as scope, query string, args arguments) {
 	where := []string{"id > " + args.add(p.After) + t.present()}
-	as := system
+	as = system
 	if org != "" || !t.overall {
 		as = tenant(org)
 		where = append(where, "org_id = "+args.add(org))
@@ -129,8 +134,7 @@ func (t *table[T, P]) List(ctx context.Context, org tenancy.ID, p tenancy.Page) 
 			where = append(where, f.column+" = "+args.add(value))
 		}
 	}
-	query := t.selection() + " where " + strings.Join(where, " and ") + " order by id limit " + args.add(p.Limit)
-	return t.all(ctx, as, query, args...)
+	return as, t.selection() + " where " + strings.Join(where, " and ") + " order by id limit " + args.add(p.Limit), args
 }
 
 // all reads every row of a query in a scope.
