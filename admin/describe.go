@@ -45,6 +45,7 @@ func (s *Server) describe() {
 				{Name: "Users", Description: "People, with roles."},
 				{Name: "Roles", Description: "Named sets of permissions: built-in ones, and those that an organization makes."},
 				{Name: "Keys", Description: "Virtual keys: what applications call models with, and automation this API."},
+				{Name: "Audit", Description: "Who did what. What is older than a second or two can be proved: see docs/audit.md."},
 				{Name: "Health", Description: "Whether this node works."},
 			},
 		},

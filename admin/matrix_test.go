@@ -49,6 +49,9 @@ create-key              .     .       .       .       .      x     x     x     x
 change-key              .     .       .       .       .      x     x     x     x   x
 delete-key              .     .       .       .       .      x     x     x     x   x
 rotate-key              .     .       .       .       .      x     x     x     x   x
+list-audit              .     .       .       .       .      .     x     x     x   x
+export-audit            .     .       .       .       .      .     x     x     x   x
+list-audit-heads        .     .       .       .       .      .     x     x     x   x
 `
 
 // operation is one of the document.

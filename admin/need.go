@@ -35,6 +35,7 @@ func needs() map[string]need {
 		roles        = need(tenancy.ManageRoles)
 		keys         = need(tenancy.ManageKeys)
 		platform     = need(tenancy.ManagePlatform)
+		audit        = need(tenancy.ViewAudit)
 	)
 	return map[string]need{
 		"get-health": public,
@@ -79,5 +80,9 @@ func needs() map[string]need {
 		"change-key": keys,
 		"delete-key": keys,
 		"rotate-key": keys,
+
+		"list-audit":       audit,
+		"export-audit":     audit,
+		"list-audit-heads": audit,
 	}
 }

@@ -85,7 +85,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.Server = NewServer(Deps{
 		Orgs: tenancy.Declared(orgs, w.db.orgs), Teams: w.db.teams, Users: w.db.users, Roles: w.db.roles, Keys: tenancy.Declared(keys, w.db.keys),
-		Sessions: w.db, Passwords: w.db, Rotator: w.db, Requests: w.db,
+		Sessions: w.db, Passwords: w.db, Rotator: w.db, Requests: w.db, Audit: w.db.audit,
 		Index: w.db.index, AdminKey: secrets.New(adminKey), Keyring: keyring, Ping: w.db.ping, Providers: func() (int, int) { return 1, 2 },
 		Version: "test", Log: slog.New(slog.NewJSONHandler(w.log, nil)), Registerer: prometheus.NewRegistry(), Now: w.db.clock,
 	})
@@ -202,6 +202,7 @@ type database struct {
 	users *memory[tenancy.User, *tenancy.User]
 	roles *memory[tenancy.Role, *tenancy.Role]
 	keys  *memory[tenancy.APIKey, *tenancy.APIKey]
+	audit *logbook
 
 	mu       sync.Mutex                     // guards what follows
 	now      time.Time                      // what the clock says
@@ -217,7 +218,7 @@ func newDatabase() *database {
 		orgs:  newMemory("org", tenancy.Org{Meta: meta(acme, acme, "acme")}, tenancy.Org{Meta: meta(other, other, "other")}),
 		teams: newMemory("team", tenancy.Team{Meta: meta("team_red", acme, "red")}, tenancy.Team{Meta: meta("team_far", other, "far")}),
 		users: newMemory[tenancy.User]("user"), roles: newMemory("role", clerk), keys: newMemory[tenancy.APIKey]("key"),
-		now: start, sessions: map[tenancy.ID]tenancy.Session{}, kept: map[string]tenancy.Kept{},
+		audit: &logbook{}, now: start, sessions: map[tenancy.ID]tenancy.Session{}, kept: map[string]tenancy.Kept{},
 	}
 }
 
@@ -263,7 +264,7 @@ func (d *database) index() *tenancy.KeyIndex {
 	return x
 }
 
-func (d *database) BeginSession(_ context.Context, s tenancy.Session) error {
+func (d *database) BeginSession(_ context.Context, _ tenancy.Actor, s tenancy.Session) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.sessions[s.ID] = s
@@ -285,7 +286,7 @@ func (d *database) FindSession(ctx context.Context, hash tenancy.Hash) (tenancy.
 	return tenancy.Session{}, tenancy.User{}, tenancy.ErrNotFound
 }
 
-func (d *database) SwapSession(_ context.Context, old tenancy.ID, s tenancy.Session) error {
+func (d *database) SwapSession(_ context.Context, _ tenancy.Actor, old tenancy.ID, s tenancy.Session) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if _, ok := d.sessions[old]; !ok {
@@ -296,7 +297,7 @@ func (d *database) SwapSession(_ context.Context, old tenancy.ID, s tenancy.Sess
 	return d.down
 }
 
-func (d *database) EndSession(_ context.Context, org, id tenancy.ID) error {
+func (d *database) EndSession(_ context.Context, _ tenancy.Actor, org, id tenancy.ID) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if s, ok := d.sessions[id]; !ok || s.Org != org {

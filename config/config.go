@@ -38,6 +38,7 @@ type Config struct {
 	Database  Database
 	Direct    secrets.Secret // Postgres without the pooler; no secret: there is none
 	MaxAge    time.Duration  // how long keys of the database are believed while it is away
+	Retention Retention
 	SecretKey secrets.Secret // what encrypts secrets at rest; no secret: it is not set
 	AdminKey  secrets.Secret // what opens the control plane to whoever runs the house; no secret: it is not set
 	Log       Log
@@ -76,7 +77,7 @@ func parse(path string, text []byte, env environment) (*Config, error) {
 	d.port(&f)
 	simulated := d.wellKnown(&f.Routing)
 	c := &Config{
-		Path: path, Gateway: f.Config, Routing: f.Routing, Tenancy: f.Tenancy, Database: f.Database, MaxAge: f.SnapshotMaxAge, Log: f.Log, Simulated: simulated,
+		Path: path, Gateway: f.Config, Routing: f.Routing, Tenancy: f.Tenancy, Database: f.Database, MaxAge: f.SnapshotMaxAge, Retention: f.Retention, Log: f.Log, Simulated: simulated,
 		SecretKey: d.variable("VEL_SECRET_KEY", 32), AdminKey: d.variable("VEL_ADMIN_KEY", 24),
 	}
 	c.Gateway.AdminListen = f.Admin.Listen

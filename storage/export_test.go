@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"time"
 
 	"github.com/vel-gateway/vel/tenancy"
 )
@@ -41,4 +42,14 @@ func PageOfKeys(db *DB, org tenancy.ID, p tenancy.Page) (query string, args []an
 func Exec(ctx context.Context, db *DB, statement string) error {
 	_, err := db.dialect.(*liteDB).writer.ExecContext(ctx, statement)
 	return err
+}
+
+// ChangeUntraced makes a change of the configuration that notes nothing.
+func ChangeUntraced(ctx context.Context, db *DB) error {
+	return db.change(ctx, tenant("org_a"), tenancy.Vel(), func(tx, int64, *trail) error { return nil })
+}
+
+// PrepareDay makes the partition of a day.
+func PrepareDay(ctx context.Context, db *DB, day time.Time) error {
+	return db.dialect.(*pgDB).prepareDay(ctx, day)
 }

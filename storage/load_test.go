@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vel-gateway/vel/storage"
+	"github.com/vel-gateway/vel/storage/storagetest"
 	"github.com/vel-gateway/vel/tenancy"
+	"github.com/vel-gateway/vel/tenancy/chain"
 )
 
 // fill makes keys of one organization, as the API would have done one by one.
@@ -78,5 +81,60 @@ func BenchmarkLoad(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkSealing records events of a hundred organizations and seals them, as the leader does with what others leave.
+func BenchmarkSealing(b *testing.B) {
+	const many = 2000
+	for _, p := range places(b) {
+		db := open(b, p.Config)
+		b.Run(p.engine, func(b *testing.B) {
+			for b.Loop() {
+				list := make([]tenancy.AuditEvent, many)
+				for i := range list {
+					list[i] = auditEvent(tenancy.ID(fmt.Sprint("org_", i%100)), time.Now())
+				}
+				if err := db.Record(b.Context(), list); err != nil {
+					b.Fatal(err)
+				}
+				if err := db.SealNow(b.Context(), storagetest.Signer); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(many)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}
+
+// BenchmarkChange makes changes one after the other, each with its event.
+func BenchmarkChange(b *testing.B) {
+	for _, p := range places(b) {
+		db := open(b, p.Config)
+		b.Run(p.engine, func(b *testing.B) {
+			for i := 0; b.Loop(); i++ {
+				team := tenancy.Team{Meta: tenancy.Meta{Org: "org:a", Name: fmt.Sprint(i)}}
+				if _, err := db.Teams().Create(b.Context(), tenancy.Vel(), team); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "changes/s")
+		})
+	}
+}
+
+// BenchmarkVerify proves a log of 20,000 events.
+func BenchmarkVerify(b *testing.B) {
+	db := open(b, engines["sqlite"](b))
+	seals(b, db, 40, 500, "org_a")
+	text, err := storagetest.Export(b.Context(), db, "org_a", time.Time{}, time.Time{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		if r, err := chain.Verify(strings.NewReader(text)); err != nil || r.Events != 20_000 {
+			b.Fatal(r, err)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/storage"
 	"github.com/vel-gateway/vel/tenancy"
+	"github.com/vel-gateway/vel/tenancy/chain"
 )
 
 // serveAdmin puts the control plane behind its paths.
@@ -23,6 +24,7 @@ func (a *App) serveAdmin(cfg *config.Config) {
 	deps.FindFresh = a.pipeline.FindFresh
 	deps.AdminKey, deps.Providers, deps.Registerer = cfg.AdminKey, a.providers, a.registry
 	server := admin.NewServer(deps)
+	a.onStop(background(server.RecordRefusals))
 	a.server.Mount("/api", server)
 	a.server.Operator = server.Operates
 }
@@ -33,7 +35,7 @@ func adminOver(db *storage.DB, keyring *secrets.Keyring, log *slog.Logger, file 
 		Orgs:  tenancy.Declared(func() []tenancy.Org { return file().orgs }, db.Orgs()),
 		Keys:  tenancy.Declared(func() []tenancy.APIKey { return file().keys }, db.Keys()),
 		Teams: db.Teams(), Users: db.Users(), Roles: db.Roles(),
-		Sessions: db, Passwords: db, Rotator: db, Requests: db,
+		Sessions: db, Passwords: db, Rotator: db, Requests: db, Audit: db,
 		Keyring: keyring, Ping: db.Ping, Version: thisBuild().Version, Log: log,
 	}
 }
@@ -68,7 +70,11 @@ func openLocal(ctx context.Context, cfg *config.Config, log *slog.Logger) (r *re
 	deps := adminOver(db, keyring, log, func() declared { return file })
 	deps.Index = func() *tenancy.KeyIndex { return index }
 	deps.Providers = func() (available, total int) { return 0, 0 }
-	deps.AdminKey, deps.Registerer = tenancy.NewKeySecret(), prometheus.NewRegistry()
+	deps.AdminKey, deps.AdminName, deps.Registerer = tenancy.NewKeySecret(), "vel --local", prometheus.NewRegistry()
 	handler := admin.NewServer(deps)
-	return &remote{base: "http://local", key: deps.AdminKey.Reveal(), client: &http.Client{Transport: inProcess{handler}, Timeout: requestLimit}}, db.Close, nil
+	stopRecording := background(handler.RecordRefusals)
+	stop = func() error {
+		return errors.Join(stopRecording(), db.SealNow(context.WithoutCancel(ctx), chain.NewSigner(keyring.SigningKey())), db.Close())
+	}
+	return &remote{base: "http://local", key: deps.AdminKey.Reveal(), client: &http.Client{Transport: inProcess{handler}, Timeout: requestLimit}}, stop, nil
 }

@@ -39,6 +39,7 @@ type commands struct {
 	Users       usersCmd       `cmd:"" help:"Manage users."`
 	Roles       rolesCmd       `cmd:"" help:"Manage roles."`
 	Keys        keysCmd        `cmd:"" help:"Manage virtual keys."`
+	Audit       auditCmd       `cmd:"" help:"List, export and verify who did what."`
 	Migrate     migrateCmd     `cmd:"" help:"About the schema of the database."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }

@@ -41,6 +41,12 @@ func Run(t *testing.T, open func(t *testing.T) *storage.DB) {
 		"changes":        changes,
 		"writers":        writers,
 		"follower":       following,
+		"traces":         traces,
+		"events":         shown,
+		"audit queries":  queries,
+		"sealing":        sealing,
+		"sealer":         sealer,
+		"retention":      retention,
 		"ping":           ping,
 	} {
 		t.Run(name, func(t *testing.T) {
