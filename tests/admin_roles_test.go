@@ -56,6 +56,10 @@ func mayDo() map[string]string {
 		"change-key": "          yes  yes   no      no       no     yes   yes   no     who",
 		"delete-key": "          yes  yes   no      no       no     yes   yes   no     who",
 		"rotate-key": "          yes  yes   no      no       no     yes   yes   no     who",
+
+		"list-audit":       "          yes  yes   no      no       no     no    yes   no     who",
+		"export-audit":     "        yes  yes   no      no       no     no    yes   no     who",
+		"list-audit-heads": "    yes  yes   no      no       no     no    yes   no     who",
 	}
 }
 
