@@ -50,7 +50,7 @@ type listInput struct {
 	InOrganization
 	Limit int        `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"The most objects on the page."`
 	After tenancy.ID `query:"after" maxLength:"160" pattern:"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$" doc:"The value of next on the page before."`
-	Name  string     `query:"name" maxLength:"64" pattern:"^[^\\x00-\\x1f]*$" doc:"Only the one with this name."`
+	Name  string     `query:"name" maxLength:"256" pattern:"^[^\\x00-\\x1f]*$" doc:"Only the one with this name."`
 	Email string     `query:"email" maxLength:"254" pattern:"^[^\\x00-\\x1f]*$" doc:"Only those with this address."`
 	Team  tenancy.ID `query:"team" maxLength:"160" pattern:"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$" doc:"Only those of this team."`
 	User  tenancy.ID `query:"user" maxLength:"160" pattern:"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$" doc:"Only those of this user."`

@@ -147,8 +147,8 @@ organizations:
   acme: {keys: {ci: {key: none-none-none-none-none, models: [gpt-4.1, gtp-4.1]}}}
 `, want: `
 vel.yaml:2: providers.local.organizations[0]: there is no organization "acem"; did you mean "acme"?
-vel.yaml:4: models.gpt-4.1.targets[1].provider: there is no provider "locla"; the file has: local
-vel.yaml:5: models.auto.rules[0].use: there is no model "gtp-4.1"; the file has: auto, gpt-4.1
+vel.yaml:4: models.gpt-4.1.targets[1].provider: there is no provider "locla"; there are: local
+vel.yaml:5: models.auto.rules[0].use: there is no model "gtp-4.1"; there are: auto, gpt-4.1
 vel.yaml:7: organizations.acme.keys.ci.models[1]: there is no model "gtp-4.1"; did you mean "gpt-4.1"?
 `},
 	{name: "organizations", file: `
@@ -202,7 +202,7 @@ vel.yaml:1: providers.x.api_key: is missing; write a reference as env:NAME or fi
 vel.yaml:1: providers.x.api_kye: is not a known key; did you mean "api_key"?
 vel.yaml:1: providers.x.kind: "opnai" is not known; write one of: openai, groq, perplexity
 vel.yaml:2: models.m.attempts: must be a whole number, not "many"; write digits only, without quotes
-vel.yaml:2: models.m.targets[0].provider: there is no provider "y"; the file has: x
+vel.yaml:2: models.m.targets[0].provider: there is no provider "y"; there are: x
 vel.yaml:2: models.m.targets[0].wieght: is not a known key; did you mean "weight"?
 `},
 }
