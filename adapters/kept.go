@@ -17,7 +17,7 @@ const (
 	KindCompletion   = "chat.completion"
 )
 
-// Kept is something that a provider keeps under an id.
+// Kept is something that a provider keeps under an id. Its kind is one of the constants.
 type Kept struct{ Kind, ID string }
 
 // Keeper is a codec at whose provider something stays that answers speak of. A codec that translates is none: what it

@@ -27,23 +27,33 @@ func TestNamed(t *testing.T) {
 		"a response before":           {Responses, `{"model":"m","previous_response_id":"resp_1","input":"x"}`, []string{"previous_response_id=resp_1"}},
 		"a conversation":              {Responses, `{"model":"m","conversation":"conv_1"}`, []string{"conversation=conv_1"}},
 		"a conversation in an object": {Responses, `{"model":"m","conversation":{"id":"conv_1","id":"conv_2"}}`, []string{"conversation=conv_1", "conversation=conv_2"}},
-		"tools": {Responses, `{"model":"m","tools":[{"type":"file_search","vector_store_ids":["vs_1","vs_2"]},{"type":"code_interpreter","container":"cntr_1"},` +
-			`{"type":"code_interpreter","container":{"type":"auto","file_ids":["file-1"]}},{"type":"shell","environment":{"container_id":"cntr_2"}},` +
-			`{"type":"image_generation","input_image_mask":{"file_id":"file-2"}}]}`,
-			[]string{"vector_store_ids=vs_1", "vector_store_ids=vs_2", "container=cntr_1", "file_ids=file-1", "container_id=cntr_2", "file_id=file-2"}},
-		"items": {Responses, `{"model":"m","input":[{"type":"item_reference","id":"msg_1"},{"id":"msg_2"},{"id":"msg_3","type":null},` +
-			`{"id":"msg_4","role":"user","content":"x"},{"type":"message","id":"msg_5","role":"assistant","content":[{"file_id":"file-1"}]},{"type":"function_call","id":"fc_1"}]}`,
-			[]string{"input=msg_1", "input=msg_2", "input=msg_3", "file_id=file-1"}},
-		"items without their content": {Responses, `{"model":"m","input":[{"type":"reasoning","id":"rs_1","summary":[]},{"type":"reasoning","id":"rs_2","encrypted_content":"x"},` +
-			`{"type":"reasoning","id":"rs_3","encrypted_content":null},{"type":"image_generation_call","id":"ig_1"},{"type":"image_generation_call","id":"ig_2","result":"x"}]}`,
-			[]string{"input=rs_1", "input=rs_3", "input=ig_1"}},
-		"items that say two things": {Responses, `{"model":"m","input":[{"type":"message","type":"item_reference","id":"msg_1"},{"type":"item_reference","type":"message","id":"msg_2"},` +
-			`{"type":"reasoning","id":"rs_1","encrypted_content":"x","encrypted_content":null},{"id":"a","id":"b"},{"id":"c","role":"user","role":""}]}`,
-			[]string{"input=msg_1", "input=msg_2", "input=rs_1", "input=a", "input=b", "input=c"}},
+		"tools": {
+			Responses, `{"model":"m","tools":[{"type":"file_search","vector_store_ids":["vs_1","vs_2"]},{"type":"code_interpreter","container":"cntr_1"},` +
+				`{"type":"code_interpreter","container":{"type":"auto","file_ids":["file-1"]}},{"type":"shell","environment":{"container_id":"cntr_2"}},` +
+				`{"type":"image_generation","input_image_mask":{"file_id":"file-2"}}]}`,
+			[]string{"vector_store_ids=vs_1", "vector_store_ids=vs_2", "container=cntr_1", "file_ids=file-1", "container_id=cntr_2", "file_id=file-2"},
+		},
+		"items": {
+			Responses, `{"model":"m","input":[{"type":"item_reference","id":"msg_1"},{"id":"msg_2"},{"id":"msg_3","type":null},` +
+				`{"id":"msg_4","role":"user","content":"x"},{"type":"message","id":"msg_5","role":"assistant","content":[{"file_id":"file-1"}]},{"type":"function_call","id":"fc_1"}]}`,
+			[]string{"input=msg_1", "input=msg_2", "input=msg_3", "file_id=file-1"},
+		},
+		"items without their content": {
+			Responses, `{"model":"m","input":[{"type":"reasoning","id":"rs_1","summary":[]},{"type":"reasoning","id":"rs_2","encrypted_content":"x"},` +
+				`{"type":"reasoning","id":"rs_3","encrypted_content":null},{"type":"image_generation_call","id":"ig_1"},{"type":"image_generation_call","id":"ig_2","result":"x"}]}`,
+			[]string{"input=rs_1", "input=rs_3", "input=ig_1"},
+		},
+		"items that say two things": {
+			Responses, `{"model":"m","input":[{"type":"message","type":"item_reference","id":"msg_1"},{"type":"item_reference","type":"message","id":"msg_2"},` +
+				`{"type":"reasoning","id":"rs_1","encrypted_content":"x","encrypted_content":null},{"id":"a","id":"b"},{"id":"c","role":"user","role":""}]}`,
+			[]string{"input=msg_1", "input=msg_2", "input=rs_1", "input=a", "input=b", "input=c"},
+		},
 		"an input that is odd": {Responses, `{"model":"m","input":["x",[{"file_id":"a"}],null,{}],"text":{"input":[{"id":"b"}]}}`, []string{"file_id=a"}},
 		"a batch":              {Objects, ` {"input_file_id":"file-1","endpoint":"/v1/responses"} `, []string{"input_file_id=file-1"}},
-		"a job": {Objects, `{"model":"ft:m:acme::1","training_file":"file-1","validation_file":"file-2","method":{"model":"ft:x"}}`,
-			[]string{"model=ft:m:acme::1", "training_file=file-1", "validation_file=file-2"}},
+		"a job": {
+			Objects, `{"model":"ft:m:acme::1","training_file":"file-1","validation_file":"file-2","method":{"model":"ft:x"}}`,
+			[]string{"model=ft:m:acme::1", "training_file=file-1", "validation_file=file-2"},
+		},
 		"a job on a plain model":    {Objects, `{"model":"gpt","training_file":"f"}`, []string{"training_file=f"}},
 		"a model in escapes":        {Objects, `{"model":"f\u0074:m"}`, []string{"model=ft:m"}},
 		"parts":                     {Objects, `{"part_ids":["part_1","part_2"]}`, []string{"part_ids=part_1", "part_ids=part_2"}},

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -27,6 +26,15 @@ type asking struct {
 	user    tenancy.User    // of a session
 	session tenancy.Session // likewise
 	now     time.Time
+	problem *Problem // how it is answered; nil: well
+}
+
+// SetStatus writes the head of the answer. The status of a problem is ours, also where huma had another one.
+func (a *asking) SetStatus(status int) {
+	if a.problem != nil {
+		status = a.problem.Status
+	}
+	a.humaContext.SetStatus(status)
 }
 
 // Unwrap gives huma its own context back.
@@ -35,19 +43,33 @@ func (a *asking) Unwrap() huma.Context { return a.humaContext }
 // Asked is in the input of every operation: it brings the request to the handler.
 type Asked struct{ ask *asking }
 
-// Resolve is called by huma when the input has been read. It refuses query parameters that the document does not have:
-// a setting that is accepted has an effect.
+// Resolve is called by huma when the input has been read. It refuses what huma would pass over: parameters that the
+// document does not have, that are given twice, or that are empty, as in a script whose variable is not set.
 func (a *Asked) Resolve(ctx huma.Context) (faults []error) {
 	a.ask = askingOf(ctx)
-	address := ctx.URL()
-	for name, values := range address.Query() {
-		known := slices.ContainsFunc(ctx.Operation().Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name })
-		switch {
-		case !known:
-			faults = append(faults, &huma.ErrorDetail{Location: "query." + name, Message: "unknown query parameter"})
-		case len(values) > 1:
-			faults = append(faults, &huma.ErrorDetail{Location: "query." + name, Message: "is given more than once"})
+	r, _ := humago.Unwrap(ctx)
+	query := r.URL.Query()
+	fault := func(in, name, problem string) {
+		faults = append(faults, &huma.ErrorDetail{Location: in + "." + name, Message: problem})
+	}
+	for _, p := range ctx.Operation().Parameters {
+		var values []string
+		switch p.In {
+		case "query":
+			values = query[p.Name]
+			delete(query, p.Name)
+		case "header":
+			values = r.Header.Values(p.Name)
 		}
+		switch {
+		case len(values) > 1:
+			fault(p.In, p.Name, "is given more than once")
+		case len(values) == 1 && values[0] == "":
+			fault(p.In, p.Name, tenancy.Empty)
+		}
+	}
+	for name := range query {
+		fault("query", name, "unknown query parameter")
 	}
 	return faults
 }
@@ -171,11 +193,14 @@ func (s *Server) identifyUser(ctx context.Context, a *asking, hash tenancy.Hash)
 
 func (s *Server) identifyKey(ctx context.Context, a *asking, hash tenancy.Hash) error {
 	p, err := s.Index().Lookup(hash, a.now)
+	if s.FindFresh != nil && errors.Is(err, tenancy.ErrUnknownKey) {
+		p, err = s.FindFresh(hash)
+	}
 	switch {
-	case errors.Is(err, tenancy.ErrKeyStale):
-		return err
-	case err != nil:
+	case errors.Is(err, tenancy.ErrUnknownKey), errors.Is(err, tenancy.ErrKeyDisabled), errors.Is(err, tenancy.ErrKeyExpired):
 		return stranger()
+	case err != nil: // nothing is known of it
+		return err
 	}
 	p.Touch(a.now)
 	a.by.Org, a.by.Key = p.Org, p.Key
@@ -243,10 +268,10 @@ func outranked(a *asking, has tenancy.Permissions) error {
 
 // scope decides whose objects a request is about: those of the organization that it names, in the query or in the
 // body, or of the actor's own.
-func (s *Server) scope(ctx context.Context, a *asking, named ...tenancy.ID) (tenancy.ID, error) {
-	org := cmp.Or(cmp.Or(named...), a.by.Org)
-	for _, id := range named {
-		if id != "" && id != org {
+func (s *Server) scope(ctx context.Context, a *asking, named ...Ref) (tenancy.ID, error) {
+	org := cmp.Or(tenancy.ID(cmp.Or(named...)), a.by.Org)
+	for _, ref := range named {
+		if ref != "" && tenancy.ID(ref) != org {
 			return "", invalid.new("The query and the body name different organizations.", Fault{"body.organization", "is not " + string(org)})
 		}
 	}

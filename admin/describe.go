@@ -58,17 +58,17 @@ func (s *Server) describe() {
 
 // inOurWords puts every error into our form before it is written.
 func (s *Server) inOurWords(ctx huma.Context, _ string, v any) (any, error) {
-	var p *Problem
+	a := askingOf(ctx)
 	switch v := v.(type) {
 	case *huma.ErrorModel:
-		p = ofHuma(v)
+		a.problem = ofHuma(v)
 	case *Problem:
-		p = v
+		a.problem = v
 	default:
 		return v, nil
 	}
-	s.sign(askingOf(ctx).answer, p)
-	return p, nil
+	s.sign(a.answer, a.problem)
+	return a.problem, nil
 }
 
 // add registers an operation: who may use it, how it fails, and its handler.

@@ -12,5 +12,5 @@
 //	handler     whose object, which revision, nobody gives more than they have    403 404 409 412 422
 //
 // A kind of object is one file: its bodies, how they become an object and back, and one resource that register makes
-// five operations of.
+// five operations of. What they need stands in need.go; until it does, they are open to nobody.
 package admin

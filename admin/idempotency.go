@@ -17,7 +17,7 @@ import (
 
 // Idempotent lets a client repeat a request whose answer it has not seen.
 type Idempotent struct {
-	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"Text of your own, best random. For 24 hours a request with the same one is not made again: its answer is the first one's."`
+	IdempotencyKey string `header:"Idempotency-Key" minLength:"1" maxLength:"255" doc:"Text of your own, best random. For 24 hours a request with the same one is not made again: its answer is the first one's."`
 }
 
 // stillRuns is when a client may ask again for the answer of a request that still runs, and howLong a store may take
@@ -28,11 +28,14 @@ const (
 )
 
 // replayable is an answer that can say that it was kept.
-type replayable interface{ setReplayed() }
+type replayable[O any] interface {
+	*O
+	setReplayed()
+}
 
 // once makes a request, or answers with what the same request was answered before. Whoever repeats it must be the same
 // actor; request is everything that makes it the same one. Answers that blame Vel are not kept.
-func once[O any](ctx context.Context, s *Server, a *asking, key string, request []any, do func() (*O, error)) (*O, error) {
+func once[O any, P replayable[O]](ctx context.Context, s *Server, a *asking, key string, request []any, do func() (*O, error)) (*O, error) {
 	if key == "" {
 		return do()
 	}
@@ -46,7 +49,7 @@ func once[O any](ctx context.Context, s *Server, a *asking, key string, request 
 		return nil, err
 	}
 	if !ours {
-		return replay[O](&r, kept, text)
+		return replay[O, P](&r, kept, text)
 	}
 	return first(ctx, &r, do)
 }
@@ -74,7 +77,7 @@ func first[O any](ctx context.Context, r *remembered, do func() (*O, error)) (ou
 	}()
 	out, err = do()
 	if err == nil {
-		status, answer = http.StatusCreated, out
+		status, answer = http.StatusOK, out
 		return out, nil
 	}
 	p := inWords(err)
@@ -86,8 +89,7 @@ func first[O any](ctx context.Context, r *remembered, do func() (*O, error)) (ou
 
 // settle keeps an answer, or forgets the request if there is none to keep.
 func (r *remembered) settle(ctx context.Context, status int, answer any) {
-	err := r.keep(ctx, status, answer)
-	if err != nil {
+	if err := r.keep(ctx, status, answer); err != nil {
 		r.s.Log.Error("the answer to a request with an Idempotency-Key was not kept", slog.String("org", string(r.org)), slog.Any("err", err))
 	}
 }
@@ -106,7 +108,7 @@ func (r *remembered) keep(ctx context.Context, status int, answer any) error {
 func (r *remembered) place() []string { return []string{"idempotency", r.id, string(r.org)} }
 
 // replay answers a request that was made before.
-func replay[O any](r *remembered, kept tenancy.Kept, request []byte) (*O, error) {
+func replay[O any, P replayable[O]](r *remembered, kept tenancy.Kept, request []byte) (*O, error) {
 	same, err := r.s.Keyring.Marked(kept.Request, request)
 	switch {
 	case err != nil:
@@ -131,7 +133,7 @@ func replay[O any](r *remembered, kept tenancy.Kept, request []byte) (*O, error)
 	if err := json.Unmarshal(text, out); err != nil {
 		return nil, fmt.Errorf("decode a kept answer: %w", err)
 	}
-	any(out).(replayable).setReplayed()
+	P(out).setReplayed()
 	return out, nil
 }
 
@@ -140,5 +142,5 @@ func lostAnswer(err error) error {
 	if !errors.Is(err, secrets.ErrSealed) {
 		return err
 	}
-	return running.new("The request was made, but its answer can not be read any more. Look at what it made, and use another Idempotency-Key.")
+	return unreadable.new("The request was made, but its answer can not be read any more. Look at what it made, and use another Idempotency-Key.")
 }

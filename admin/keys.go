@@ -29,12 +29,12 @@ type Key struct {
 // KeyBody changes a key.
 type KeyBody struct {
 	Name     string     `json:"name" minLength:"1" maxLength:"64" doc:"For people; unique within the organization."`
-	Team     tenancy.ID `json:"team,omitempty" nullable:"true" maxLength:"160" pattern:"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$" doc:"The team that it belongs to."`
-	User     tenancy.ID `json:"user,omitempty" nullable:"true" maxLength:"160" pattern:"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$" doc:"The user that it belongs to."`
+	Team     Ref        `json:"team,omitempty" nullable:"true" doc:"The team that it belongs to."`
+	User     Ref        `json:"user,omitempty" nullable:"true" doc:"The user that it belongs to."`
 	Models   []string   `json:"models,omitempty" nullable:"true" maxItems:"200" minLength:"1" maxLength:"200" doc:"The public model names that it may use; none: all."`
-	Role     tenancy.ID `json:"role,omitempty" nullable:"true" maxLength:"160" pattern:"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$" doc:"What it may do in this API: at most what you may."`
+	Role     Ref        `json:"role,omitempty" nullable:"true" doc:"What it may do in this API: at most what you may."`
 	Expires  *time.Time `json:"expires,omitempty" nullable:"true" doc:"When it stops working; never if it is left out."`
-	Disabled bool       `json:"disabled,omitempty" doc:"It is kept but opens nothing."`
+	Disabled bool       `json:"disabled,omitempty" nullable:"true" doc:"It is kept but opens nothing."`
 }
 
 // NewKey makes a key.
@@ -45,7 +45,7 @@ type NewKey struct {
 }
 
 func (b *KeyBody) to(k *tenancy.APIKey) {
-	k.Name, k.Team, k.User, k.Models, k.Role, k.Disabled = strings.TrimSpace(b.Name), b.Team, b.User, b.Models, b.Role, b.Disabled
+	k.Name, k.Team, k.User, k.Models, k.Role, k.Disabled = strings.TrimSpace(b.Name), tenancy.ID(b.Team), tenancy.ID(b.User), b.Models, tenancy.ID(b.Role), b.Disabled
 	k.Expires = time.Time{}
 	if b.Expires != nil {
 		k.Expires = *b.Expires
@@ -100,7 +100,7 @@ func (s *Server) serveKeys() {
 			return s.grantsOne(ctx, a, k)
 		},
 		reveal: func(view *Key, b *NewKey) { view.Secret = b.secret.Reveal() },
-		inBody: func(b *NewKey) tenancy.ID { return b.Organization },
+		inBody: func(b *NewKey) Ref { return b.Organization },
 	}
 	r.register()
 	add(s, huma.Operation{
@@ -120,7 +120,7 @@ func (s *Server) grantsOne(ctx context.Context, a *asking, k *tenancy.APIKey) er
 
 // RotateBody says how long the old secret goes on.
 type RotateBody struct {
-	OverlapSeconds *int64 `json:"overlap_seconds,omitempty" minimum:"0" maximum:"2592000" doc:"How long the old secret works too: 24 hours if it is left out, at most 30 days."`
+	OverlapSeconds *int64 `json:"overlap_seconds,omitempty" nullable:"true" minimum:"0" maximum:"2592000" doc:"How long the old secret works too: 24 hours if it is left out, at most 30 days."`
 }
 
 // overlap is how long the old secret of a key works if nothing is said.
@@ -138,14 +138,17 @@ type keyResource = resource[tenancy.APIKey, NewKey, KeyBody, Key]
 
 func rotate(ctx context.Context, r *keyResource, in *rotateInput) (*createOutput[Key], error) {
 	return once(ctx, r.s, in.ask, in.IdempotencyKey, []any{"rotate", in.ID, in.Organization, in.Body}, func() (*createOutput[Key], error) {
-		old := overlap
+		old := in.ask.now.Add(overlap)
 		if in.Body != nil && in.Body.OverlapSeconds != nil {
-			old = time.Duration(*in.Body.OverlapSeconds) * time.Second
+			old = in.ask.now.Add(time.Duration(*in.Body.OverlapSeconds) * time.Second)
+		}
+		if !old.After(in.ask.now) {
+			old = time.Time{} // it ends at once
 		}
 		secret := tenancy.NewKeySecret()
 		var rotated tenancy.APIKey
 		err := r.touch(ctx, in.ask, &in.Item, &in.Conditional, func(k *tenancy.APIKey) (err error) {
-			rotated, err = r.s.Rotator.RotateKey(ctx, in.ask.by, k.Org, k.ID, k.Rev, tenancy.HashKey([]byte(secret.Reveal())), in.ask.now.Add(old))
+			rotated, err = r.s.Rotator.RotateKey(ctx, in.ask.by, k.Org, k.ID, k.Rev, tenancy.HashKey([]byte(secret.Reveal())), old)
 			return err
 		})
 		if err != nil {

@@ -18,7 +18,7 @@ type Organization struct {
 // OrganizationBody makes or changes one.
 type OrganizationBody struct {
 	Name     string `json:"name" minLength:"1" maxLength:"64" doc:"For people."`
-	Disabled bool   `json:"disabled,omitempty" doc:"Its keys open nothing, and nobody of it can sign in. Only platform administrators change it."`
+	Disabled bool   `json:"disabled,omitempty" nullable:"true" doc:"Its keys open nothing, and nobody of it can sign in. Only platform administrators change it."`
 }
 
 func (b *OrganizationBody) to(o *tenancy.Org) {

@@ -87,6 +87,7 @@ func (k kind) new(detail string, faults ...Fault) *Problem {
 	return &Problem{Type: "urn:vel:problem:" + k.word, Title: k.title, Status: k.status, Detail: detail, Errors: faults}
 }
 
+// The kinds of problems. The words are part of the API.
 var (
 	malformed       = kind{http.StatusBadRequest, "malformed", "Malformed request"}
 	unauthenticated = kind{http.StatusUnauthorized, "unauthenticated", "Not signed in"}
@@ -100,6 +101,7 @@ var (
 	inUse           = kind{http.StatusConflict, "in-use", "In use"}
 	ambiguous       = kind{http.StatusConflict, "ambiguous", "Several organizations"}
 	running         = kind{http.StatusConflict, "running", "The first request is still running"}
+	unreadable      = kind{http.StatusConflict, "unreadable", "The first answer can not be read"}
 	stale           = kind{http.StatusPreconditionFailed, "stale", "Changed meanwhile"}
 	tooLarge        = kind{http.StatusRequestEntityTooLarge, "too-large", "Too large"}
 	notJSON         = kind{http.StatusUnsupportedMediaType, "not-json", "Not JSON"}
@@ -144,7 +146,12 @@ func inWords(err error) *Problem {
 	case errors.Is(err, context.Canceled):
 		return unavailable.new("The client has left.")
 	}
-	return internal.new("Something is wrong with Vel itself. The log has the cause under the id of this request.").because(err)
+	return bug().because(err)
+}
+
+// bug is all that a client learns of what nobody expected.
+func bug() *Problem {
+	return internal.new("Something is wrong with Vel itself. The log has the cause under the id of this request.")
 }
 
 // ofHuma makes a problem of what huma found wrong with a request.

@@ -158,7 +158,7 @@ func textOf(text string) *string {
 
 type testInput struct {
 	Asked
-	Item
+	ID   Ref `path:"id" doc:"The provider's id."`
 	Body *TestBody
 }
 
@@ -187,7 +187,7 @@ type Finding struct {
 type testOutput struct{ Body Test }
 
 func test(ctx context.Context, r *providerResource, in *testInput) (*testOutput, error) {
-	p, err := r.store.Get(ctx, tenancy.Platform, in.ID)
+	p, err := r.store.Get(ctx, tenancy.Platform, tenancy.ID(in.ID))
 	if err != nil {
 		return nil, err
 	}

@@ -111,10 +111,10 @@ func TestKeysOfProvidersStayInside(t *testing.T) {
 		do("POST", "/api/providers", body, "Idempotency-Key", "once")
 	}
 	do("POST", "/api/providers", map[string]any{"name": "mine", "kind": "openai", "api_key": laterKey}, "Idempotency-Key", "once") // 422
-	do("POST", "/api/providers", map[string]any{"name": "mine", "kind": "openai", "api_key": providerKey})                           // 409
-	do("POST", "/api/providers", map[string]any{"name": "x", "kind": providerKey, "api_key": providerKey})                           // 422
-	do("POST", "/api/providers", map[string]any{"name": "x", "kind": "openai", "api_key": providerKey + "\n"})                       // 422
-	do("POST", "/api/providers", map[string]any{"name": "x", "kind": "openai", "api_key": []string{providerKey}})                    // 422
+	do("POST", "/api/providers", map[string]any{"name": "mine", "kind": "openai", "api_key": providerKey})                         // 409
+	do("POST", "/api/providers", map[string]any{"name": "x", "kind": providerKey, "api_key": providerKey})                         // 422
+	do("POST", "/api/providers", map[string]any{"name": "x", "kind": "openai", "api_key": providerKey + "\n"})                     // 422
+	do("POST", "/api/providers", map[string]any{"name": "x", "kind": "openai", "api_key": []string{providerKey}})                  // 422
 	do("GET", "/api/providers", nil)
 	do("GET", "/api/providers/provider:filed", nil)
 	do("POST", "/api/providers/provider:filed/test", map[string]any{"model": "m"})

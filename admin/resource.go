@@ -36,7 +36,7 @@ type resource[T, New, Change, View any] struct {
 	// reveal shows what is shown only in the answer to a create; nil: nothing.
 	reveal func(view *View, body *New)
 	// inBody is the organization that the body of a create names; nil: it can not.
-	inBody func(body *New) tenancy.ID
+	inBody func(body *New) Ref
 }
 
 // register makes the five operations.
@@ -74,9 +74,9 @@ func (r *resource[T, New, Change, View]) narrow(paths ...string) {
 }
 
 // whose decides whose objects a request is about.
-func (r *resource[T, New, Change, View]) whose(ctx context.Context, a *asking, id tenancy.ID, named ...tenancy.ID) (tenancy.ID, error) {
+func (r *resource[T, New, Change, View]) whose(ctx context.Context, a *asking, id Ref, named ...Ref) (tenancy.ID, error) {
 	if r.org != nil {
-		return r.org(a, id)
+		return r.org(a, tenancy.ID(id))
 	}
 	return r.s.scope(ctx, a, named...)
 }
@@ -87,8 +87,8 @@ func (r *resource[T, New, Change, View]) list(ctx context.Context, in *listInput
 		return nil, err
 	}
 	found, err := r.store.List(ctx, org, tenancy.Page{
-		After: in.After, Limit: in.Limit + 1, // one more tells whether there is a next page
-		Name: in.Name, Email: tenancy.NormalEmail(in.Email), Team: in.Team, User: in.User,
+		After: tenancy.ID(in.After), Limit: in.Limit + 1, // one more tells whether there is a next page
+		Name: in.Name, Email: tenancy.NormalEmail(in.Email), Team: tenancy.ID(in.Team), User: tenancy.ID(in.User),
 	})
 	if err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ func (r *resource[T, New, Change, View]) get(ctx context.Context, in *getInput) 
 	if err != nil {
 		return nil, err
 	}
-	v, err := r.store.Get(ctx, org, in.ID)
+	v, err := r.store.Get(ctx, org, tenancy.ID(in.ID))
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func (r *resource[T, New, Change, View]) item(v *T) *itemOutput[View] {
 }
 
 func (r *resource[T, New, Change, View]) create(ctx context.Context, in *createInput[New]) (*createOutput[View], error) {
-	var inBody tenancy.ID
+	var inBody Ref
 	if r.inBody != nil {
 		inBody = r.inBody(&in.Body)
 	}
@@ -170,8 +170,9 @@ func (r *resource[T, New, Change, View]) remove(ctx context.Context, in *deleteI
 	})
 }
 
-// tries is how often a change without If-Match is made again because somebody else was faster.
-const tries = 5
+// tries is how often a change that is meant for any revision is made again because somebody else was faster: at each
+// try one of them gets through.
+const tries = 100
 
 // touch reads an object, checks that the actor may touch it, and lets f change it. f must name the revision that it was
 // given: what was checked is what is changed, although nothing is locked in between.
@@ -181,7 +182,7 @@ func (r *resource[T, New, Change, View]) touch(ctx context.Context, a *asking, a
 		return err
 	}
 	for try := 1; ; try++ {
-		v, err := r.store.Get(ctx, org, at.ID)
+		v, err := r.store.Get(ctx, org, tenancy.ID(at.ID))
 		if err != nil {
 			return err
 		}
@@ -198,7 +199,7 @@ func (r *resource[T, New, Change, View]) touch(ctx context.Context, a *asking, a
 			}
 		}
 		err = f(&v)
-		if !errors.Is(err, tenancy.ErrStale) || only.IfMatch != "" || try == tries {
+		if !errors.Is(err, tenancy.ErrStale) || !only.any() || try == tries {
 			return err
 		}
 	}

@@ -48,12 +48,11 @@ type NewRole struct {
 }
 
 func (b *RoleBody) to(r *tenancy.Role) {
-	names := make([]string, len(b.Permissions))
-	for i, name := range b.Permissions {
-		names[i] = string(name)
+	r.Name, r.Permissions = strings.TrimSpace(b.Name), 0
+	for _, name := range b.Permissions {
+		p, _ := tenancy.PermissionsOf([]string{string(name)}) // the schema refuses what is none
+		r.Permissions |= p
 	}
-	r.Name = strings.TrimSpace(b.Name)
-	r.Permissions, _ = tenancy.PermissionsOf(names) // the schema has refused what is none
 }
 
 // Resolve is called by huma when the body has been read.
@@ -83,7 +82,7 @@ func (s *Server) serveRoles() {
 			b.to(r)
 			return within(a, r)
 		},
-		inBody: func(b *NewRole) tenancy.ID { return b.Organization },
+		inBody: func(b *NewRole) Ref { return b.Organization },
 	}
 	r.register()
 }

@@ -63,8 +63,12 @@ func (s *Server) serveRoutes() {
 		view: func(r *routing.ManagedRoute) Route {
 			return Route{objectOf(&r.Meta), textOf(s.problemOf(&r.Meta, r.Problem)), r.Settings}
 		},
-		fill: func(ctx context.Context, _ *asking, r *routing.ManagedRoute, b *RouteBody) error { return s.setRoute(ctx, r, b) },
-		edit: func(ctx context.Context, _ *asking, r *routing.ManagedRoute, b *RouteBody) error { return s.setRoute(ctx, r, b) },
+		fill: func(ctx context.Context, _ *asking, r *routing.ManagedRoute, b *RouteBody) error {
+			return s.setRoute(ctx, r, b)
+		},
+		edit: func(ctx context.Context, _ *asking, r *routing.ManagedRoute, b *RouteBody) error {
+			return s.setRoute(ctx, r, b)
+		},
 	}
 	r.register()
 }

@@ -5,9 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"path"
 	"runtime"
-	"runtime/debug"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -40,10 +38,11 @@ type Deps struct {
 	Rotator   KeyRotator
 	Requests  RequestStore
 
-	Index     func() *tenancy.KeyIndex    // of the snapshot of now
-	AdminKey  secrets.Secret              // acts as a platform admin; empty: there is none
-	Keyring   *secrets.Keyring            // seals the answers that are kept for an Idempotency-Key
-	Ping      func(context.Context) error // asks the database; returns when the context ends
+	Index     func() *tenancy.KeyIndex                       // of the snapshot of now
+	FindFresh func(tenancy.Hash) (*tenancy.Principal, error) // looks up a key that the index does not know; nil: it knows all
+	AdminKey  secrets.Secret                                 // acts as a platform admin; empty: there is none
+	Keyring   *secrets.Keyring                               // seals the answers that are kept for an Idempotency-Key
+	Ping      func(context.Context) error                    // asks the database; returns when the context ends
 	Providers func() (available, total int)
 	Client    func(*http.Request) string // the client's address; nil: that of the connection
 
@@ -60,9 +59,9 @@ type Prober interface {
 
 // SessionStore keeps sign-ins. Errors are those of tenancy.Store.
 type SessionStore interface {
-	// BeginSession stores a new one, and when the user signed in last.
+	// BeginSession stores a new one, and when the user signed in last. ErrNotFound: the user is gone or disabled, or s.Password is theirs no more.
 	BeginSession(ctx context.Context, s tenancy.Session) error
-	// FindSession finds the session of a token, expired ones too, and its user.
+	// FindSession finds the session of a token and its user.
 	FindSession(ctx context.Context, hash tenancy.Hash) (tenancy.Session, tenancy.User, error)
 	// SwapSession puts a new session in the place of an old one. ErrNotFound: somebody else did already.
 	SwapSession(ctx context.Context, old tenancy.ID, s tenancy.Session) error
@@ -73,13 +72,13 @@ type SessionStore interface {
 
 // PasswordStore knows passwords.
 type PasswordStore interface {
-	// Candidates are the users with this address: of one organization, or at most 8 of all.
+	// Candidates are the users with this address: of one organization, or if it is empty at most 8 of all.
 	Candidates(ctx context.Context, email string, org tenancy.ID) ([]tenancy.User, error)
 	// SetPassword stores what HashPassword made, and ends all sessions of the user.
 	SetPassword(ctx context.Context, by tenancy.Actor, org, user tenancy.ID, hash string) error
 }
 
-// KeyRotator gives a key another secret; the one before opens until oldUntil.
+// KeyRotator gives a key another secret; the one before opens until oldUntil, the zero time ends it at once.
 type KeyRotator interface {
 	RotateKey(ctx context.Context, by tenancy.Actor, org, id tenancy.ID, rev int64, hash tenancy.Hash, oldUntil time.Time) (tenancy.APIKey, error)
 }
@@ -142,101 +141,4 @@ func addressOf(r *http.Request) string {
 		return r.RemoteAddr
 	}
 	return host
-}
-
-// answering is the answer to one request, and what is known of the request for the log.
-type answering struct {
-	http.ResponseWriter
-	id        string
-	operation string // empty: none was reached
-	by        tenancy.Actor
-	status    int
-}
-
-// WriteHeader notes the status.
-func (a *answering) WriteHeader(status int) {
-	if a.status == 0 {
-		a.status = status
-	}
-	a.ResponseWriter.WriteHeader(status)
-}
-
-// Write notes that the status is 200 unless another was written.
-func (a *answering) Write(p []byte) (int, error) {
-	if a.status == 0 {
-		a.status = http.StatusOK
-	}
-	return a.ResponseWriter.Write(p)
-}
-
-// Unwrap gives http.ResponseController the writer below.
-func (a *answering) Unwrap() http.ResponseWriter { return a.ResponseWriter }
-
-// ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	began := s.Now()
-	a := &answering{ResponseWriter: w, id: string(tenancy.NewID("req"))}
-	h := w.Header()
-	h.Set("X-Request-Id", a.id)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-	defer func() {
-		if cause := recover(); cause != nil {
-			s.Log.Error("panic", slog.String("id", a.id), slog.String("operation", a.operation), slog.Any("panic", cause), slog.String("stack", string(debug.Stack())))
-			s.fail(a, internal.new("Something is wrong with Vel itself. The log has the cause under the id of this request."))
-		}
-		s.note(a, r, s.Now().Sub(began))
-	}()
-	if handler, pattern := s.mux.Handler(r); pattern == "" || path.Clean(r.URL.EscapedPath()) != r.URL.EscapedPath() {
-		s.fail(a, lost(handler, r))
-		return
-	}
-	s.mux.ServeHTTP(a, r)
-}
-
-// lost says what is wrong with a path or method that leads nowhere: the mux's own handler knows.
-func lost(handler http.Handler, r *http.Request) *Problem {
-	probe := &probe{header: http.Header{}}
-	handler.ServeHTTP(probe, r)
-	if allow := probe.header.Get("Allow"); probe.status == http.StatusMethodNotAllowed {
-		return wrongMethod.new("Here one can "+allow+".").with("Allow", allow)
-	}
-	return notFound.new("There is nothing at this path. The API is described at /api/docs.")
-}
-
-// probe sees what a handler would answer.
-type probe struct {
-	header http.Header
-	status int
-}
-
-func (p *probe) Header() http.Header         { return p.header }
-func (p *probe) WriteHeader(status int)      { p.status = status }
-func (p *probe) Write(b []byte) (int, error) { return len(b), nil }
-
-// fail answers with a problem, unless an answer has begun.
-func (s *Server) fail(a *answering, p *Problem) {
-	s.sign(a, p)
-	if a.status == 0 {
-		writeProblem(a, p)
-	}
-}
-
-// sign puts the request's id on a problem, and the cause of it into the log.
-func (s *Server) sign(a *answering, p *Problem) {
-	p.RequestID = a.id
-	if p.cause != nil {
-		s.Log.Error("admin request failed", slog.String("id", a.id), slog.String("operation", a.operation), slog.Any("err", p.cause))
-	}
-}
-
-// note counts a request and writes its line into the log.
-func (s *Server) note(a *answering, r *http.Request, took time.Duration) {
-	s.metrics.note(a.operation, a.status, took)
-	s.Log.Info("admin", slog.String("id", a.id), slog.String("operation", a.operation), slog.Int("status", a.status),
-		slog.String("method", r.Method), slog.String("path", r.URL.Path),
-		slog.String("org", string(a.by.Org)), slog.String("user", string(a.by.User)), slog.String("key", string(a.by.Key)),
-		slog.Float64("total_ms", float64(took.Microseconds())/1000), slog.String("client", s.Client(r)))
 }

@@ -15,9 +15,9 @@ import (
 
 // LoginBody is what a person signs in with.
 type LoginBody struct {
-	Email        string     `json:"email" minLength:"1" maxLength:"254" doc:"The address."`
-	Password     string     `json:"password" writeOnly:"true" format:"password" minLength:"1" maxLength:"256" doc:"The password."`
-	Organization tenancy.ID `json:"organization,omitempty" nullable:"true" maxLength:"160" pattern:"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$" doc:"Needed only if address and password fit in several organizations."`
+	Email        string `json:"email" minLength:"1" maxLength:"254" doc:"The address."`
+	Password     string `json:"password" writeOnly:"true" format:"password" minLength:"1" maxLength:"256" doc:"The password."`
+	Organization Ref    `json:"organization,omitempty" nullable:"true" doc:"Needed only if address and password fit in several organizations."`
 }
 
 // Resolve is called by huma when the body has been read.
@@ -73,7 +73,7 @@ type (
 	}
 	endSessionInput struct {
 		Asked
-		ID tenancy.ID `path:"id" maxLength:"160" pattern:"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$" doc:"The session's id."`
+		ID Ref `path:"id" doc:"The session's id."`
 	}
 	ownPasswordInput struct {
 		Asked
@@ -122,7 +122,7 @@ func (s *Server) login(ctx context.Context, in *loginInput) (*tokenOutput, error
 	if err := s.slowDown(a); err != nil {
 		return nil, err
 	}
-	candidates, err := s.Passwords.Candidates(ctx, tenancy.NormalEmail(in.Body.Email), in.Body.Organization)
+	candidates, err := s.Passwords.Candidates(ctx, tenancy.NormalEmail(in.Body.Email), tenancy.ID(in.Body.Organization))
 	if err != nil {
 		return nil, err
 	}
@@ -132,15 +132,23 @@ func (s *Server) login(ctx context.Context, in *loginInput) (*tokenOutput, error
 	}
 	switch len(fits) {
 	case 0:
-		return nil, unauthenticated.new("Address and password do not fit, or the user is disabled.").with("WWW-Authenticate", "Bearer")
+		return nil, noFit()
 	case 1:
-		return s.begin(ctx, a, fits[0], a.now, s.Sessions.BeginSession)
+		out, err := s.begin(ctx, a, fits[0], a.now, s.Sessions.BeginSession)
+		if errors.Is(err, tenancy.ErrNotFound) { // disabled or deleted just now
+			return nil, noFit()
+		}
+		return out, err
 	}
 	orgs := make([]string, len(fits))
 	for i := range fits {
 		orgs[i] = string(fits[i].Org)
 	}
 	return nil, ambiguous.new("You are known in several organizations. Name one.", Fault{"body.organization", "is one of " + sentence(orgs)})
+}
+
+func noFit() *Problem {
+	return unauthenticated.new("Address and password do not fit, or the user is disabled.").with("WWW-Authenticate", "Bearer")
 }
 
 // fitting are the users who may sign in with the password. Nobody costs as much time as one.
@@ -173,6 +181,7 @@ func (s *Server) begin(ctx context.Context, a *asking, u tenancy.User, began tim
 	session := tenancy.Session{
 		ID: tenancy.NewID("session"), Org: u.Org, User: u.ID, Hash: tenancy.HashKey([]byte(token.Reveal())),
 		Began: began, Created: a.now, Expires: a.now.Add(tenancy.SessionLife), Address: a.by.Address, Agent: a.by.Agent,
+		Password: u.Password,
 	}
 	if last := began.Add(tenancy.SessionMost); session.Expires.After(last) {
 		session.Expires = last
@@ -227,10 +236,10 @@ func (s *Server) endSession(ctx context.Context, in *endSessionInput) (*emptyOut
 	if err != nil {
 		return nil, err
 	}
-	if !slices.ContainsFunc(own, func(x tenancy.Session) bool { return x.ID == in.ID }) {
+	if !slices.ContainsFunc(own, func(x tenancy.Session) bool { return x.ID == tenancy.ID(in.ID) }) {
 		return nil, tenancy.ErrNotFound
 	}
-	return nil, s.end(ctx, in.ask, in.ID)
+	return nil, s.end(ctx, in.ask, tenancy.ID(in.ID))
 }
 
 func (s *Server) me(_ context.Context, in *askedInput) (*meOutput, error) {

@@ -1,9 +1,12 @@
 package admin
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/vel-gateway/vel/tenancy"
 )
@@ -12,7 +15,7 @@ import (
 type Object struct {
 	ID           tenancy.ID `json:"id" doc:"It never changes."`
 	Organization tenancy.ID `json:"organization" doc:"Whose it is."`
-	Name         string     `json:"name" doc:"For people; unique within the organization and the kind."`
+	Name         string     `json:"name" doc:"For people. But for users it is unique within the organization and the kind."`
 	ManagedBy    string     `json:"managed_by" enum:"api,file,vel" doc:"Who owns it: this API, the configuration file, or Vel itself. Only what the API owns can be changed here."`
 	Shadowed     bool       `json:"shadowed" doc:"The configuration file declares another object with this name, and that one is in force."`
 	Revision     int64      `json:"revision" doc:"It grows with every change, and is the ETag."`
@@ -33,6 +36,27 @@ func timeOf(t time.Time) *time.Time {
 	return &t
 }
 
+// Ref names an object.
+type Ref tenancy.ID
+
+// Schema is the form of an id: that of Vel's own, and that of what a file declares, such as key:acme/ci.
+func (Ref) Schema(huma.Registry) *huma.Schema {
+	shortest, longest := 1, 160
+	return &huma.Schema{
+		Type: huma.TypeString, Pattern: "^[A-Za-z0-9][A-Za-z0-9_.:/-]*$", PatternDescription: "an id", MinLength: &shortest, MaxLength: &longest,
+	}
+}
+
+// ids are what refs name, each once and in a fixed order.
+func ids(refs []Ref) []tenancy.ID {
+	list := make([]tenancy.ID, len(refs))
+	for i, r := range refs {
+		list[i] = tenancy.ID(r)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
 // ListOf is a page of objects.
 type ListOf[V any] struct {
 	Data []V         `json:"data" nullable:"false" doc:"In the order of ids."`
@@ -41,36 +65,38 @@ type ListOf[V any] struct {
 
 // InOrganization names the organization.
 type InOrganization struct {
-	Organization tenancy.ID `query:"organization" maxLength:"160" pattern:"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$" doc:"Whose objects; your own if it is not named. Only platform administrators reach others."`
+	Organization Ref `query:"organization" doc:"Whose objects; your own if it is not named. Only platform administrators reach others."`
 }
 
 // listInput is what a list is asked for. Which of the filters a kind has, its resource says.
 type listInput struct {
 	Asked
 	InOrganization
-	Limit int        `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"The most objects on the page."`
-	After tenancy.ID `query:"after" maxLength:"160" pattern:"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$" doc:"The value of next on the page before."`
-	Name  string     `query:"name" maxLength:"256" pattern:"^[^\\x00-\\x1f]*$" doc:"Only the one with this name."`
-	Email string     `query:"email" maxLength:"254" pattern:"^[^\\x00-\\x1f]*$" doc:"Only those with this address."`
-	Team  tenancy.ID `query:"team" maxLength:"160" pattern:"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$" doc:"Only those of this team."`
-	User  tenancy.ID `query:"user" maxLength:"160" pattern:"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$" doc:"Only those of this user."`
+	Limit int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"The most objects on the page."`
+	After Ref    `query:"after" doc:"The value of next on the page before."`
+	Name  string `query:"name" minLength:"1" maxLength:"256" pattern:"^[^\\x00-\\x1f]*$" doc:"Only the one with this name."`
+	Email string `query:"email" minLength:"1" maxLength:"254" pattern:"^[^\\x00-\\x1f]*$" doc:"Only those with this address."`
+	Team  Ref    `query:"team" doc:"Only those of this team."`
+	User  Ref    `query:"user" doc:"Only those of this user."`
 }
 
 // Item names one object.
 type Item struct {
 	InOrganization
-	ID tenancy.ID `path:"id" maxLength:"160" pattern:"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$" doc:"The object's id."`
+	ID Ref `path:"id" doc:"The object's id."`
 }
 
 // Conditional says which revision a change is meant for.
 type Conditional struct {
-	IfMatch string `header:"If-Match" maxLength:"40" pattern:"^(\\*|(W/)?\"[0-9]+\")$" doc:"The ETag that you have read: if the object was changed since, the answer is a 412. Without it, the last change wins."`
+	IfMatch string `header:"If-Match" pattern:"^\\*$|^(W/)?\"[0-9]{1,19}\"$" doc:"The ETag that you have read: if the object was changed since, the answer is a 412. Without it, the last change wins."`
 }
+
+// any tells whether no revision was named.
+func (c *Conditional) any() bool { return c.IfMatch == "" || c.IfMatch == "*" }
 
 // matches tells whether a revision is the one that was meant.
 func (c *Conditional) matches(rev int64) bool {
-	tag := strings.TrimPrefix(c.IfMatch, "W/")
-	return tag == "" || tag == "*" || tag == etag(rev)
+	return c.any() || strings.TrimPrefix(c.IfMatch, "W/") == etag(rev)
 }
 
 func etag(rev int64) string { return strconv.Quote(strconv.FormatInt(rev, 10)) }
@@ -124,7 +150,7 @@ type emptyOutput struct{}
 
 // NewIn lets the body of a create name the organization, instead of the query.
 type NewIn struct {
-	Organization tenancy.ID `json:"organization,omitempty" nullable:"true" maxLength:"160" pattern:"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$" doc:"Whose it is; your own if it is left out."`
+	Organization Ref `json:"organization,omitempty" nullable:"true" doc:"Whose it is; your own if it is left out."`
 }
 
 // idOf is an id as the API shows it: null for none.

@@ -45,7 +45,7 @@ func (s *Server) serveTeams() {
 			b.to(t)
 			return nil
 		},
-		inBody: func(b *NewTeam) tenancy.ID { return b.Organization },
+		inBody: func(b *NewTeam) Ref { return b.Organization },
 	}
 	r.register()
 }

@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,28 +22,28 @@ type User struct {
 	LastLogin   *time.Time   `json:"last_login" doc:"Null: never."`
 }
 
-// UserBody changes a user. Roles and the password have operations of their own.
+// UserBody changes a user. The password has an operation of its own.
 type UserBody struct {
-	Name     string       `json:"name" minLength:"1" maxLength:"64" doc:"For people."`
-	Email    string       `json:"email" minLength:"3" maxLength:"254" doc:"Unique within the organization; kept in lower case."`
-	Teams    []tenancy.ID `json:"teams,omitempty" nullable:"true" maxItems:"100" doc:"The ids of their teams."`
-	Disabled bool         `json:"disabled,omitempty" doc:"They can not sign in, and their tokens do not work."`
+	Name     string `json:"name" minLength:"1" maxLength:"64" doc:"For people."`
+	Email    string `json:"email" minLength:"3" maxLength:"254" doc:"Unique within the organization; kept in lower case."`
+	Roles    []Ref  `json:"roles,omitempty" nullable:"true" maxItems:"100" doc:"The ids of what they are allowed by: at most what you may. Left out of a change, they stay."`
+	Teams    []Ref  `json:"teams,omitempty" nullable:"true" maxItems:"100" doc:"The ids of their teams."`
+	Disabled bool   `json:"disabled,omitempty" nullable:"true" doc:"They can not sign in, and their tokens do not work."`
 }
 
 // NewUser makes a user.
 type NewUser struct {
 	NewIn
 	UserBody
-	Roles    []tenancy.ID `json:"roles,omitempty" nullable:"true" maxItems:"100" doc:"The ids of what they are allowed by: at most what you may."`
-	Password string       `json:"password,omitempty" writeOnly:"true" format:"password" maxLength:"256" doc:"At least 8 characters with upper case, lower case and a digit. Without one they can not sign in until it is set."`
+	Password string `json:"password,omitempty" nullable:"true" writeOnly:"true" format:"password" maxLength:"256" doc:"At least 8 characters with upper case, lower case and a digit. Without one they can not sign in until it is set."`
 }
 
 func (b *UserBody) to(u *tenancy.User) {
-	u.Name, u.Email, u.Teams, u.Disabled = strings.TrimSpace(b.Name), tenancy.NormalEmail(b.Email), unique(b.Teams), b.Disabled
+	u.Name, u.Email, u.Teams, u.Disabled = strings.TrimSpace(b.Name), tenancy.NormalEmail(b.Email), ids(b.Teams), b.Disabled
+	if b.Roles != nil {
+		u.Roles = ids(b.Roles)
+	}
 }
-
-// unique is a list of ids without repetitions, in a fixed order.
-func unique(ids []tenancy.ID) []tenancy.ID { return slices.Compact(slices.Sorted(slices.Values(ids))) }
 
 // Resolve is called by huma when the body has been read.
 func (b *UserBody) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
@@ -81,7 +80,7 @@ type userResource = resource[tenancy.User, NewUser, UserBody, User]
 
 func (s *Server) serveUsers() {
 	r := userResource{
-		s: s, one: "user", many: "users", tag: "Users", filters: []string{"organization", "name", "email", "team"},
+		s: s, one: "user", many: "users", tag: "Users", filters: []string{"organization", "name", "email"},
 		store: s.Users, meta: func(u *tenancy.User) *tenancy.Meta { return &u.Meta }, view: viewUser,
 		guard: func(ctx context.Context, a *asking, u *tenancy.User) error {
 			may, err := s.allowed(ctx, u.Org, u.Roles...)
@@ -92,18 +91,17 @@ func (s *Server) serveUsers() {
 		},
 		fill: func(ctx context.Context, a *asking, u *tenancy.User, b *NewUser) (err error) {
 			b.to(u)
-			u.Roles = unique(b.Roles)
 			if err := s.grants(ctx, a, u.Org, "roles", u.Roles...); err != nil || b.Password == "" {
 				return err
 			}
 			u.Password, err = s.hashing.Hash(ctx, b.Password)
 			return err
 		},
-		edit: func(_ context.Context, _ *asking, u *tenancy.User, b *UserBody) error {
+		edit: func(ctx context.Context, a *asking, u *tenancy.User, b *UserBody) error {
 			b.to(u)
-			return nil
+			return s.grants(ctx, a, u.Org, "roles", ids(b.Roles)...)
 		},
-		inBody: func(b *NewUser) tenancy.ID { return b.Organization },
+		inBody: func(b *NewUser) Ref { return b.Organization },
 	}
 	r.register()
 	add(s, huma.Operation{
@@ -123,14 +121,14 @@ type rolesInput struct {
 	Item
 	Conditional
 	Body struct {
-		Roles []tenancy.ID `json:"roles" nullable:"false" maxItems:"100" doc:"The ids of what they are allowed by: at most what you may."`
+		Roles []Ref `json:"roles" nullable:"false" maxItems:"100" doc:"The ids of what they are allowed by: at most what you may."`
 	}
 }
 
 func setRoles(ctx context.Context, r *userResource, in *rolesInput) (*itemOutput[User], error) {
 	var changed tenancy.User
 	err := r.touch(ctx, in.ask, &in.Item, &in.Conditional, func(u *tenancy.User) (err error) {
-		u.Roles = unique(in.Body.Roles)
+		u.Roles = ids(in.Body.Roles)
 		if err := r.s.grants(ctx, in.ask, u.Org, "roles", u.Roles...); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -415,4 +416,17 @@ func (d *database) SealedBy(context.Context) (map[string]int64, error) {
 // Reseal has nothing to do.
 func (d *database) Reseal(context.Context, tenancy.Actor, *secrets.Keyring) (resealed, broken int64, err error) {
 	return 3, 1, d.down
+}
+
+// shape is all that the database holds, to see whether anything changed.
+func (d *database) shape() string {
+	return fmt.Sprint(d.orgs.rows, d.teams.rows, d.users.rows, d.roles.rows, d.keys.rows, d.providers.rows, d.routes.rows)
+}
+
+// request is one with a credential.
+func request(t *testing.T, method, path, token string) *http.Request {
+	t.Helper()
+	r := httptest.NewRequest(method, path, nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	return r
 }

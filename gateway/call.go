@@ -24,7 +24,7 @@ type Call struct {
 	Who     *tenancy.Principal // who calls, from identify on
 	Content adapters.Content
 	Passed  []adapters.Field // header fields that pass to the provider
-	Account string           // the provider whose account holds the object that is meant; empty: the only one
+	Account string           // of a call on objects: the provider that the client chose; empty: none
 	Client  string           // address, for the log
 	Agent   []byte           // User-Agent, for the log
 

@@ -33,6 +33,7 @@ const patience = 20 * time.Second
 const (
 	goodKey   = "sk-vel-good"
 	narrowKey = "sk-vel-narrow"
+	otherKey  = "sk-vel-other" // of another organization
 	ourSecret = "sk-provider-secret-0123456789"
 )
 
@@ -159,7 +160,7 @@ func (h *house) start() {
 	metrics := NewMetrics(h.registry)
 	h.keeper = NewKeeper(h.objects, false, metrics, log)
 	pipe := NewPipeline(h.state, pool, h.keeper, metrics, log)
-	h.publish(pipe, goodKey, narrowKey)
+	h.publish(pipe, goodKey, narrowKey, otherKey)
 	h.Server = NewServer(h.config, pipe, h.registry, 256, log)
 	for _, prepare := range h.before {
 		prepare(h.Server)
@@ -209,8 +210,11 @@ func (h *house) publish(p *Pipeline, keys ...string) {
 	var known []tenancy.APIKey
 	for i, k := range keys {
 		key := tenancy.APIKey{Meta: tenancy.Meta{ID: tenancy.ID(fmt.Sprintf("key-%d", i+1)), Org: "org", Name: "a key"}, Hash: tenancy.HashKey([]byte(k))}
-		if k == narrowKey {
+		switch k {
+		case narrowKey:
 			key.Models = []string{"another"}
+		case otherKey:
+			key.Org = "other"
 		}
 		known = append(known, key)
 	}

@@ -43,14 +43,14 @@ func TestMountedPaths(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/v1/chat/completions", "/chat/completions"} {
-		if g := one.with("POST", path, chatBody); g.StatusCode != 200 || g.body != completion {
+		if g := one.outright("POST", path, chatBody); g.StatusCode != 200 || g.body != completion {
 			t.Errorf("%s: status %d", path, g.StatusCode)
 		}
 	}
 }
 
-// with makes any request with the good key.
-func (h *house) with(method, path, body string) got {
+// outright makes a request with the good key, on the path as it is.
+func (h *house) outright(method, path, body string) got {
 	h.t.Helper()
 	c := h.dial()
 	defer func() { _ = c.Close() }()

@@ -73,7 +73,7 @@ func (p *Pipeline) routeObject(c *Call, ask *routing.Ask) error {
 		ask.Bound, missing = true, errOwnAccount(c.Content.Method, string(c.Content.Path))
 	case at.id == "" && c.Content.Method != "POST":
 		if !at.of.listed || c.Content.Method == "DELETE" {
-			return errMethod(c.Content.Method, string(c.Content.Path), "POST")
+			return errUnknownPath(c.Content.Method, string(c.Content.Path))
 		}
 		if routes.Shares(ask) {
 			c.plan.Route = &routing.Route{Name: "objects"}
@@ -122,9 +122,7 @@ func (at place) takesForm(path []byte) bool {
 func (p *Pipeline) bindModel(c *Call, ask *routing.Ask) error {
 	routes := c.snapshot.Routes
 	var missing error
-	if routes.Alone(ask) {
-		ask.Bound = true
-	} else {
+	if !routes.Alone(ask) {
 		named, err := adapters.AppendNamed(nil, &c.Content)
 		if err != nil {
 			return err
@@ -197,7 +195,10 @@ func (c *Call) learn(answer []byte) {
 	if keeper, ok := c.codec.(adapters.Keeper); ok {
 		c.keep(keeper.Kept(nil, &c.Content, answer))
 	}
-	if at := placeOf(c.Content.Path); c.Content.Method == "DELETE" && at.id != "" && !at.below {
+	if c.Content.Method != "DELETE" {
+		return
+	}
+	if at := placeOf(c.Content.Path); at.id != "" && !at.below {
 		c.pipe.objects.Forget(c.object(at.of.kind, at.id))
 	}
 }

@@ -54,6 +54,7 @@ type Keeper struct {
 	over       int64         // those of them that are written or given up
 	moved      chan struct{} // closed and replaced when over grows
 	away       bool          // the last try found no database
+	full       bool          // the queue was full since the last batch
 
 	wake  chan struct{} // the queue is no longer empty
 	stop  chan struct{}
@@ -114,7 +115,10 @@ func (k *Keeper) Forget(o routing.StoredObject) {
 // enqueue takes a change for the database. The caller holds mu.
 func (k *Keeper) enqueue(c objectChange) {
 	if len(k.queue) == objectsWaiting {
-		k.metrics.objectsLost.Inc()
+		if k.metrics.objectsLost.Inc(); !k.full {
+			k.full = true
+			k.log.Error("who made some objects could not be written", slog.String("reason", "too many wait for the database"))
+		}
 		return
 	}
 	k.queue = append(k.queue, c)
@@ -257,15 +261,17 @@ func (k *Keeper) run() {
 func (k *Keeper) last() {
 	ctx, cancel := context.WithTimeout(context.Background(), objectsAnswer)
 	defer cancel()
-	for ok, more := true, true; more; {
-		if ok, more = k.write(ctx); !ok && more {
-			k.mu.Lock()
-			lost := len(k.queue)
-			k.mu.Unlock()
-			k.metrics.objectsLost.Add(float64(lost))
-			k.log.Error("who made some objects could not be written", slog.Int("lost", lost))
-			return
+	for more := true; more; {
+		var ok bool
+		if ok, more = k.write(ctx); ok {
+			continue
 		}
+		k.mu.Lock()
+		lost := len(k.queue)
+		k.mu.Unlock()
+		k.metrics.objectsLost.Add(float64(lost))
+		k.log.Error("who made some objects could not be written", slog.Int("lost", lost))
+		return
 	}
 }
 
@@ -298,7 +304,7 @@ func (k *Keeper) write(ctx context.Context) (ok, more bool) {
 		k.log.Warn("a provider gave the id of one organization's object to another", slog.String("provider", o.Provider), slog.String("org", string(o.Org)))
 	}
 	k.queue = append(k.queue[:0], k.queue[len(batch):]...)
-	k.over += int64(len(batch))
+	k.over, k.full = k.over+int64(len(batch)), false
 	k.tell()
 	return true, len(k.queue) > 0
 }

@@ -55,6 +55,14 @@ func NewPipeline(state *routing.State, pool *upstream.Pool, objects *Keeper, met
 // FindKeys makes the pipeline look up keys that the snapshot does not know. It is called before the first call.
 func (p *Pipeline) FindKeys(f Finder) { p.fresh = newFreshKeys(f) }
 
+// FindFresh looks up a key that the snapshot does not know, as it does for calls: for others who ask whose key it is.
+func (p *Pipeline) FindFresh(hash tenancy.Hash) (*tenancy.Principal, error) {
+	if p.fresh == nil {
+		return nil, tenancy.ErrUnknownKey
+	}
+	return p.fresh.find(hash, time.Now())
+}
+
 // Publish makes a snapshot the one that the next calls see, and its Rev higher than the last one's. Calls under way
 // keep theirs.
 //

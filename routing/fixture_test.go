@@ -17,7 +17,7 @@ var epoch = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 type codec struct{ adapters.Codec }
 
 func kindsForTest() map[string]*adapters.Adapter {
-	chat := map[adapters.Endpoint]adapters.Codec{adapters.ChatCompletions: codec{}}
+	chat := map[adapters.Endpoint]adapters.Codec{adapters.ChatCompletions: codec{}, adapters.Objects: codec{}}
 	return map[string]*adapters.Adapter{
 		"openai":          {Kind: "openai", BaseURL: "https://api.openai.com/v1", Codecs: chat},
 		"groq":            {Kind: "groq", BaseURL: "https://api.groq.com/openai/v1/", Codecs: chat},

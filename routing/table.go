@@ -91,13 +91,13 @@ func (t *Table) Plan(dst *Plan, a *Ask, s *State, now time.Time) error {
 		switch {
 		case !target.Provider.OpenTo(a.Who.Org):
 			c.Reason = WrongOrganization
-		case target.Provider.Adapter.Codecs[a.Endpoint] == nil:
-			c.Reason, worst = NotSpoken, NotSpoken
 		case a.Holder != "" && target.Provider.Name != a.Holder:
 			c.Reason = Elsewhere
 			if worst == WrongOrganization {
 				worst = Elsewhere
 			}
+		case target.Provider.Adapter.Codecs[a.Endpoint] == nil:
+			c.Reason, worst = NotSpoken, NotSpoken
 		case a.Bound && !target.Provider.OwnedBy(a.Who.Org):
 			c.Reason, worst = Shared, Shared
 		default:

@@ -67,6 +67,11 @@ var routes = []route{
 	{"GET", "/vector_stores/*/files/*", attachedFile},
 	{"DELETE", "/vector_stores/*/files/*", detachFile},
 	{"POST", "/vector_stores/*/search", searchVectorStore},
+	{"POST", "/conversations", createConversation},
+	{"GET", "/conversations/*", getConversation},
+	{"DELETE", "/conversations/*", deleteConversation},
+	{"POST", "/conversations/*/items", addItems},
+	{"GET", "/conversations/*/items", listItems},
 }
 
 // match tells whether a path is the route's, and what its wildcards stand for.

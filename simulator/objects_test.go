@@ -224,3 +224,29 @@ func TestStoredCompletions(t *testing.T) {
 	}
 	checkError(t, get(t, s, "GET", path, "sk-test"), 404, "not_found", streamed.ID)
 }
+
+func TestConversations(t *testing.T) {
+	t.Parallel()
+	s := start(t, Config{})
+	made := decode[object](t, post(t, s, "/v1/conversations", `{"items":[{"role":"user","content":"one"}],"metadata":{"k":"v"}}`))
+	path := "/v1/conversations/" + made.ID
+	if !strings.HasPrefix(made.ID, "conv_") || made.Metadata["k"] != "v" {
+		t.Fatalf("%+v", made)
+	}
+	type items struct{ Data []struct{ ID string } }
+	added := decode[items](t, post(t, s, path+"/items", `{"items":[{"role":"user","content":"two"}]}`))
+	list := decode[items](t, get(t, s, "GET", path+"/items?order=asc", "sk-test"))
+	if len(added.Data) != 1 || len(list.Data) != 2 || list.Data[1].ID != added.Data[0].ID {
+		t.Errorf("%+v, %+v", added, list)
+	}
+	if again := decode[object](t, get(t, s, "GET", path, "sk-test")); again.ID != made.ID {
+		t.Errorf("%+v", again)
+	}
+	checkError(t, get(t, s, "GET", path, "sk-other"), 404, "not_found", made.ID)
+	checkError(t, get(t, s, "GET", path+"/items", "sk-other"), 404, "not_found", made.ID)
+	checkError(t, post(t, s, "/v1/conversations", `{"items":[7]}`), 400, "invalid_type", "items[0]")
+	if d := get(t, s, "DELETE", path, "sk-test"); !strings.Contains(d.body, `"conversation.deleted"`) {
+		t.Errorf("%s", d.body)
+	}
+	checkError(t, get(t, s, "GET", path, "sk-test"), 404, "not_found", made.ID)
+}

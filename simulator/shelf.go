@@ -115,7 +115,7 @@ func (s *shelf) list(account, kind string) []thing {
 
 // names of the kinds in OpenAI's messages.
 var kindNames = map[string]string{
-	"file": "file", "resp": "response", "batch": "batch", "ftjob": "fine-tuning job", "vs": "vector store", "upload": "upload", "chatcmpl": "chat completion",
+	"file": "file", "resp": "response", "batch": "batch", "ftjob": "fine-tuning job", "vs": "vector store", "upload": "upload", "chatcmpl": "chat completion", "conv": "conversation",
 }
 
 func errNoObject(kind, id string) *apiError {

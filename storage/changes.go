@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"slices"
 
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/tenancy"
@@ -44,19 +45,14 @@ func (db *DB) Changes(ctx context.Context, after int64) (c Changes, err error) {
 	return c, err
 }
 
-// changed reads the rows of a followed table whose last change came after a revision, or all that there are.
-func (t *table[T, P]) changed(ctx context.Context, x tx, after int64, whole bool) (list []T, err error) {
-	query := t.selection() + ` where changed > $1`
+// changed reads the rows of a followed table whose last change came after a revision, or all that there are. What is
+// derived is left out: it changes by itself, and no follower would hear of it.
+func (t *table[T, P]) changed(ctx context.Context, x tx, after int64, whole bool) ([]T, error) {
+	stored := *t
+	stored.columns = slices.DeleteFunc(slices.Clone(t.columns), func(c column[T]) bool { return c.use == derived })
+	query := stored.selection() + ` where changed > $1`
 	if whole {
 		query += t.present()
 	}
-	err = x.each(ctx, func(scan func(...any) error) error {
-		var v T
-		if err := scan(t.destinations(&v)...); err != nil {
-			return err
-		}
-		list = append(list, v)
-		return nil
-	}, query, after)
-	return list, err
+	return stored.rows(ctx, x, query, after)
 }

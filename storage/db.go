@@ -31,6 +31,8 @@ type dialect interface {
 	// read and write run f in a transaction of a scope: read sees one moment, write commits what f did if it returns nil.
 	read(ctx context.Context, as scope, f func(tx) error) error
 	write(ctx context.Context, as scope, f func(tx) error) error
+	// prepare makes, before the first migration, what no migration can make.
+	prepare(ctx context.Context) error
 	// schema hands out the way to the schema: no role is taken, and no organization named.
 	schema(ctx context.Context, f func(schema) error) error
 	// listen calls woken after each change that another process may have committed, until ctx ends.
@@ -69,7 +71,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*DB, error) {
 	return db, nil
 }
 
-// Connect opens the database with the schema that it has, for commands that look at it.
+// Connect opens the database as it is, for commands that look at its schema.
 func Connect(ctx context.Context, cfg Config, log *slog.Logger) (*DB, error) {
 	db := &DB{news: newNews(), log: log}
 	var err error

@@ -38,7 +38,7 @@ func (db *DB) FirstStart(ctx context.Context, org tenancy.Org, keys []tenancy.AP
 			return err
 		}
 		if org.Name != "" {
-			if err := orgs.make(ctx, t, rev, &org); err != nil {
+			if err := orgs.put(ctx, t, rev, &org); err != nil {
 				return err
 			}
 		}
@@ -47,7 +47,7 @@ func (db *DB) FirstStart(ctx context.Context, org tenancy.Org, keys []tenancy.AP
 			if err := t.turn(ctx, tenant(k.Org)); err != nil {
 				return err
 			}
-			if err := table.make(ctx, t, rev, &k); err != nil {
+			if err := table.put(ctx, t, rev, &k); err != nil {
 				return err
 			}
 		}

@@ -43,6 +43,12 @@ func (db *DB) KeyByHash(ctx context.Context, hash tenancy.Hash) (k tenancy.APIKe
 	return k, err
 }
 
+// OrgOf finds an organization, for a node that was asked for a key of it before it heard of it.
+func (db *DB) OrgOf(ctx context.Context, key tenancy.APIKey) (o tenancy.Org, err error) {
+	err = db.dialect.read(ctx, system.forCalls(), func(t tx) error { return db.orgs().get(ctx, t, key.Org, key.Org, &o) })
+	return o, err
+}
+
 // atOnce is how many rows one transaction of background work touches: what waits behind it waits for milliseconds.
 const atOnce = 200
 

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/storage"
 	"github.com/vel-gateway/vel/storage/storagetest"
@@ -28,10 +30,16 @@ func run(m *testing.M) int {
 	var err error
 	if server, err = storagetest.StartPostgres(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
+		server.Close()
 		return 1
 	}
-	defer server.Close()
-	return m.Run()
+	code := m.Run()
+	server.Close()
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 // engines are the ways to a database.

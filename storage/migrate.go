@@ -47,6 +47,9 @@ type schema struct {
 // contracts comes a version later, and writes into vel_schema which version a program must know at least. So a program
 // may meet a newer schema than its own, and works with it until it is told not to.
 func (db *DB) Migrate(ctx context.Context) error {
+	if err := db.dialect.prepare(ctx); err != nil {
+		return err
+	}
 	return db.dialect.schema(ctx, func(s schema) error {
 		p, err := db.provider(s)
 		if err != nil {

@@ -158,13 +158,15 @@ func keeps(t *testing.T, db *storage.DB) {
 		User    tenancy.User
 		Session tenancy.Session
 		Kept    tenancy.Kept
+		Used    time.Time
+		Object  map[string]string
 	}
 	hash := tenancy.HashKey([]byte("abc"))
 	want := all{
 		Changes: storage.Changes{
 			Rev: 9, Whole: true, Orgs: []tenancy.Org{{Meta: meta("org_1", "acme", 2, 1)}},
 			Keys: []tenancy.APIKey{{
-				Meta: meta("key_1", "ci", 1, 0), Team: "team_1", User: "user_1", Hash: hash, Models: []string{"gpt-4o"}, Role: "role_1", LastUsed: at(4),
+				Meta: meta("key_1", "ci", 1, 0), Team: "team_1", User: "user_1", Hash: hash, Models: []string{"gpt-4o"}, Role: "role_1",
 			}},
 		},
 		Team: tenancy.Team{Meta: meta("team_1", "search", 1, 0)},
@@ -178,15 +180,19 @@ func keeps(t *testing.T, db *storage.DB) {
 			Expires: time.UnixMicro(9_000_000_000_000_000).UTC(), Address: "192.0.2.1", Agent: "curl/8",
 		},
 		Kept: tenancy.Kept{Request: "r", Status: 201, Answer: "{}"},
+		Used: at(4), Object: map[string]string{"file-1": "openai"},
 	}
 	var got all
-	var failed [6]error
+	var failed [8]error
 	got.Changes, failed[0] = db.Changes(ctx, 0)
 	got.Team, failed[1] = db.Teams().Get(ctx, "org_1", "team_1")
 	got.Role, failed[2] = db.Roles().Get(ctx, "org_1", "role_1")
 	got.User, failed[3] = db.Users().Get(ctx, "org_1", "user_1")
 	got.Session, _, failed[4] = db.FindSession(ctx, want.Session.Hash)
 	got.Kept, _, failed[5] = db.Claim(ctx, "org_1", "i", "r")
+	key, err := db.Keys().Get(ctx, "org_1", "key_1")
+	got.Used, failed[6] = key.LastUsed, err
+	got.Object, failed[7] = db.ObjectOwners(ctx, "org_1", []string{"file-1"})
 	for _, err := range failed {
 		if err != nil {
 			t.Error(err)

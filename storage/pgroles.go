@@ -39,16 +39,12 @@ func RolesSQL(cfg Config) string {
 	return b.String()
 }
 
-// inspect refuses a server that would not keep tenants apart, and makes the roles that are missing.
+// inspect refuses a server that is too old, or that would not keep tenants apart.
 func (db *pgDB) inspect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var version int
-	var login string
-	var creates bool
-	err := db.control.QueryRow(ctx, `select current_setting('server_version_num')::int, current_user::text, rolcreaterole or rolsuper
-		from pg_roles where rolname = current_user`).Scan(&version, &login, &creates)
-	if err != nil {
+	if err := db.control.QueryRow(ctx, `select current_setting('server_version_num')::int`).Scan(&version); err != nil {
 		return pgFault(err)
 	}
 	if version < oldestPostgres {
@@ -63,11 +59,24 @@ func (db *pgDB) inspect(ctx context.Context) error {
 			return fmt.Errorf("the role %s is a superuser or has BYPASSRLS, so nothing would keep organizations apart; "+
 				"let an administrator run: alter role %s nosuperuser nobypassrls", r.name, r.name)
 		}
-		if err := db.grant(ctx, r); err != nil {
-			if !creates || errors.As(err, new(*pgconn.PgError)) {
-				return fmt.Errorf("the role %s is missing, or %s may not take it, and %s may not change that: %w; "+
-					"let an administrator run what `vel migrate roles` prints", r.name, login, login, err)
-			}
+	}
+	return nil
+}
+
+// prepare makes the roles that are missing, and lets the login take them.
+func (db *pgDB) prepare(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	roles, err := db.roles(ctx)
+	if err != nil {
+		return pgFault(err)
+	}
+	for _, r := range roles {
+		switch err := db.grant(ctx, r); {
+		case errors.As(err, new(*pgconn.PgError)):
+			return fmt.Errorf("the role %s is missing, or %s may not take it, and may not change that (%w); "+
+				"let an administrator run what `vel migrate roles` prints", r.name, db.direct.User, err)
+		case err != nil:
 			return pgFault(err)
 		}
 	}
@@ -103,8 +112,9 @@ func (db *pgDB) grant(ctx context.Context, r pgRole) error {
 			continue
 		}
 		var e *pgconn.PgError
-		_, err := db.control.Exec(ctx, step.statement)
-		if err != nil && !(errors.As(err, &e) && (e.Code == "42710" || e.Code == "23505")) {
+		switch _, err := db.control.Exec(ctx, step.statement); {
+		case errors.As(err, &e) && (e.Code == "42710" || e.Code == "23505"): // the other one was faster
+		case err != nil:
 			return err
 		}
 	}

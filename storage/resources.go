@@ -65,7 +65,11 @@ func (db *DB) Users() tenancy.Store[tenancy.User] { return db.users() }
 func (db *DB) users() *table[tenancy.User, *tenancy.User] {
 	return &table[tenancy.User, *tenancy.User]{
 		db: db, name: "users", prefix: "user",
-		filters: []filter{byName, {"email", func(p tenancy.Page) string { return p.Email }}},
+		filters: []filter{
+			byName,
+			{"email", false, func(p tenancy.Page) string { return p.Email }},
+			{"teams", true, func(p tenancy.Page) string { return string(p.Team) }},
+		},
 		columns: []column[tenancy.User]{
 			{name: "email", at: func(u *tenancy.User) any { return &u.Email }},
 			{name: "password", use: fixed, at: func(u *tenancy.User) any { return &u.Password }},
@@ -78,7 +82,10 @@ func (db *DB) users() *table[tenancy.User, *tenancy.User] {
 			if err := exist(ctx, t, u.Org, "roles", "roles", u.Roles...); err != nil {
 				return err
 			}
-			if err := exist(ctx, t, u.Org, "teams", "teams", u.Teams...); err != nil || !u.Disabled {
+			if err := exist(ctx, t, u.Org, "teams", "teams", u.Teams...); err != nil {
+				return err
+			}
+			if _, err := t.exec(ctx, shutKeys+`, changed = (select rev from config_rev) where org_id = $1 and user_id = $2 and deleted_us = 0`, u.Org, u.ID); err != nil || !u.Disabled {
 				return err
 			}
 			return endSessions(ctx, t, u.Org, u.ID)
@@ -100,8 +107,8 @@ func (db *DB) keys() *table[tenancy.APIKey, *tenancy.APIKey] {
 		db: db, name: "keys", prefix: "key", followed: true,
 		filters: []filter{
 			byName,
-			{"team_id", func(p tenancy.Page) string { return string(p.Team) }},
-			{"user_id", func(p tenancy.Page) string { return string(p.User) }},
+			{"team_id", false, func(p tenancy.Page) string { return string(p.Team) }},
+			{"user_id", false, func(p tenancy.Page) string { return string(p.User) }},
 		},
 		columns: []column[tenancy.APIKey]{
 			{name: "team_id", at: func(k *tenancy.APIKey) any { return &k.Team }},
@@ -113,6 +120,7 @@ func (db *DB) keys() *table[tenancy.APIKey, *tenancy.APIKey] {
 			{name: "role", at: func(k *tenancy.APIKey) any { return &k.Role }},
 			{name: "expires_us", at: func(k *tenancy.APIKey) any { return micros{&k.Expires} }},
 			{name: "disabled", at: func(k *tenancy.APIKey) any { return &k.Disabled }},
+			{name: "shut", use: fixed, at: func(k *tenancy.APIKey) any { return &k.Shut }},
 			{
 				name: "last_used_us", use: derived, at: func(k *tenancy.APIKey) any { return micros{&k.LastUsed} },
 				read: "coalesce((select last_used_us from key_usage where org_id = keys.org_id and key_id = keys.id), 0)",
@@ -125,10 +133,17 @@ func (db *DB) keys() *table[tenancy.APIKey, *tenancy.APIKey] {
 			if err := exist(ctx, t, k.Org, "teams", "team", k.Team); err != nil {
 				return err
 			}
-			return exist(ctx, t, k.Org, "users", "user", k.User)
+			if err := exist(ctx, t, k.Org, "users", "user", k.User); err != nil {
+				return err
+			}
+			_, err := t.exec(ctx, shutKeys+` where org_id = $1 and id = $2`, k.Org, k.ID)
+			return err
 		},
 	}
 }
+
+// shutKeys makes keys open nothing while their user is disabled, and something again once they are not.
+const shutKeys = `update keys set shut = exists (select 1 from users u where u.org_id = keys.org_id and u.id = keys.user_id and u.disabled)`
 
 // exist refuses ids that a table of the organization does not have; the empty id is none. Roles may be built in.
 func exist(ctx context.Context, t tx, org tenancy.ID, in, field string, ids ...tenancy.ID) error {

@@ -64,7 +64,7 @@ func (db *DB) Reseal(ctx context.Context, _ tenancy.Actor, with *secrets.Keyring
 
 // sealedText is one text with its place.
 type sealedText struct {
-	org, id      tenancy.ID
+	org, id       tenancy.ID
 	before, after string
 }
 
@@ -139,4 +139,3 @@ func (db *DB) replaceSealed(ctx context.Context, c sealedColumn, texts []sealedT
 	})
 	return done, err
 }
-

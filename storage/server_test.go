@@ -126,15 +126,19 @@ func outage(t *testing.T, own *storagetest.Postgres, way func(storagetest.Databa
 	stop := load(t, asks)
 	own.Stop()
 	since := <-f.away
+	var asking sync.WaitGroup
 	for name, ask := range asks {
-		began := time.Now()
-		if err := ask(); !errors.As(err, new(*tenancy.Unavailable)) {
-			t.Errorf("%s while the server is away: %v", name, err)
-		}
-		if took := time.Since(began); took > 5*time.Second {
-			t.Errorf("%s took %s to say that the server is away", name, took)
-		}
+		asking.Go(func() {
+			began := time.Now()
+			if err := ask(); !errors.As(err, new(*tenancy.Unavailable)) {
+				t.Errorf("%s while the server is away: %v", name, err)
+			}
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("%s took %s to say that the server is away", name, took)
+			}
+		})
 	}
+	asking.Wait()
 	if _, err := storage.Open(ctx, cfg, quiet); !errors.As(err, new(*tenancy.Unavailable)) {
 		t.Errorf("a start while the server is away: %v", err)
 	}
@@ -191,6 +195,42 @@ func load(t *testing.T, asks map[string]func() error) (stop func()) {
 		close(over)
 		loading.Wait()
 	}
+}
+
+// TestCallsDoNotStandBehindPeople fills the pool of the control plane with changes that wait for each other.
+func TestCallsDoNotStandBehindPeople(t *testing.T) {
+	t.Parallel()
+	ctx, d := t.Context(), server.Database(t)
+	db := open(t, storage.Config{URL: secrets.New(d.URL)})
+	key, err := db.Keys().Create(ctx, tenancy.Vel(), tenancy.APIKey{Meta: tenancy.Meta{Org: "org:a", Name: "k"}, Hash: tenancy.HashKey([]byte("k"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, watch := connect(t, d.Admin), connect(t, d.Admin)
+	executes(t, other, "begin")
+	executes(t, other, "update config_rev set rev = rev")
+	var changing sync.WaitGroup
+	for i := range 8 {
+		changing.Go(func() {
+			if _, err := db.Teams().Create(ctx, tenancy.Vel(), tenancy.Team{Meta: tenancy.Meta{Org: "org:a", Name: string(rune('a' + i))}}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	eventually(t, "all changes to wait", func() bool {
+		return texts(t, watch, `select count(*)::text from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)[0] == "8"
+	})
+	if found, err := db.KeyByHash(ctx, key.Hash); err != nil || found.ID != key.ID {
+		t.Errorf("a call found %+v, %v", found, err)
+	}
+	if c, err := db.Changes(ctx, 0); err != nil || len(c.Keys) != 1 {
+		t.Errorf("a poll found %+v, %v", c, err)
+	}
+	if err := db.Ping(ctx); !errors.As(err, new(*tenancy.Unavailable)) {
+		t.Errorf("a ping in the crowd: %v", err)
+	}
+	executes(t, other, "commit")
+	changing.Wait()
 }
 
 func TestTwoNodes(t *testing.T) {

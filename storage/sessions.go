@@ -17,10 +17,12 @@ func session(s *tenancy.Session) []any {
 	return []any{&s.ID, &s.Org, &s.User, digest{&s.Hash}, micros{&s.Began}, micros{&s.Created}, micros{&s.Expires}, &s.Address, &s.Agent}
 }
 
-// BeginSession stores a session whose user has just signed in. It is ErrNotFound if the user is gone or disabled.
+// BeginSession stores a session whose user has just signed in. It is ErrNotFound if the user is gone or disabled, or if
+// the password that was checked is not theirs any more.
 func (db *DB) BeginSession(ctx context.Context, s tenancy.Session) error {
 	return db.dialect.write(ctx, tenant(s.Org), func(t tx) error {
-		n, err := t.exec(ctx, `update users set last_login_us = $3 where org_id = $1 and id = $2 and not disabled`, s.Org, s.User, micros{&s.Created})
+		n, err := t.exec(ctx, `update users set last_login_us = $3 where org_id = $1 and id = $2 and not disabled and (password = $4 or $4 = '')`,
+			s.Org, s.User, micros{&s.Created}, s.Password)
 		if err != nil {
 			return err
 		}

@@ -89,8 +89,8 @@ func (db *liteDB) close() error {
 	return errors.Join(db.reader.Close(), db.writer.Close(), db.lock.Close())
 }
 
-func (db *liteDB) read(ctx context.Context, _ scope, f func(tx) error) error {
-	return db.run(ctx, db.reader, f)
+func (db *liteDB) read(ctx context.Context, as scope, f func(tx) error) error {
+	return db.run(ctx, db.reader, as, f)
 }
 
 func (db *liteDB) write(ctx context.Context, as scope, f func(tx) error) error {
@@ -101,10 +101,13 @@ func (db *liteDB) write(ctx context.Context, as scope, f func(tx) error) error {
 		return liteFault(err)
 	}
 	defer done()
-	return db.run(ctx, db.writer, f)
+	return db.run(ctx, db.writer, as, f)
 }
 
-func (db *liteDB) run(ctx context.Context, on *sql.DB, f func(tx) error) error {
+func (db *liteDB) run(ctx context.Context, on *sql.DB, as scope, f func(tx) error) error {
+	if !wellFormed(as.org) {
+		return tenancy.ErrNotFound
+	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	t, err := on.BeginTx(ctx, nil)
@@ -117,6 +120,9 @@ func (db *liteDB) run(ctx context.Context, on *sql.DB, f func(tx) error) error {
 	}
 	return liteFault(t.Commit())
 }
+
+// prepare has nothing to do: there are no roles.
+func (db *liteDB) prepare(context.Context) error { return nil }
 
 func (db *liteDB) schema(ctx context.Context, f func(schema) error) error {
 	done, err := db.turns.take(ctx, false)

@@ -49,10 +49,11 @@ const (
 // filter lets a list be narrowed by a column.
 type filter struct {
 	column string
+	lists  bool // the column is a list of ids, and is asked whether it has one
 	value  func(tenancy.Page) string
 }
 
-var byName = filter{"name", func(p tenancy.Page) string { return p.Name }}
+var byName = filter{"name", false, func(p tenancy.Page) string { return p.Name }}
 
 // arguments collects the parameters of a statement.
 type arguments []any
@@ -119,7 +120,11 @@ func (t *table[T, P]) List(ctx context.Context, org tenancy.ID, p tenancy.Page) 
 		where = append(where, "org_id = "+args.add(org))
 	}
 	for _, f := range t.filters {
-		if value := f.value(p); value != "" {
+		switch value := f.value(p); {
+		case value == "":
+		case f.lists:
+			where = append(where, f.column+" like "+args.add(listing(tenancy.ID(value)))+" escape '!'")
+		default:
 			where = append(where, f.column+" = "+args.add(value))
 		}
 	}
@@ -127,26 +132,32 @@ func (t *table[T, P]) List(ctx context.Context, org tenancy.ID, p tenancy.Page) 
 	return t.all(ctx, as, query, args...)
 }
 
-// all reads every row of a query.
+// all reads every row of a query in a scope.
 func (t *table[T, P]) all(ctx context.Context, as scope, query string, args ...any) (list []T, err error) {
 	err = t.db.dialect.read(ctx, as, func(x tx) error {
-		list = nil
-		return x.each(ctx, func(scan func(...any) error) error {
-			var v T
-			if err := scan(t.destinations(&v)...); err != nil {
-				return fmt.Errorf("read %s: %w", t.name, err)
-			}
-			list = append(list, v)
-			return nil
-		}, query, args...)
+		list, err = t.rows(ctx, x, query, args...)
+		return err
 	})
+	return list, err
+}
+
+func (t *table[T, P]) rows(ctx context.Context, x tx, query string, args ...any) (list []T, err error) {
+	var v T
+	into := t.destinations(&v) // each row overwrites all of v, and shares nothing with the one before
+	err = x.each(ctx, func(scan func(...any) error) error {
+		if err := scan(into...); err != nil {
+			return fmt.Errorf("read %s: %w", t.name, err)
+		}
+		list = append(list, v)
+		return nil
+	}, query, args...)
 	return list, err
 }
 
 // Create stores a new object.
 func (t *table[T, P]) Create(ctx context.Context, _ tenancy.Actor, v T) (T, error) {
 	m := t.begin(&v)
-	err := t.db.change(ctx, tenant(m.Org), func(x tx, rev int64) error { return t.make(ctx, x, rev, &v) })
+	err := t.db.change(ctx, tenant(m.Org), func(x tx, rev int64) error { return t.put(ctx, x, rev, &v) })
 	return v, err
 }
 
@@ -164,14 +175,19 @@ func (t *table[T, P]) begin(v *T) *tenancy.Meta {
 	return m
 }
 
-func (t *table[T, P]) make(ctx context.Context, x tx, rev int64, v *T) error {
+// put stores a new object, and gives it back as it is kept.
+func (t *table[T, P]) put(ctx context.Context, x tx, rev int64, v *T) error {
+	m := tenancy.MetaOf(P(v))
 	if err := t.insert(ctx, x, rev, v); err != nil {
 		return err
 	}
-	if err := alive(ctx, x, tenancy.MetaOf(P(v)).Org); err != nil {
+	if err := alive(ctx, x, m.Org); err != nil {
 		return err
 	}
-	return t.settled(ctx, x, v)
+	if err := t.settled(ctx, x, v); err != nil {
+		return err
+	}
+	return t.get(ctx, x, m.Org, m.ID, v)
 }
 
 func (t *table[T, P]) settled(ctx context.Context, x tx, v *T) error {
@@ -198,20 +214,17 @@ func alive(ctx context.Context, x tx, org tenancy.ID) error {
 func (t *table[T, P]) insert(ctx context.Context, x tx, rev int64, v *T) error {
 	m := tenancy.MetaOf(P(v))
 	names := []string{"id", "org_id", "name", "rev", "created_us", "updated_us"}
-	args := arguments{m.ID, m.Org, m.Name, m.Rev, micros{&m.Created}, micros{&m.Updated}}
+	row := []any{m.ID, m.Org, m.Name, m.Rev, micros{&m.Created}, micros{&m.Updated}}
 	if t.followed {
-		names, args = append(names, "changed"), append(args, rev)
+		names, row = append(names, "changed"), append(row, rev)
 	}
 	for i := range t.columns {
 		if c := &t.columns[i]; c.use != derived {
-			names, args = append(names, c.name), append(args, c.at(v))
+			names, row = append(names, c.name), append(row, c.at(v))
 		}
 	}
-	places := make([]string, len(args))
-	for i := range places {
-		places[i] = fmt.Sprintf("$%d", i+1)
-	}
-	_, err := x.exec(ctx, "insert into "+t.name+" ("+strings.Join(names, ", ")+") values ("+strings.Join(places, ", ")+")", args...)
+	var args arguments
+	_, err := x.exec(ctx, "insert into "+t.name+" ("+strings.Join(names, ", ")+") values "+args.addRows(row), args...)
 	return err
 }
 

@@ -29,7 +29,7 @@ func newWalls(t *testing.T) walls {
 	t.Helper()
 	w := walls{Database: server.Database(t)}
 	open(t, storage.Config{URL: secrets.New(w.URL)})
-	admin := w.connect(t, w.Admin)
+	admin := connect(t, w.Admin)
 	w.tables = texts(t, admin, `select table_name from information_schema.columns where column_name = 'org_id' and table_schema = 'public' order by 1`)
 	if len(w.tables) < 9 {
 		t.Fatalf("only %q have an organization", w.tables)
@@ -47,7 +47,7 @@ func newWalls(t *testing.T) walls {
 	return w
 }
 
-func (w walls) connect(t *testing.T, url string) *pgx.Conn {
+func connect(t *testing.T, url string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
@@ -112,7 +112,7 @@ const denied = "42501"
 func TestWithoutThePredicate(t *testing.T) {
 	t.Parallel()
 	w := newWalls(t)
-	conn := w.connect(t, w.URL)
+	conn := connect(t, w.URL)
 	for _, table := range w.tables {
 		inside(t, conn, "vel_app", "a", func() {
 			if orgs := texts(t, conn, "select org_id from "+table); !slices.Equal(orgs, []string{"a"}) {
@@ -145,7 +145,7 @@ func TestWithoutThePredicate(t *testing.T) {
 			})
 		}
 	}
-	if left := texts(t, w.connect(t, w.Admin), `select org_id from keys order by 1`); !slices.Equal(left, []string{"a", "b"}) {
+	if left := texts(t, connect(t, w.Admin), `select org_id from keys order by 1`); !slices.Equal(left, []string{"a", "b"}) {
 		t.Errorf("left are the keys of %q", left)
 	}
 }
@@ -154,13 +154,13 @@ func TestWithoutThePredicate(t *testing.T) {
 func TestRolesMayDoWhatTheyNeed(t *testing.T) {
 	t.Parallel()
 	w := newWalls(t)
-	conn := w.connect(t, w.URL)
+	conn := connect(t, w.URL)
 	// What is not listed is denied; a list of rows that a policy hides is no right to read.
 	may := map[string][]string{
 		"vel_system delete": {"idempotency", "sessions", "stored_objects"},
 		"vel_ingest select": {"key_usage", "stored_objects"},
 		"vel_ingest insert": {"key_usage", "stored_objects"},
-		"vel_ingest update": {"key_usage", "stored_objects"},
+		"vel_ingest update": {"key_usage"},
 		"vel_system select": w.tables,
 	}
 	statements := map[string]string{
@@ -208,7 +208,7 @@ func unwalled(t *testing.T, conn *pgx.Conn) []string {
 func TestEveryTableIsWalled(t *testing.T) {
 	t.Parallel()
 	w := newWalls(t)
-	conn := w.connect(t, w.Admin)
+	conn := connect(t, w.Admin)
 	if list := unwalled(t, conn); len(list) > 0 {
 		t.Errorf("not kept apart: %q", list)
 	}

@@ -2,13 +2,13 @@ package tenancy
 
 // Actor is who makes a change, and what they may do. It is known for one request or one command.
 type Actor struct {
-	Org           ID // where they belong
-	User          ID // empty: a key, or Vel itself
-	Key           ID
-	Session       ID
-	May           Permissions
-	Address       string // of the client
-	Agent         string // the client's User-Agent
+	Org     ID // where they belong
+	User    ID // empty: a key, or Vel itself
+	Key     ID
+	Session ID
+	May     Permissions
+	Address string // of the client
+	Agent   string // the client's User-Agent
 }
 
 // Reaches tells whether the organization is theirs to see.

@@ -39,6 +39,7 @@ type APIKey struct {
 	Role       ID        // what it may do at /api; empty: nothing
 	Expires    time.Time // zero: never
 	Disabled   bool
+	Shut       bool      // its user is disabled: until they are not, it opens nothing
 	LastUsed   time.Time // zero: never; known to the minute
 }
 
@@ -116,7 +117,7 @@ func (x *KeyIndex) Stale(stale bool) *KeyIndex { return &KeyIndex{x.byHash, x.by
 func (x *KeyIndex) put(k *APIKey) *indexed {
 	e := &indexed{
 		principal: Principal{Identity: Identity{k.Org, k.Team, k.User, k.ID}, Name: k.Name, Role: k.Role, used: new(atomic.Int64)},
-		hash:      k.Hash, oldHash: k.OldHash, expires: k.Expires, disabled: k.Disabled, stored: k.ManagedBy == ByAPI,
+		hash:      k.Hash, oldHash: k.OldHash, expires: k.Expires, disabled: k.Disabled || k.Shut, stored: k.ManagedBy == ByAPI,
 	}
 	if len(k.Models) > 0 || k.Org == Platform {
 		e.principal.models = make(map[string]struct{}, len(k.Models))

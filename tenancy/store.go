@@ -66,7 +66,9 @@ func (e *InUse) Error() string { return "in use by " + e.By }
 type Unavailable struct{ Cause error }
 
 // Error is for the log: the cause may name hosts.
-func (e *Unavailable) Error() string { return fmt.Sprintf("the database is not available: %v", e.Cause) }
+func (e *Unavailable) Error() string {
+	return fmt.Sprintf("the database is not available: %v", e.Cause)
+}
 
 // Unwrap gives the cause.
 func (e *Unavailable) Unwrap() error { return e.Cause }

@@ -21,6 +21,7 @@ type Session struct {
 	Created        time.Time
 	Expires        time.Time
 	Address, Agent string // from where, for the person to recognize it
+	Password       string // what is stored of the one that was checked, so that one which is changed meanwhile is noticed. It is not kept
 }
 
 // How long a token lives, and how long refreshing may go on before the password is asked for again.

@@ -92,7 +92,6 @@ func TestNotYet(t *testing.T) {
 	w := shared(t)
 	for _, path := range []string{
 		"/v1/assistants", "/v1/threads", "/v1/realtime", "/v1/evals", "/v1/containers", "/v1/videos", "/v1/organization/usage",
-		"/v1/files", "/v1/batches", "/v1/fine_tuning/jobs", "/v1/vector_stores", // of a provider that organizations share
 	} {
 		a := ask(t, request(t, "POST", w.vel.URL+path, w.key, `{"model":"sim-echo","input":"hi"}`))
 		a.readError(t)

@@ -69,10 +69,19 @@ func (o account) upload(t *testing.T, purpose, name string, content []byte) stri
 	return ask(t, newForm(t, "purpose", purpose).file(t, "file", name, content).post(t, o.at+"/files", o.key)).id(t)
 }
 
-func TestObjects(t *testing.T) {
+// inBothAccounts runs a test with an account that is the organization's alone, and with one that it shares.
+func inBothAccounts(t *testing.T, test func(t *testing.T, o account, model string)) {
+	t.Helper()
 	t.Parallel()
-	p, _ := owners(t)
-	o := account{p.URL + "/v1", fullKey}
+	own, _ := owners(t)
+	shared, _ := tenants(t)
+	t.Run("own", func(t *testing.T) { test(t, account{own.URL + "/v1", fullKey}, "mine") })
+	t.Run("shared", func(t *testing.T) { test(t, account{shared.URL + "/v1", fullKey}, "sim-echo") })
+}
+
+func TestObjects(t *testing.T) { inBothAccounts(t, testObjects) }
+
+func testObjects(t *testing.T, o account, _ string) {
 	t.Run("files", func(t *testing.T) {
 		content := noise(200_000)
 		id := o.upload(t, "user_data", "noise.bin", content)
@@ -137,12 +146,11 @@ func TestObjects(t *testing.T) {
 	})
 }
 
-func TestStoredAnswers(t *testing.T) {
-	t.Parallel()
-	p, _ := owners(t)
-	o := account{p.URL + "/v1", fullKey}
+func TestStoredAnswers(t *testing.T) { inBothAccounts(t, testStoredAnswers) }
+
+func testStoredAnswers(t *testing.T, o account, model string) {
 	t.Run("responses", func(t *testing.T) {
-		id := o.post(t, "/responses", `{"model":"mine","input":"remember me"}`).id(t)
+		id := o.post(t, "/responses", `{"model":"`+model+`","input":"remember me"}`).id(t)
 		if a := o.get(t, "/responses/"+id); a.id(t) != id {
 			t.Errorf("%s", a.body)
 		}
@@ -152,7 +160,7 @@ func TestStoredAnswers(t *testing.T) {
 		o.remove(t, "/responses/"+id)
 	})
 	t.Run("resumed response", func(t *testing.T) {
-		made := askStream(t, request(t, "POST", o.at+"/responses", o.key, `{"model":"mine","input":"one two","background":true,"stream":true}`))
+		made := askStream(t, request(t, "POST", o.at+"/responses", o.key, `{"model":"`+model+`","input":"one two","background":true,"stream":true}`))
 		var first struct{ Response struct{ ID string } }
 		if err := json.Unmarshal([]byte(made.data[0]), &first); err != nil {
 			t.Fatal(err)
@@ -163,7 +171,7 @@ func TestStoredAnswers(t *testing.T) {
 		}
 	})
 	t.Run("stored completions", func(t *testing.T) {
-		id := o.post(t, "/chat/completions", chat("mine", "keep this", `,"store":true,"metadata":{"k":"v"}`)).id(t)
+		id := o.post(t, "/chat/completions", chat(model, "keep this", `,"store":true,"metadata":{"k":"v"}`)).id(t)
 		if a := o.get(t, "/chat/completions?metadata[k]=v"); !strings.Contains(string(a.body), id) {
 			t.Errorf("%s", a.body)
 		}
@@ -174,7 +182,7 @@ func TestStoredAnswers(t *testing.T) {
 	})
 }
 
-// TestObjectsOfOthers asks with the key of an organization that has no provider of its own.
+// TestObjectsOfOthers asks with the key of an organization that shares one account with the owner of another.
 func TestObjectsOfOthers(t *testing.T) {
 	t.Parallel()
 	w := shared(t)
@@ -201,24 +209,19 @@ func TestObjectsOfOthers(t *testing.T) {
 			{"GET", "/fine_tuning/jobs"},
 		} {
 			a := ask(t, request(t, c.method, p.URL+"/v1"+c.path, w.narrow, "", named))
-			if a.wantError(t, 501, "unsupported_endpoint"); strings.Contains(string(a.body), "mine.txt") {
-				t.Errorf("%s", a.body)
+			switch list := strings.Count(c.path, "/") == 1 || c.path == "/chat/completions" || c.path == "/fine_tuning/jobs"; {
+			case !list:
+				a.wantError(t, 404, "object_not_found")
+			case header == "mine":
+				a.wantError(t, 400, "unknown_provider")
+			case a.status != 200 || !strings.Contains(string(a.body), `"data":[]`):
+				t.Errorf("%s: %d %s", c.path, a.status, a.body)
 			}
 		}
-		ask(t, newForm(t, "purpose", "user_data").file(t, "file", "x", []byte("x")).post(t, p.URL+"/v1/files", w.narrow, named)).wantError(t, 501, "unsupported_endpoint")
 		ask(t, request(t, "GET", p.URL+"/v1/files/"+id, "sk-nobody-0123456789", "", named)).wantError(t, 401, "")
 	}
 	if after := sim.Stats().Calls; after != before {
 		t.Errorf("%d calls reached the account of another organization", after-before)
-	}
-}
-
-// TestSharedObjects: where every provider is everybody's, nobody has objects.
-func TestSharedObjects(t *testing.T) {
-	t.Parallel()
-	w := shared(t)
-	for _, path := range []string{"/files", "/files/file-1", "/batches", "/responses/resp_1", "/chat/completions", "/vector_stores/vs_1/files", "/fine_tuning/jobs", "/uploads/u"} {
-		ask(t, request(t, "GET", w.vel.URL+"/v1"+path, w.key, "")).wantError(t, 501, "unsupported_endpoint")
 	}
 }
 
@@ -241,12 +244,16 @@ organizations:
 		return func(r *http.Request) { r.Header.Set("X-Vel-Provider", name) }
 	}
 	ask(t, request(t, "GET", v.URL+"/v1/files", w.key, "")).wantError(t, 400, "ambiguous_provider")
-	ask(t, request(t, "GET", v.URL+"/v1/files", w.key, "", on("nobody"))).wantError(t, 501, "unsupported_endpoint")
+	ask(t, request(t, "GET", v.URL+"/v1/files", w.key, "", on("nobody"))).wantError(t, 400, "unknown_provider")
 	id := ask(t, newForm(t, "purpose", "user_data").file(t, "file", "x", []byte("x")).post(t, v.URL+"/v1/files", w.key, on("second"))).id(t)
 	if a := ask(t, request(t, "GET", v.URL+"/v1/files/"+id, w.key, "", on("second"))); a.id(t) != id || a.header.Get("X-Vel-Provider") != "second" {
 		t.Errorf("%v", a.header)
 	}
 	ask(t, request(t, "GET", v.URL+"/v1/files/"+id, w.key, "", on("first"))).wantError(t, 404, "")
+	if a := ask(t, request(t, "GET", v.URL+"/v1/files/"+id, w.key, "")); a.id(t) != id || a.header.Get("X-Vel-Provider") != "second" {
+		t.Errorf("without the header: %v", a.header)
+	}
+	ask(t, request(t, "GET", v.URL+"/v1/files/file-nobodys", w.key, "")).wantError(t, 400, "ambiguous_provider")
 }
 
 // knows tells whether the request with this id reached the provider.

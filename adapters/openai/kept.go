@@ -27,26 +27,32 @@ func (objects) Kept(out []adapters.Kept, in *adapters.Content, body []byte) []ad
 			out = appendKept(out, kind, id)
 		}
 	}
-	kind, id := answer.Get("object").Str, answer.Get("id")
+	kind := answer.Get("object").Str
+	for _, alone := range plainKinds { // a constant, since kind is a part of the body
+		if kind == alone {
+			add(alone, answer.Get("id"))
+		}
+	}
 	switch kind {
-	case adapters.KindFile, adapters.KindPart, adapters.KindVectorStore, adapters.KindConversation, adapters.KindCompletion:
-		add(kind, id)
 	case adapters.KindResponse:
 		return keptResponse(out, stringOf(body), true)
 	case adapters.KindUpload:
-		add(kind, id)
 		add(adapters.KindFile, answer.Get("file.id"))
 	case adapters.KindBatch:
-		add(kind, id)
 		add(adapters.KindFile, answer.Get("output_file_id"), answer.Get("error_file_id"))
 	case adapters.KindTuning:
-		add(kind, id)
 		add(adapters.KindFile, answer.Get("result_files").Array()...)
 		add(adapters.KindModel, answer.Get("fine_tuned_model"))
 	case "list":
 		add(itemsOf(stringOf(in.Path)), answer.Get("data.#.id").Array()...)
 	}
 	return out
+}
+
+// plainKinds are those whose objects are answered as they are.
+var plainKinds = [...]string{
+	adapters.KindFile, adapters.KindUpload, adapters.KindPart, adapters.KindBatch, adapters.KindTuning, adapters.KindVectorStore,
+	adapters.KindConversation, adapters.KindCompletion,
 }
 
 // itemsOf is the kind of what a list below a response or a conversation holds; of other lists nothing is new.
@@ -72,6 +78,7 @@ func keptCompletion(out []adapters.Kept, completion string, stored bool) []adapt
 // whether it is stored; where it does not, the request has. The container of a tool lives on either way.
 func keptResponse(out []adapters.Kept, response string, stored bool) []adapters.Kept {
 	var id, output gjson.Result
+	items := adapters.KindItem
 	gjson.Parse(response).ForEach(func(key, value gjson.Result) bool {
 		switch key.Str {
 		case "id":
@@ -80,6 +87,10 @@ func keptResponse(out []adapters.Kept, response string, stored bool) []adapters.
 			stored = value.Type != gjson.False
 		case "output":
 			output = value
+		case "conversation":
+			if value.Type != gjson.Null {
+				items = adapters.KindTurn // it outlives the response
+			}
 		}
 		return true
 	})
@@ -90,7 +101,7 @@ func keptResponse(out []adapters.Kept, response string, stored bool) []adapters.
 		item.ForEach(func(key, value gjson.Result) bool {
 			switch {
 			case key.Str == "id" && stored:
-				out = appendKept(out, adapters.KindItem, value)
+				out = appendKept(out, items, value)
 			case key.Str == "container_id":
 				out = appendKept(out, adapters.KindContainer, value)
 			}

@@ -23,6 +23,7 @@ func (a *App) serveAdmin(cfg *config.Config) {
 	deps := adminOver(a.db, a.keyring, a.log, a.declared)
 	deps.Problem, deps.Prober = a.problem, &prober{a.pool, a.keyring, a.defaults}
 	deps.Index = func() *tenancy.KeyIndex { return a.pipeline.Snapshot().Keys }
+	deps.FindFresh = a.pipeline.FindFresh
 	deps.AdminKey, deps.Providers, deps.Registerer = cfg.AdminKey, a.providers, a.registry
 	server := admin.NewServer(deps)
 	a.server.Mount("/api", server)

@@ -43,8 +43,8 @@ type App struct {
 	directory *directory
 	catalog   *catalog
 	flaws     map[tenancy.ID]flaw // of the catalog, as it is published
-	rev       int64       // of the snapshot
-	overdue   *time.Timer // runs while the database is away
+	rev       int64               // of the snapshot
+	overdue   *time.Timer         // runs while the database is away
 
 	known       int64     // the revision of the database that was read at the start
 	usesWritten time.Time // up to when it is written down which keys were used; of writeUses

@@ -105,9 +105,10 @@ func (a *App) FindKey(ctx context.Context, hash tenancy.Hash) (*tenancy.Principa
 	case err != nil:
 		return nil, fmt.Errorf("look a key up: %w", err)
 	}
-	a.mu.Lock()
-	open := a.directory.open(key.Org)
-	a.mu.Unlock()
+	open, err := a.openFor(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("look the organization of a key up: %w", err)
+	}
 	if !open {
 		return nil, tenancy.ErrUnknownKey
 	}
@@ -116,6 +117,21 @@ func (a *App) FindKey(ctx context.Context, hash tenancy.Hash) (*tenancy.Principa
 		return nil, err
 	}
 	return index.Lookup(hash, time.Now())
+}
+
+// openFor tells whether the organization of a key that was found is open. It may be as new as the key.
+func (a *App) openFor(ctx context.Context, key tenancy.APIKey) (bool, error) {
+	a.mu.Lock()
+	open := a.directory.open(key.Org)
+	a.mu.Unlock()
+	if open {
+		return true, nil
+	}
+	org, err := a.db.OrgOf(ctx, key)
+	if errors.Is(err, tenancy.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && !org.Disabled, err
 }
 
 // usedEvery is how often it is written down when keys were last used.

@@ -37,7 +37,7 @@ type Database struct {
 // startLimit is how long a server may take to come up on a busy machine.
 const startLimit = 60 * time.Second
 
-// StartPostgres starts both and waits until they answer.
+// StartPostgres starts both and waits until they answer. Close ends them, also when it fails.
 func StartPostgres() (*Postgres, error) {
 	dir, err := os.MkdirTemp(memory(), "vel-pg")
 	if err != nil {
@@ -48,7 +48,7 @@ func StartPostgres() (*Postgres, error) {
 	}
 	p := &Postgres{dir: dir, port: freePort(), pooled: freePort()}
 	if err := p.Start(); err != nil {
-		return nil, err
+		return p, err
 	}
 	p.bouncer, err = serve("pgbouncer", filepath.Join(dir, "pgbouncer"), strconv.Itoa(p.pooled), strconv.Itoa(p.port))
 	if err == nil {
@@ -61,7 +61,7 @@ func StartPostgres() (*Postgres, error) {
 func memory() string {
 	const shm, enough = "/dev/shm", 2 << 30
 	var fs syscall.Statfs_t
-	if err := syscall.Statfs(shm, &fs); err != nil || uint64(fs.Bavail)*uint64(fs.Bsize) < enough {
+	if err := syscall.Statfs(shm, &fs); err != nil || fs.Bavail*uint64(fs.Bsize) < enough {
 		return ""
 	}
 	return shm
@@ -80,6 +80,9 @@ func (p *Postgres) Stop() { p.server.end(syscall.SIGINT) }
 
 // Close ends both and removes their files.
 func (p *Postgres) Close() {
+	if p == nil {
+		return
+	}
 	if p.bouncer != nil {
 		p.bouncer.end(syscall.SIGTERM)
 	}

@@ -49,6 +49,18 @@ func rotation(t *testing.T, db *storage.DB) {
 	wants(t, "a deleted key", err, tenancy.ErrNotFound)
 }
 
+func orgOfKey(t *testing.T, db *storage.DB) {
+	ctx := t.Context()
+	a := create(t, db.Orgs(), tenancy.Org{Meta: tenancy.Meta{Name: "a"}, Disabled: true})
+	k := create(t, db.Keys(), tenancy.APIKey{Meta: meta(a.ID, "key"), Hash: hash("1")})
+	found, err := db.OrgOf(ctx, k)
+	must(t, err)
+	same(t, "the organization", found, a)
+	must(t, db.Orgs().Delete(ctx, vel, a.ID, a.ID, 0))
+	_, err = db.OrgOf(ctx, k)
+	wants(t, "a deleted organization", err, tenancy.ErrNotFound)
+}
+
 func usesOfKeys(t *testing.T, db *storage.DB) {
 	ctx := t.Context()
 	a := org(t, db, "a")

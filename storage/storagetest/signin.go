@@ -100,9 +100,30 @@ func sessions(t *testing.T, db *storage.DB) {
 	must(t, db.EndSession(ctx, a, next.ID))
 	wants(t, "a session that has ended", db.EndSession(ctx, a, next.ID), tenancy.ErrNotFound)
 
-	u.Disabled = true
-	_, err = db.Users().Update(ctx, vel, u)
+	key := create(t, db.Keys(), tenancy.APIKey{Meta: meta(a, "key"), User: u.ID, Hash: hash("key of the user")})
+	before, err := db.Changes(ctx, 0)
 	must(t, err)
+	u.Disabled = true
+	u, err = db.Users().Update(ctx, vel, u)
+	must(t, err)
+	shut := func(want bool) {
+		t.Helper()
+		c, err := db.Changes(ctx, before.Rev)
+		must(t, err)
+		if i := slices.IndexFunc(c.Keys, func(k tenancy.APIKey) bool { return k.ID == key.ID }); i < 0 || c.Keys[i].Shut != want {
+			t.Errorf("nodes do not hear that the key is shut: %v; they hear of %+v", want, c.Keys)
+		}
+		before = c
+	}
+	shut(true)
+	another := create(t, db.Keys(), tenancy.APIKey{Meta: meta(a, "another key"), User: u.ID, Hash: hash("another key of the user")})
+	if !another.Shut {
+		t.Error("a key that is made for a disabled user is open")
+	}
+	another.User = ""
+	if another, err = db.Keys().Update(ctx, vel, another); err != nil || another.Shut {
+		t.Errorf("a key that is taken from a disabled user is %+v, error %v", another, err)
+	}
 	_, _, err = db.FindSession(ctx, second.Hash)
 	wants(t, "a session of a disabled user", err, tenancy.ErrNotFound)
 	wants(t, "a disabled user's sign-in", db.BeginSession(ctx, session(u, now)), tenancy.ErrNotFound)
@@ -111,6 +132,7 @@ func sessions(t *testing.T, db *storage.DB) {
 	u.Disabled, u.Rev = false, 0
 	_, err = db.Users().Update(ctx, vel, u)
 	must(t, err)
+	shut(false)
 	old := begin(t, db, u, now)
 	won := together(16, func() error { return db.SwapSession(ctx, old.ID, session(u, now)) })
 	if n := count(won, nil); n != 1 || count(won, tenancy.ErrNotFound) != 15 {
@@ -137,8 +159,15 @@ func passwords(t *testing.T, db *storage.DB) {
 	must(t, err)
 	wants(t, "the password of nobody", db.SetPassword(ctx, vel, a, "user_x", "new"), tenancy.ErrNotFound)
 
+	// Who checked a password that is changed meanwhile does not get in by it.
+	late := session(u, time.Now())
+	late.Password = "old"
+	wants(t, "a sign-in with the password before", db.BeginSession(ctx, late), tenancy.ErrNotFound)
+	late.Password = "new"
+	must(t, db.BeginSession(ctx, late))
+
 	// No refresh slips through beside a change of the password.
-	for range 10 {
+	for range 300 {
 		old := begin(t, db, u, time.Now())
 		failed := together(2,
 			func() error { return db.SwapSession(ctx, old.ID, session(u, time.Now())) },

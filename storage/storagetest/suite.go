@@ -24,6 +24,10 @@ func Run(t *testing.T, open func(t *testing.T) *storage.DB) {
 		"roles":          roles,
 		"users":          users,
 		"keys":           keys,
+		"providers":      providers,
+		"routes":         routes,
+		"in use":         inUse,
+		"sealed":         sealed,
 		"references":     references,
 		"deletions":      deletions,
 		"tenants":        tenants,
@@ -32,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) *storage.DB) {
 		"sessions":       sessions,
 		"passwords":      passwords,
 		"rotation":       rotation,
+		"org of a key":   orgOfKey,
 		"use of keys":    usesOfKeys,
 		"claims":         claims,
 		"claims at once": claimsAtOnce,
@@ -267,6 +272,13 @@ func keys(t *testing.T, db *storage.DB) {
 	resource(t, db.Keys(), one, func(k *tenancy.APIKey) {
 		k.Name, k.Team, k.User, k.Models, k.Role, k.Expires, k.Disabled = "other", "", "", nil, "", time.Time{}, true
 	})
+	// What is given back is what is kept: times to the microsecond, and no empty lists.
+	fine := one("fine")
+	fine.Expires, fine.Models = at.Add(time.Nanosecond).In(time.FixedZone("east", 3600)), []string{}
+	fine = create(t, db.Keys(), fine)
+	if !fine.Expires.Equal(at) || fine.Expires.Location() != time.UTC || fine.Models != nil {
+		t.Errorf("given back: %s, %#v", fine.Expires, fine.Models)
+	}
 	mine := create(t, db.Keys(), tenancy.APIKey{Meta: meta(a, "mine"), Hash: hash("mine"), User: user.ID})
 	for what, p := range map[string]tenancy.Page{"team": {Team: team.ID}, "user": {User: user.ID}, "both": {Team: team.ID, User: user.ID}} {
 		p.Limit = 100
@@ -365,13 +377,15 @@ func deletions(t *testing.T, db *storage.DB) {
 // strangeIDs checks that what can not be an id is the id of nothing.
 func strangeIDs(t *testing.T, db *storage.DB) {
 	a := org(t, db, "a")
-	for _, id := range []tenancy.ID{"", "'", "\x00", "\xff", "a'; reset role; --", "%", tenancy.ID(a + "'")} {
+	for _, id := range []tenancy.ID{"", "'", "\x00", "\xff", "a'; reset role; --", "%", a + "'"} {
 		_, err := db.Teams().Get(t.Context(), a, id)
 		wants(t, fmt.Sprintf("a team %q", id), err, tenancy.ErrNotFound)
 		_, err = db.Orgs().Get(t.Context(), id, id)
 		wants(t, fmt.Sprintf("an organization %q", id), err, tenancy.ErrNotFound)
-		if err := db.Teams().Delete(t.Context(), vel, id, a, 0); !errors.Is(err, tenancy.ErrNotFound) {
-			t.Errorf("a team of the organization %q: %v", id, err)
+		wants(t, fmt.Sprintf("a team of the organization %q", id), db.Teams().Delete(t.Context(), vel, id, a, 0), tenancy.ErrNotFound)
+		if id != "" {
+			_, err = db.Teams().Create(t.Context(), vel, tenancy.Team{Meta: meta(id, "team")})
+			wants(t, fmt.Sprintf("a new team of the organization %q", id), err, tenancy.ErrNotFound)
 		}
 	}
 }

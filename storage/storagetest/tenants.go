@@ -5,18 +5,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/storage"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
 // tenant is an organization with one object of each kind.
 type tenant struct {
-	org     tenancy.ID
-	team    tenancy.Team
-	role    tenancy.Role
-	user    tenancy.User
-	key     tenancy.APIKey
-	session tenancy.Session
+	org      tenancy.ID
+	team     tenancy.Team
+	role     tenancy.Role
+	user     tenancy.User
+	key      tenancy.APIKey
+	session  tenancy.Session
+	object   routing.StoredObject
+	provider routing.ManagedProvider
+	route    routing.ManagedRoute
 }
 
 func fill(t *testing.T, db *storage.DB, name string) tenant {
@@ -33,6 +37,12 @@ func fill(t *testing.T, db *storage.DB, name string) tenant {
 		t.Fatalf("a first claim: %v, %v", won, err)
 	}
 	must(t, db.KeysUsed(t.Context(), map[tenancy.ID]time.Time{v.key.ID: at}))
+	v.provider = create(t, db.Providers(), oneProvider(v.org, "provider"))
+	v.route = create(t, db.Routes(), oneRoute(v.org, "route", "provider"))
+	v.object = routing.StoredObject{Org: v.org, ID: "file-" + name, Provider: "shared", Kind: "file", Created: at}
+	others, err := db.KeepObjects(t.Context(), []routing.StoredObject{v.object})
+	must(t, err)
+	same(t, "objects of others", len(others), 0)
 	return v
 }
 
@@ -50,9 +60,12 @@ func (v tenant) all(t *testing.T, db *storage.DB) (all []any) {
 	add(db.Roles().Get(ctx, v.org, v.role.ID))
 	add(db.Users().Get(ctx, v.org, v.user.ID))
 	add(db.Keys().Get(ctx, v.org, v.key.ID))
+	add(db.Providers().Get(ctx, v.org, v.provider.ID))
+	add(db.Routes().Get(ctx, v.org, v.route.ID))
 	add(db.Sessions(ctx, v.org, v.user.ID))
 	kept, _, err := db.Claim(ctx, v.org, "claim", "again")
 	add(kept, err)
+	add(db.Objects(ctx, routing.ObjectPage{Org: v.org, Kind: "file", Limit: 10}))
 	return all
 }
 
@@ -111,10 +124,37 @@ func tenants(t *testing.T, db *storage.DB) {
 			same(t, "the claim", kept, tenancy.Kept{Request: "request of me"})
 			same(t, "won", won, false)
 		},
+		"ObjectOwners": func() {
+			found, err := db.ObjectOwners(ctx, me.org, []string{me.object.ID, other.object.ID})
+			must(t, err)
+			same(t, "who holds objects", found, map[string]string{me.object.ID: "shared"})
+		},
+		"Objects": func() {
+			list, err := db.Objects(ctx, routing.ObjectPage{Org: me.org, Kind: "file", Limit: 10})
+			must(t, err)
+			same(t, "my objects", list, []routing.StoredObject{me.object})
+			_, err = db.Objects(ctx, routing.ObjectPage{Org: me.org, Kind: "file", Limit: 10, After: other.object.ID})
+			none("a page after an object", err)
+		},
+		"KeepObjects": func() {
+			stolen := other.object
+			stolen.Org = me.org
+			others, err := db.KeepObjects(ctx, []routing.StoredObject{stolen})
+			must(t, err)
+			same(t, "objects of others", others, []routing.StoredObject{stolen})
+		},
+		"ForgetObjects": func() {
+			stolen := other.object
+			stolen.Org = me.org
+			must(t, db.ForgetObjects(ctx, []routing.StoredObject{stolen}))
+		},
 		"Keep":    func() { none("a claim", db.Keep(ctx, other.org+"x", "claim", 201, "mine")) },
 		"Unclaim": func() { must(t, db.Unclaim(ctx, other.org+"x", "claim")) },
+		"Providers": func() { trespass(t, db.Providers(), me.org, other.provider.ID) },
+		"Routes":    func() { trespass(t, db.Routes(), me.org, other.route.ID) },
 		// These ask over all organizations, for the house itself.
-		"KeyByHash": nil, "KeysUsed": nil, "Changes": nil, "Follow": nil, "IsNew": nil, "FirstStart": nil, "Clean": nil,
+		"SealedBy": nil, "Reseal": nil,
+		"KeyByHash": nil, "OrgOf": nil, "KeysUsed": nil, "Changes": nil, "Follow": nil, "IsNew": nil, "FirstStart": nil, "Clean": nil,
 		"Ping": nil, "Close": nil, "Migrate": nil, "Status": nil,
 	}
 	kind := reflect.TypeFor[*storage.DB]()

@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -40,7 +42,8 @@ type Process struct {
 	Out *Log   // what it told a person: its stdout
 
 	cmd      *exec.Cmd
-	canaries []string
+	mu       sync.Mutex
+	canaries []string      // guarded by mu
 	done     chan struct{} // closed when the process is gone; err is set before
 	err      error
 	client   *http.Client
@@ -67,11 +70,25 @@ func Start(tb testing.TB, o Options) *Process {
 
 // Launch starts Vel in dir and waits until it is ready. The caller stops it.
 func Launch(dir string, o Options) (*Process, error) {
+	p, err := Begin(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.Ready(); err != nil {
+		_ = p.cmd.Process.Kill()
+		<-p.done
+		return nil, fmt.Errorf("%w\n%s", err, p.Log.Tail(60))
+	}
+	return p, nil
+}
+
+// Begin starts Vel in dir and waits for nothing. The caller stops it.
+func Begin(dir string, o Options) (*Process, error) {
 	path, err := Binary(o.Build)
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -104,11 +121,6 @@ func Launch(dir string, o Options) (*Process, error) {
 		p.Out.end()
 		close(p.done)
 	}()
-	if err := p.waitReady(); err != nil {
-		_ = p.cmd.Process.Kill()
-		<-p.done
-		return nil, fmt.Errorf("%w\n%s", err, p.Log.Tail(60))
-	}
 	return p, nil
 }
 
@@ -124,8 +136,8 @@ func (p *Process) WriteConfig(yaml string) error {
 	return nil
 }
 
-// waitReady asks /readyz until it says yes, the process is gone, or the limit has passed.
-func (p *Process) waitReady() error {
+// Ready waits until /readyz says yes. It fails if the process is gone or the limit has passed.
+func (p *Process) Ready() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 	return Poll(ctx, "vel to be ready", func() (bool, error) {
@@ -157,6 +169,20 @@ func (p *Process) Signal(s syscall.Signal) error {
 	return nil
 }
 
+// Guard adds a secret that the process has made or been told, and that it must not print.
+func (p *Process) Guard(secret string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.canaries = append(p.canaries, secret)
+}
+
+// Guarded are all secrets that the process must not print.
+func (p *Process) Guarded() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.canaries)
+}
+
 // Done is closed when the process is gone.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
@@ -175,6 +201,8 @@ func (p *Process) Stop() error {
 	if p.err != nil {
 		faults = append(faults, fmt.Errorf("vel's end: %w\n%s", p.err, p.Log.Tail(60)))
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, out := range []*Log{p.Log, p.Out} {
 		if leaked := out.holds(p.canaries); leaked != "" {
 			faults = append(faults, errors.New("vel printed a secret: "+leaked))
@@ -210,8 +238,8 @@ var nextPort = func() *atomic.Uint32 {
 	return &n
 }()
 
-// freePort is a port that nobody listens on, and that no other call returns.
-func freePort() (int, error) {
+// FreePort is a port that nobody listens on, and that no other call returns.
+func FreePort() (int, error) {
 	var err error
 	for range 100 {
 		port := lowestPort + int(nextPort.Add(1)%ports)

@@ -34,6 +34,7 @@ create index users_sign_in on users (email);
 create table keys (
   id text primary key, org_id text not null, name text not null, team_id text not null, user_id text not null,
   hash text not null, old_hash text not null, old_until_us bigint not null, models text not null, role text not null,
+  shut boolean not null default false, -- its user is disabled
   expires_us bigint not null, disabled boolean not null,
   rev bigint not null, changed bigint not null, created_us bigint not null, updated_us bigint not null, deleted_us bigint not null default 0
 );

@@ -8,3 +8,4 @@ insert into key_usage (key_id, org_id, last_used_us) values ('key_1', 'org_1', 1
 insert into sessions (id, org_id, user_id, hash, began_us, created_us, expires_us, address, agent) values ('session_1', 'org_1', 'user_1', 'cb8379ac2098aa165029e3938a51da0bcecfc008fd6795f401178647f96c5b34', 1800000000000000, 1800000000000000, 9000000000000000, '192.0.2.1', 'curl/8');
 insert into idempotency (org_id, id, request, status, answer, created_us) values ('org_1', 'i', 'r', 201, '{}', 9000000000000000);
 update config_rev set rev = 9;
+insert into stored_objects (org_id, id, provider, kind, created_us) values ('org_1', 'file-1', 'openai', 'file', 1800000000000000);

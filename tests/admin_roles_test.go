@@ -1,0 +1,187 @@
+package tests
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vel-gateway/vel/tests/openapi"
+)
+
+// mayDo is who may do what, written by hand: yes, no, or who: they are asked who they are.
+func mayDo() map[string]string {
+	return map[string]string{
+		//                      root admin manager executor viewer clerk robot caller nobody
+		"get-health": "          yes  yes   yes     yes      yes    yes   yes   yes    yes",
+
+		"login":               "               yes  yes   yes     yes      yes    yes   yes   yes    yes",
+		"refresh":             "             yes  yes   yes     yes      yes    yes   no    no     who",
+		"logout":              "              yes  yes   yes     yes      yes    yes   no    no     who",
+		"list-sessions":       "       yes  yes   yes     yes      yes    yes   no    no     who",
+		"end-session":         "         yes  yes   yes     yes      yes    yes   no    no     who",
+		"get-me":              "              yes  yes   yes     yes      yes    yes   no    no     who",
+		"change-own-password": " yes  yes   yes     yes      yes    yes   no    no     who",
+
+		"list-organizations":  "  yes  yes   yes     no       yes    yes   yes   no     who",
+		"get-organization":    "    yes  yes   yes     no       yes    yes   yes   no     who",
+		"create-organization": " yes  no    no      no       no     no    no    no     who",
+		"change-organization": " yes  yes   no      no       no     no    yes   no     who",
+		"delete-organization": " yes  no    no      no       no     no    no    no     who",
+
+		"list-teams":  "          yes  yes   yes     no       yes    yes   yes   no     who",
+		"get-team":    "            yes  yes   yes     no       yes    yes   yes   no     who",
+		"create-team": "         yes  yes   no      no       no     yes   yes   no     who",
+		"change-team": "         yes  yes   no      no       no     yes   yes   no     who",
+		"delete-team": "         yes  yes   no      no       no     yes   yes   no     who",
+
+		"list-users":      "          yes  yes   yes     no       yes    yes   yes   no     who",
+		"get-user":        "            yes  yes   yes     no       yes    yes   yes   no     who",
+		"create-user":     "         yes  yes   no      no       no     no    yes   no     who",
+		"change-user":     "         yes  yes   no      no       no     no    yes   no     who",
+		"delete-user":     "         yes  yes   no      no       no     no    yes   no     who",
+		"set-user-roles":  "      yes  yes   no      no       no     no    yes   no     who",
+		"change-password": "     yes  yes   no      no       no     no    yes   no     who",
+
+		"list-roles":  "          yes  yes   yes     no       yes    yes   yes   no     who",
+		"get-role":    "            yes  yes   yes     no       yes    yes   yes   no     who",
+		"create-role": "         yes  yes   no      no       no     no    yes   no     who",
+		"change-role": "         yes  yes   no      no       no     no    yes   no     who",
+		"delete-role": "         yes  yes   no      no       no     no    yes   no     who",
+
+		"list-keys":  "           yes  yes   yes     no       yes    yes   yes   no     who",
+		"get-key":    "             yes  yes   yes     no       yes    yes   yes   no     who",
+		"create-key": "          yes  yes   no      no       no     yes   yes   no     who",
+		"change-key": "          yes  yes   no      no       no     yes   yes   no     who",
+		"delete-key": "          yes  yes   no      no       no     yes   yes   no     who",
+		"rotate-key": "          yes  yes   no      no       no     yes   yes   no     who",
+	}
+}
+
+// actor is one column of the table.
+type actor struct {
+	name string
+	home *tenant // where they are at home
+	role string  // its id; empty: none
+	*caller
+}
+
+// newcomer is somebody who may do the same; whoever has no session of their own to lose is it themselves.
+func (a *actor) newcomer(t *testing.T) *caller {
+	t.Helper()
+	if !a.human() {
+		return a.caller
+	}
+	return a.home.signedIn(t, a.home.person(t, a.role))
+}
+
+// actors are the columns of the table. The role clerk is one that the tenant made.
+func (n *tenant) actors(t *testing.T) []*actor {
+	t.Helper()
+	platform := &tenant{office: n.office, name: "platform", password: n.password, org: "platform"}
+	all := []*actor{{"root", platform, "platform_admin", platform.signedIn(t, platform.person(t, "platform_admin"))}}
+	for _, person := range []actor{
+		{name: "admin", role: "org_admin"},
+		{name: "manager", role: "agent_manager"},
+		{name: "executor", role: "task_executor"},
+		{name: "viewer", role: "viewer"},
+		{name: "clerk", role: n.role},
+	} {
+		all = append(all, &actor{person.name, n, person.role, n.signedIn(t, n.person(t, person.role))})
+	}
+	return append(all,
+		&actor{"robot", n, "org_admin", n.robot(t, "org_admin")}, &actor{"caller", n, "", n.robot(t, "")}, &actor{"nobody", n, "", n.office.caller("")})
+}
+
+// TestWhoMayDoWhat is the matrix of roles and operations: every cell is tried, on an object of its own, and the table
+// is what the document says too.
+func TestWhoMayDoWhat(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t, "")
+	n := o.tenant(t, "acme")
+	actors, table, how := n.actors(t), mayDo(), deeds()
+	for id := range table {
+		if o.document.Operation(id) == nil {
+			t.Errorf("the table has %s, which the document does not know", id)
+		}
+	}
+	for _, operation := range o.document.Operations() {
+		cells, d := strings.Fields(table[operation.ID]), how[operation.ID]
+		if len(cells) != len(actors) || d.status == 0 {
+			t.Errorf("%s has no whole row in the table, or no deed", operation.ID)
+			continue
+		}
+		t.Run(operation.ID, func(t *testing.T) {
+			for i, a := range actors {
+				t.Run(a.name, func(t *testing.T) {
+					if says := a.by(t, operation); says != cells[i] {
+						t.Errorf("the table says %s, by the document it is %s", cells[i], says)
+					}
+					a.try(t, n, operation, d, cells[i])
+				})
+			}
+		})
+	}
+}
+
+// by is what the document says of an actor: whether their role has the permission that the operation needs.
+func (a *actor) by(t *testing.T, o *openapi.Operation) string {
+	t.Helper()
+	var may bool
+	switch {
+	case o.Permission == "public":
+		may = true
+	case a.token == "":
+		return "who"
+	case o.Permission == "session":
+		may = a.human()
+	case a.role != "":
+		role := a.office.root.do(t, "GET", "/api/roles/"+a.role+within(a.home.org), nil).want(t, http.StatusOK)
+		may = slices.Contains(role.member(t, "permissions").([]any), any(o.Permission))
+	}
+	if may {
+		return "yes"
+	}
+	return "no"
+}
+
+// try makes the request of a deed and checks that the actor may, or may not.
+func (a *actor) try(t *testing.T, n *tenant, o *openapi.Operation, d deed, may string) {
+	t.Helper()
+	by := a.caller
+	if d.ends {
+		by = a.newcomer(t)
+	}
+	e := n.errand(t, o, d, by)
+	got := e.run(t)
+	switch may {
+	case "yes":
+		got.want(t, d.status)
+	case "no":
+		p := got.problem(t, http.StatusForbidden, "not-allowed")
+		if o.Permission != "session" && !strings.Contains(p.Detail, o.Permission) {
+			t.Errorf("it does not say what is missing: %s", got.body)
+		}
+		e.changedNothing(t, n)
+	case "who":
+		got.problem(t, http.StatusUnauthorized, "unauthenticated")
+		if got.header.Get("WWW-Authenticate") == "" {
+			t.Error("a 401 without www-authenticate")
+		}
+	}
+}
+
+// changedNothing checks that the object of a refused request is as it was made.
+func (e *errand) changedNothing(t *testing.T, n *tenant) {
+	t.Helper()
+	path := "/api/" + strings.Split(e.Path, "/")[2] + "/" + e.id
+	if e.id == "" || e.id == n.org || strings.HasPrefix(path, "/api/auth/") {
+		return
+	}
+	if !strings.HasPrefix(path, "/api/organizations/") {
+		path += within(n.org)
+	}
+	if tag := n.office.root.do(t, "GET", path, nil).want(t, http.StatusOK).header.Get("ETag"); tag != `"1"` {
+		t.Errorf("it was refused and has the revision %s", tag)
+	}
+}

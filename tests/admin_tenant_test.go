@@ -1,0 +1,242 @@
+package tests
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/vel-gateway/vel/tests/openapi"
+)
+
+// tenant is an organization with one of everything. Its name stands in the names of all that it has.
+type tenant struct {
+	office   *office
+	name     string
+	password string // of all its people
+	org      string // its id, and those of what it has
+	team     string
+	user     string
+	email    string // of the user
+	session  string // of the user
+	role     string
+	key      string
+	secret   string  // of the key
+	admin    *caller // an org_admin who has signed in
+	made     atomic.Int32
+}
+
+// tenant makes one; its name must be its own.
+func (o *office) tenant(t *testing.T, name string) *tenant {
+	t.Helper()
+	n := &tenant{office: o, name: name, password: "Canary-" + name + "-1"}
+	n.org = o.organization(t, name)
+	n.team = n.fresh(t, "team")
+	n.role = n.fresh(t, "role")
+	n.user = n.person(t, "org_admin")
+	n.admin, n.email = n.signedIn(t, n.user), n.emailOf(t, n.user)
+	n.session = n.admin.session(t)
+	key := o.root.create(t, "/api/keys", members{"organization": n.org, "name": n.word(), "team": n.team, "user": n.user, "role": n.role})
+	n.key, n.secret = key["id"].(string), key["secret"].(string)
+	return n
+}
+
+// word is a name that nothing else has.
+func (n *tenant) word() string { return fmt.Sprintf("%s-%d", n.name, n.made.Add(1)) }
+
+// person makes a user with the tenant's password.
+func (n *tenant) person(t *testing.T, roles ...string) (id string) {
+	t.Helper()
+	name := n.word()
+	return n.office.root.create(t, "/api/users", members{
+		"organization": n.org, "name": name, "email": name + "@example.com", "password": n.password, "roles": roles,
+	})["id"].(string)
+}
+
+// signedIn signs a user of the tenant in.
+func (n *tenant) signedIn(t *testing.T, user string) *caller {
+	t.Helper()
+	return n.office.login(t, n.emailOf(t, user), n.password, n.org)
+}
+
+func (n *tenant) emailOf(t *testing.T, user string) string {
+	t.Helper()
+	return n.office.root.do(t, "GET", "/api/users/"+user+within(n.org), nil).want(t, http.StatusOK).member(t, "email").(string)
+}
+
+// robot is a key of the tenant; role "" is none.
+func (n *tenant) robot(t *testing.T, role string) *caller {
+	t.Helper()
+	body := members{"organization": n.org, "name": n.word()}
+	if role != "" {
+		body["role"] = role
+	}
+	return n.office.caller(n.office.root.create(t, "/api/keys", body)["secret"].(string))
+}
+
+// fresh makes an object that nothing needs: an organization, team, user, role or key.
+func (n *tenant) fresh(t *testing.T, kind string) (id string) {
+	t.Helper()
+	name := n.word()
+	body := members{"name": name}
+	switch kind {
+	case "user":
+		body["email"] = name + "@example.com"
+	case "role":
+		body["permissions"] = []string{"view_organization", "manage_teams", "manage_keys"}
+	}
+	if kind != "organization" {
+		body["organization"] = n.org
+	}
+	return n.office.root.create(t, "/api/"+kind+"s", body)["id"].(string)
+}
+
+// deed is a good request of one operation to a tenant: whoever may, does it.
+type deed struct {
+	on     string                  // what the path names, and is made for each request; "" is nothing
+	body   func(n *tenant) members // nil is none
+	status int
+	ends   bool // the session that it is made with
+}
+
+// deeds are those of every operation.
+func deeds() map[string]deed {
+	named := func(n *tenant) members { return members{"name": n.word()} }
+	user := func(n *tenant) members {
+		name := n.word()
+		return members{"name": name, "email": name + "@example.com"}
+	}
+	role := func(n *tenant) members {
+		return members{"name": n.word(), "permissions": []string{"view_organization"}}
+	}
+	const ok, created, empty = http.StatusOK, http.StatusCreated, http.StatusNoContent
+	return map[string]deed{
+		"get-health": {status: ok},
+
+		"login": {status: ok, body: func(n *tenant) members {
+			return members{"email": n.email, "password": n.password, "organization": n.org}
+		}},
+		"refresh":       {status: ok, ends: true},
+		"logout":        {status: empty, ends: true},
+		"list-sessions": {status: ok},
+		"end-session":   {on: "session", status: empty, ends: true},
+		"get-me":        {status: ok},
+		"change-own-password": {status: empty, ends: true, body: func(n *tenant) members {
+			return members{"old": n.password, "new": "Other-" + n.password}
+		}},
+
+		"list-organizations":  {status: ok},
+		"get-organization":    {on: "tenant", status: ok},
+		"create-organization": {status: created, body: named},
+		"change-organization": {on: "tenant", status: ok, body: func(n *tenant) members { return members{"name": n.name} }},
+		"delete-organization": {on: "organization", status: empty},
+
+		"list-teams":  {status: ok},
+		"get-team":    {on: "team", status: ok},
+		"create-team": {status: created, body: named},
+		"change-team": {on: "team", status: ok, body: named},
+		"delete-team": {on: "team", status: empty},
+
+		"list-users":     {status: ok},
+		"get-user":       {on: "user", status: ok},
+		"create-user":    {status: created, body: user},
+		"change-user":    {on: "user", status: ok, body: user},
+		"delete-user":    {on: "user", status: empty},
+		"set-user-roles": {on: "user", status: ok, body: func(*tenant) members { return members{"roles": []string{"viewer"}} }},
+		"change-password": {on: "user", status: empty, body: func(n *tenant) members {
+			return members{"password": n.password}
+		}},
+
+		"list-roles":  {status: ok},
+		"get-role":    {on: "role", status: ok},
+		"create-role": {status: created, body: role},
+		"change-role": {on: "role", status: ok, body: role},
+		"delete-role": {on: "role", status: empty},
+
+		"list-keys":  {status: ok},
+		"get-key":    {on: "key", status: ok},
+		"create-key": {status: created, body: named},
+		"change-key": {on: "key", status: ok, body: named},
+		"delete-key": {on: "key", status: empty},
+		"rotate-key": {on: "key", status: ok, body: func(*tenant) members { return members{"overlap_seconds": 60} }},
+	}
+}
+
+// object is the id that a deed's path names.
+func (n *tenant) object(t *testing.T, d deed, by *caller) (id string) {
+	t.Helper()
+	switch d.on {
+	case "":
+		return ""
+	case "tenant":
+		return n.org
+	case "session":
+		return by.session(t)
+	}
+	return n.fresh(t, d.on)
+}
+
+// errand is one request of an operation, taken apart.
+type errand struct {
+	*openapi.Operation
+	id     string // in the path; "": it has none
+	query  url.Values
+	header http.Header
+	body   members // nil is none
+	by     *caller
+}
+
+// errand is a deed on a new object.
+func (n *tenant) errand(t *testing.T, o *openapi.Operation, d deed, by *caller) *errand {
+	t.Helper()
+	e := &errand{Operation: o, id: n.object(t, d, by), query: url.Values{}, header: http.Header{}, by: by}
+	if d.body != nil {
+		e.body = d.body(n)
+	}
+	for _, p := range o.Parameters {
+		if p == (openapi.Parameter{Name: "organization", In: "query"}) {
+			e.query.Set("organization", n.org)
+		}
+	}
+	return e
+}
+
+func (e *errand) path() string { return strings.Replace(e.Path, "{id}", url.PathEscape(e.id), 1) }
+
+// run makes the request.
+func (e *errand) run(t *testing.T) answer {
+	t.Helper()
+	path, body := e.path(), any(nil)
+	if len(e.query) > 0 {
+		path += "?" + e.query.Encode()
+	}
+	if e.body != nil {
+		body = e.body
+	}
+	return e.by.do(t, e.Method, path, body, func(r *http.Request) {
+		for name := range e.header {
+			r.Header.Set(name, e.header.Get(name))
+		}
+	})
+}
+
+// human tells whether somebody has signed in.
+func (c *caller) human() bool { return strings.HasPrefix(c.token, "vs-") }
+
+// session is the id of the session that somebody uses; who has none gets an id that nobody has.
+func (c *caller) session(t *testing.T) string {
+	t.Helper()
+	a := c.do(t, "GET", "/api/auth/sessions", nil)
+	if a.status != http.StatusOK {
+		return "session_00000000000000000000000000000000"
+	}
+	for _, s := range read[page](t, a).Data {
+		if s["current"] == true {
+			return s["id"].(string)
+		}
+	}
+	t.Fatalf("no session is the current one: %s", a.body)
+	return ""
+}
