@@ -148,8 +148,8 @@ func tenants(t *testing.T, db *storage.DB) {
 			stolen.Org = me.org
 			must(t, db.ForgetObjects(ctx, []routing.StoredObject{stolen}))
 		},
-		"Keep":    func() { none("a claim", db.Keep(ctx, other.org+"x", "claim", 201, "mine")) },
-		"Unclaim": func() { must(t, db.Unclaim(ctx, other.org+"x", "claim")) },
+		"Keep":      func() { none("a claim", db.Keep(ctx, other.org+"x", "claim", 201, "mine")) },
+		"Unclaim":   func() { must(t, db.Unclaim(ctx, other.org+"x", "claim")) },
 		"Providers": func() { trespass(t, db.Providers(), me.org, other.provider.ID) },
 		"Routes":    func() { trespass(t, db.Routes(), me.org, other.route.ID) },
 		// These ask over all organizations, for the house itself.
