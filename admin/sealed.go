@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -45,6 +46,9 @@ type secretsOutput struct{ Body Secrets }
 
 type rotationOutput struct{ Body Rotation }
 
+// rotationTurn is how long one request works on a rotation.
+const rotationTurn = 15 * time.Second
+
 func (s *Server) serveSecrets() {
 	add(s, huma.Operation{
 		OperationID: "get-secrets", Method: http.MethodGet, Path: "/api/secrets", Tags: []string{"Secrets"},
@@ -55,11 +59,14 @@ func (s *Server) serveSecrets() {
 	})
 	add(s, huma.Operation{
 		OperationID: "rotate-secrets", Method: http.MethodPost, Path: "/api/secrets/rotate", Tags: []string{"Secrets"},
-		Summary: "Rotate secrets", Description: "Seals everything anew that a key of VEL_SECRET_KEY_OLD has sealed, with VEL_SECRET_KEY. It may be made again at any time, also when it was ended before its end.",
+		Summary: "Rotate secrets", Description: "Seals anew, with VEL_SECRET_KEY, what the keys of VEL_SECRET_KEY_OLD have sealed. It ends after some seconds: make it again while there is something sealed with an old key.",
 	}, func(ctx context.Context, in *secretsInput) (*rotationOutput, error) {
 		var out rotationOutput
 		var err error
-		if out.Body.Resealed, out.Body.Broken, err = s.Sealed.Reseal(ctx, in.ask.by, s.Keyring); err != nil {
+		working, cancel := context.WithTimeout(ctx, rotationTurn)
+		defer cancel()
+		out.Body.Resealed, out.Body.Broken, err = s.Sealed.Reseal(working, in.ask.by, s.Keyring)
+		if err != nil && (working.Err() == nil || out.Body.Resealed == 0) {
 			return nil, err
 		}
 		out.Body.Secrets, err = s.countSecrets(ctx)

@@ -85,6 +85,9 @@ func openLocal(ctx context.Context, cfg *config.Config, log *slog.Logger) (r *re
 		pool.Close()
 		return errors.Join(watcher.Close(), db.Close())
 	}
+	if cfg.Simulated {
+		cfg.DropSimulator() // it runs with a server only
+	}
 	file := declaredIn(cfg)
 	deps := adminOver(db, keyring, log, func() declared { return file })
 	deps.Prober = &prober{pool, keyring, func() routing.DefaultsConfig { return cfg.Routing.Defaults }}

@@ -38,6 +38,9 @@ type commands struct {
 	Users       usersCmd       `cmd:"" help:"Manage users."`
 	Roles       rolesCmd       `cmd:"" help:"Manage roles."`
 	Keys        keysCmd        `cmd:"" help:"Manage virtual keys."`
+	Providers   providersCmd   `cmd:"" help:"Manage providers."`
+	Routes      routesCmd      `cmd:"" help:"Manage routes: model names and where their calls go."`
+	Secrets     secretsCmd     `cmd:"" help:"About the keys that encrypt secrets at rest."`
 	Migrate     migrateCmd     `cmd:"" help:"About the schema of the database."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
