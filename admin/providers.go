@@ -171,7 +171,7 @@ type TestBody struct {
 type Test struct {
 	OK    bool     `json:"ok" doc:"Nothing that was tried fails."`
 	Key   Finding  `json:"key" doc:"Whether the provider takes the key."`
-	Model *Finding `json:"model" doc:"Whether it answers for the model; null: none was named."`
+	Model *Finding `json:"model,omitempty" doc:"Whether it answers for the model; left out if none was named."`
 }
 
 // Finding is how one request ended.

@@ -185,7 +185,7 @@ type providersTestCmd struct {
 type tested struct {
 	OK    bool     `json:"ok"`
 	Key   finding  `json:"key"`
-	Model *finding `json:"model"`
+	Model *finding `json:"model,omitempty"`
 }
 
 type finding struct {
