@@ -183,11 +183,13 @@ vel.yaml:12: organizations.acme.keys.late.key: the file can not be read: no such
 		"VEL__REDIS=http://user:password@host", "VEL__LOG__LEVEL=loud", "VEL__LGO__LEVEL=info", "VEL__SERVER=on",
 		"VEL__OTEL={sample: x}", "PORT=http", "DATABASE_URL=mysql://user:password@host/db", "VEL_SERVICE_PORT=1",
 		"VEL_ADMIN_KEY=canary-of-23-characters", "VEL_SECRET_KEY=canary-of-31-characters-0123456",
+		"VEL_SECRET_KEY_OLD=a-secret-that-is-long-enough-for-all,canary-of-30-characters-012345",
 	}, want: `
 DATABASE_URL: database: is neither sqlite:PATH nor a postgres:// URL; write sqlite:PATH or postgres://user:password@host/name
 PORT: listen: "http" is not a port; write a number from 0 to 65535; 0 takes a free port
 VEL_ADMIN_KEY: has only 23 characters; use at least 24 random ones: openssl rand -base64 32
 VEL_SECRET_KEY: has only 31 characters; use at least 32 random ones: openssl rand -base64 32
+VEL_SECRET_KEY_OLD: has only 30 characters; use at least 32 random ones: openssl rand -base64 32
 VEL__LGO__LEVEL: lgo: is not a known key; did you mean "log"?
 VEL__LOG__LEVEL: log.level: "loud" is not one of the choices; use debug, info, warn, error
 VEL__OTEL: otel.sample: must be a number, not "x"; write it as 0.5
