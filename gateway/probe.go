@@ -16,7 +16,7 @@ import (
 	"github.com/vel-gateway/vel/secrets"
 )
 
-// probeLimit is how long one request of a trial may take, and longestSaid how many bytes of a provider's words are shown.
+// probeLimit is how long a trial may take, and longestSaid how many bytes of a provider's words are shown.
 const (
 	probeLimit  = 10 * time.Second
 	longestSaid = 500
@@ -25,14 +25,18 @@ const (
 // Probe tries a provider by a connection of its own: it asks for the list of models, which costs nothing, and, if a model
 // is named, for a few words of it. The trial is no call: nothing is held, counted or told to a breaker.
 func Probe(ctx context.Context, pool *upstream.Pool, p *routing.Provider, model string) routing.Trial {
-	b := probe{pool, p, secrets.NewRedactor(p.Key)}
+	b := probe{pool, p, secrets.NewRedactor(p.Key), time.Now().Add(probeLimit)}
 	var t routing.Trial
 	if p.Adapter.OpenList {
 		t.Key = routing.Finding{Message: "The provider lists its models to everybody. Name a model: a call for it proves the key."}
 	} else {
 		t.Key = b.list(ctx)
 	}
-	if model != "" {
+	switch {
+	case model == "":
+	case t.Key.Verdict == routing.Fails && t.Key.Status == 0:
+		t.Model.Message = "The provider was not reached."
+	default:
 		t.Model = b.call(ctx, adapters.ChatCompletions, `{"model":`+quoted(model)+`,"messages":[{"role":"user","content":"Hi"}],"max_completion_tokens":16}`, model)
 		if t.Model.Class == adapters.ClassInvalid { // it may be one that does not chat
 			if f := b.call(ctx, adapters.Embeddings, `{"model":`+quoted(model)+`,"input":"Hi"}`, model); f.Verdict == routing.Works {
@@ -50,6 +54,7 @@ type probe struct {
 	pool     *upstream.Pool
 	provider *routing.Provider
 	redactor *secrets.Redactor
+	until    time.Time
 }
 
 // list asks which models there are. Who wants no key proves nothing by the answer, and some servers have no list.
@@ -106,9 +111,8 @@ func (b *probe) ask(ctx context.Context, r *adapters.Request, codec adapters.Cod
 }
 
 func (b *probe) exchange(ctx context.Context, r *adapters.Request, codec adapters.Codec, in *adapters.Content) (status int, err error) {
-	now := time.Now()
 	r.Header = append(r.Header, adapters.Field{Name: "Accept", Value: "*/*"}, adapters.Field{Name: "User-Agent", Value: "vel"})
-	if err := b.provider.Adapter.Signer.Sign(r, b.provider.Key, now); err != nil {
+	if err := b.provider.Adapter.Signer.Sign(r, b.provider.Key, time.Now()); err != nil {
 		return 0, &adapters.Error{Class: adapters.ClassCredential, Message: "The key can not be sent.", Cause: err}
 	}
 	x, err := b.pool.Acquire(b.provider)
@@ -123,7 +127,7 @@ func (b *probe) exchange(ctx context.Context, r *adapters.Request, codec adapter
 		}
 		x.Finish(errProbed)
 	}()
-	if _, err := x.Open(r, b.provider.Timeouts, now.Add(probeLimit)); err != nil {
+	if _, err := x.Open(r, b.provider.Timeouts, b.until); err != nil {
 		return 0, err
 	}
 	status = x.Status()
