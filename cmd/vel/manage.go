@@ -186,10 +186,11 @@ func (k *kind) change(ctx context.Context, o *output, m *manage, id string, with
 				delete(body, name)
 			}
 		}
-		if err := r.call(ctx, http.MethodPut, k.at(id), k.scope(), revision(v), body, &v); err != nil {
+		var changed map[string]any
+		if err := r.call(ctx, http.MethodPut, k.at(id), k.scope(), revision(v), body, &changed); err != nil {
 			return err
 		}
-		return o.print(v, k.sheet(v))
+		return o.print(changed, k.sheet(changed))
 	})
 }
 
