@@ -6,6 +6,7 @@ import (
 	"path"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -127,7 +128,15 @@ func (s *Server) sign(a *answering, p *Problem) {
 func (s *Server) note(a *answering, r *http.Request, took time.Duration) {
 	s.metrics.note(a.operation, a.status, took)
 	s.Log.Info("admin", slog.String("id", a.id), slog.String("operation", a.operation), slog.Int("status", a.status),
-		slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.String("method", r.Method), slog.String("path", s.plain(r.URL.Path)),
 		slog.String("org", string(a.by.Org)), slog.String("user", string(a.by.User)), slog.String("key", string(a.by.Key)),
 		slog.Float64("total_ms", float64(took.Microseconds())/1000), slog.String("client", s.Client(r)))
+}
+
+// plain is text from a client for the log: without what is a secret, or looks like one.
+func (s *Server) plain(text string) string {
+	if key := s.AdminKey.Reveal(); key != "" {
+		text = strings.ReplaceAll(text, key, s.AdminKey.String())
+	}
+	return tenancy.HideSecrets(text)
 }

@@ -32,7 +32,18 @@ type ObjectPage struct {
 
 // OwnedBy tells whether the provider's account is this organization's alone.
 func (p *Provider) OwnedBy(org tenancy.ID) bool {
+	if len(p.Organizations) == 0 {
+		return p.alone != "" && p.alone == org
+	}
 	return len(p.Organizations) == 1 && p.Organizations[0] == org
+}
+
+// OfOne makes what lies in the accounts that are open to all the property of org, the only organization of a gateway. The
+// accounts stay open: another organization may just have been made elsewhere. It is called before the table is used.
+func (t *Table) OfOne(org tenancy.ID) {
+	for _, p := range t.providers {
+		p.alone = org
+	}
 }
 
 // objectTarget makes a provider the target of calls on objects: one attempt, no model.

@@ -29,6 +29,33 @@ func accountsForTest(t *testing.T, accounts map[string][]tenancy.ID, order ...st
 	}))
 }
 
+// An account that is open to all is that of the only organization, and stays open to one that is not known here yet.
+func TestOwnedByTheOnlyOne(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		organizations []tenancy.ID
+		alone, org    tenancy.ID
+		owned, open   bool
+	}{
+		{nil, "", "acme", false, true},
+		{nil, "", "", false, true},
+		{nil, "acme", "acme", true, true},
+		{nil, "acme", "new", false, true},
+		{[]tenancy.ID{"acme"}, "acme", "new", false, false},
+		{[]tenancy.ID{"acme"}, "", "acme", true, true},
+		{[]tenancy.ID{"acme", "other"}, "acme", "acme", false, true},
+	} {
+		table := tableForTest(t, configForTest(1, func(cfg *Config) {
+			change(cfg.Providers, "p0", func(p *ProviderConfig) { p.Organizations = c.organizations })
+		}))
+		table.OfOne(c.alone)
+		p := table.Providers()[0]
+		if p.OwnedBy(c.org) != c.owned || p.OpenTo(c.org) != c.open {
+			t.Errorf("%+v: owned %t, open %t", c, p.OwnedBy(c.org), p.OpenTo(c.org))
+		}
+	}
+}
+
 func TestPlanObject(t *testing.T) {
 	t.Parallel()
 	acme, other := []tenancy.ID{"acme"}, []tenancy.ID{"other"}

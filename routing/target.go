@@ -33,6 +33,7 @@ type Provider struct {
 	Timeouts      Timeouts          // what holds where a route says nothing else; Total is not of a provider and zero
 	AllowPrivate  bool              // loopback and private addresses may be dialled
 	Organizations []tenancy.ID      // who may use it; empty: all
+	alone         tenancy.ID        // of OfOne
 	RootCAs       *x509.CertPool    // nil: the system's
 	Proxy         *url.URL          // nil: from the environment
 	Adapter       *adapters.Adapter // what it speaks

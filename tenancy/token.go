@@ -3,6 +3,7 @@ package tenancy
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"regexp"
 	"strings"
 
 	"github.com/vel-gateway/vel/secrets"
@@ -19,6 +20,12 @@ func NewSessionToken() secrets.Secret { return randomSecret(sessionPrefix) }
 
 // NewKeySecret makes the secret of a key: 256 random bits, sk-vel- and 43 characters. Only its HashKey is kept.
 func NewKeySecret() secrets.Secret { return randomSecret(keyPrefix) }
+
+// secretForm is what the secrets that Vel makes look like, whole or cut.
+var secretForm = regexp.MustCompile(`\b(` + sessionPrefix + `|` + keyPrefix + `)[A-Za-z0-9_-]{8,}`)
+
+// HideSecrets is text without what looks like a secret that Vel has made: people take a key's secret for its id.
+func HideSecrets(text string) string { return secretForm.ReplaceAllString(text, "$1***") }
 
 // IsSessionToken tells whether a credential is that of a session, and not a key.
 func IsSessionToken(credential string) bool { return strings.HasPrefix(credential, sessionPrefix) }

@@ -17,8 +17,12 @@ import (
 	"github.com/vel-gateway/vel/tests/vel"
 )
 
-// TestCommands runs the scripts in testdata. `code N vel …` runs Vel and checks its exit code, which testscript's own
-// exec does not tell apart.
+// TestCommands runs the scripts in testdata. Beside testscript's own commands they have
+//
+//	code N vel …      runs Vel and checks its exit code, which exec does not tell apart
+//	serve NAME=value… starts Vel in the script's folder, with VEL_URL for those that follow
+//	stop              ends it as a signal does
+//	let NAME regexp   remembers what the last output has
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	binary, err := vel.Binary(vel.Plain)
@@ -29,9 +33,10 @@ func TestCommands(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"))
+			e.Values[served{}] = &served{}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "serve": serve, "stop": stop, "let": let},
 	})
 }
 
@@ -51,6 +56,29 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("%s ended with %d, want %d", strings.Join(args[1:], " "), got, want)
 	}
+}
+
+// served is the Vel of a script.
+type served struct{ *vel.Process }
+
+func serve(ts *testscript.TestScript, _ bool, env []string) {
+	p, err := vel.Launch(ts.MkAbs("."), vel.Options{Env: env})
+	ts.Check(err)
+	ts.Value(served{}).(*served).Process = p
+	ts.Setenv("VEL_URL", p.URL)
+	ts.Defer(func() { _ = p.Stop() }) // if the script does not come to its own stop, which checks the end
+}
+
+func stop(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(ts.Value(served{}).(*served).Stop())
+}
+
+func let(ts *testscript.TestScript, _ bool, args []string) {
+	found := regexp.MustCompile(args[1]).FindString(ts.ReadFile("stdout"))
+	if found == "" {
+		ts.Fatalf("the output has no %s", args[1])
+	}
+	ts.Setenv(args[0], found)
 }
 
 var (

@@ -98,8 +98,14 @@ func npm(t *testing.T, folder string) {
 	}
 }
 
-// python installs what a file names in an environment of its own, unless it is there, and runs the checks in it.
+// python runs checks in an environment with what a file names.
 func python(t *testing.T, requirements, checks string) *exec.Cmd {
+	t.Helper()
+	return exec.CommandContext(t.Context(), filepath.Join(venv(t, requirements), "bin", "python"), filepath.Join("sdk", "python", checks))
+}
+
+// venv installs what a file names in an environment of its own, unless it is there.
+func venv(t *testing.T, requirements string) string {
 	t.Helper()
 	venv, err := filepath.Abs(filepath.Join(".cache", "python-"+strings.TrimSuffix(requirements, ".txt")))
 	if err != nil {
@@ -113,7 +119,7 @@ func python(t *testing.T, requirements, checks string) *exec.Cmd {
 			t.Fatal(err)
 		}
 	}
-	return exec.CommandContext(t.Context(), filepath.Join(venv, "bin", "python"), filepath.Join(dir, checks))
+	return venv
 }
 
 // golang builds the program with the Go client.

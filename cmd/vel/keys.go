@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 )
@@ -36,18 +37,29 @@ Example:
 
 // keyFlags are what can be said of a key.
 type keyFlags struct {
-	Team    string    `help:"The id of its team; the word none takes it away."`
-	User    string    `help:"The id of the user it is for; the word none takes it away."`
-	Models  []string  `help:"The public model names that it may use; all, if none are said. The word none empties the list."`
-	Role    string    `help:"What it may do at /api; nothing, if it has none."`
-	Expires time.Time `format:"2006-01-02T15:04:05Z07:00" help:"When it stops working, as 2027-01-31T00:00:00Z."`
+	Team    string   `help:"The id of its team; the word none takes it away."`
+	User    string   `help:"The id of the user it is for; the word none takes it away."`
+	Models  []string `help:"The public model names that it may use; all, if none are said. The word none empties the list."`
+	Role    string   `help:"What it may do at /api; nothing, if it has none."`
+	Expires expiry   `placeholder:"TIME" help:"When it stops working, as 2027-01-31T00:00:00Z; the word none takes it away."`
 }
 
 func (f *keyFlags) members() []member {
 	return []member{
-		orNone("team", f.Team), orNone("user", f.User), words("models", f.Models), orNone("role", f.Role),
-		{"expires", f.Expires, !f.Expires.IsZero()},
+		orNone("team", f.Team), orNone("user", f.User), words("models", f.Models), orNone("role", f.Role), orNone("expires", string(f.Expires)),
 	}
+}
+
+// expiry is a time, or the word none.
+type expiry string
+
+// UnmarshalText refuses what is neither.
+func (e *expiry) UnmarshalText(text []byte) error {
+	if _, err := time.Parse(time.RFC3339, string(text)); err != nil && string(text) != "none" {
+		return errors.New("write a time as 2027-01-31T00:00:00Z, or none")
+	}
+	*e = expiry(text)
+	return nil
 }
 
 type keysListCmd struct {

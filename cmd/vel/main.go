@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -70,8 +71,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return fail(stderr, false, fmt.Errorf("read the command line: %w", err), exitFailed)
 	}
 	call, err := parser.Parse(args)
-	if err != nil {
-		return fail(stderr, c.JSON, fmt.Errorf("%w; try vel --help", err), exitWrongUse)
+	if err != nil { // and then c holds nothing
+		return fail(stderr, slices.Contains(args, "--json"), fmt.Errorf("%w; try vel --help", err), exitWrongUse)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

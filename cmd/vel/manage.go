@@ -82,10 +82,10 @@ type member struct {
 
 func text(name, value string) member { return member{name, value, value != ""} }
 
-// orNone is a text; the word none empties it.
+// orNone is a text; the word none takes it away.
 func orNone(name, value string) member {
 	if value == "none" {
-		return member{name, "", true}
+		return member{name, nil, true}
 	}
 	return text(name, value)
 }
@@ -202,6 +202,16 @@ func (k *kind) act(ctx context.Context, o *output, m *manage, method, id, action
 			return err
 		}
 		return o.print(v, k.sheet(v))
+	})
+}
+
+// do makes a request about one object that answers nothing.
+func (k *kind) do(ctx context.Context, o *output, m *manage, method, id, action string, body any) error {
+	return m.with(ctx, o, func(r *remote) error {
+		if err := r.call(ctx, method, k.at(id)+action, k.scope(), "", body, nil); err != nil {
+			return err
+		}
+		return o.print(map[string]any{"id": id, "done": true}, "done\n")
 	})
 }
 

@@ -19,7 +19,6 @@ import (
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/storage"
-	"github.com/vel-gateway/vel/tenancy"
 )
 
 // kinds are the providers that Vel speaks to, by the word in the file.
@@ -68,9 +67,12 @@ func (a *App) publish(cfg *config.Config) error {
 func (a *App) rebuild(cfg *config.Config) error {
 	j := joiner{a.keyring, kinds(), a.directory.exists}
 	all := j.join(cfg.Routing, a.catalog)
-	table, err := routing.Build(a.owned(all.Config), j.kinds, a.began.Unix())
+	table, err := routing.Build(all.Config, j.kinds, a.began.Unix())
 	if err != nil {
 		return fmt.Errorf("build routes: %w", err)
+	}
+	if org, only := a.directory.only(); only {
+		table.OfOne(org)
 	}
 	use, err := a.pool.Prepare(table.Providers())
 	if err != nil {
@@ -86,23 +88,6 @@ func (a *App) rebuild(cfg *config.Config) error {
 	a.metrics.Forget()
 	a.alarm(all.problems)
 	return nil
-}
-
-// owned gives the one organization of a gateway that has no other every account that is not given away: it shares them
-// with nobody.
-func (a *App) owned(cfg routing.Config) routing.Config {
-	org, ok := a.directory.only()
-	if !ok {
-		return cfg
-	}
-	cfg.Providers = maps.Clone(cfg.Providers)
-	for name, p := range cfg.Providers {
-		if len(p.Organizations) == 0 {
-			p.Organizations = []tenancy.ID{org}
-			cfg.Providers[name] = p
-		}
-	}
-	return cfg
 }
 
 // catalogued tells whether the database has providers, so that none are simulated.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 )
@@ -16,12 +17,13 @@ func users() *kind {
 
 // usersCmd manages users.
 type usersCmd struct {
-	List   usersListCmd   `cmd:"" help:"List an organization's users."`
-	Get    usersGetCmd    `cmd:"" help:"Show one."`
-	Create usersCreateCmd `cmd:"" help:"Make one."`
-	Update usersUpdateCmd `cmd:"" help:"Change one."`
-	Roles  usersRolesCmd  `cmd:"" help:"Set the roles of one."`
-	Delete usersDeleteCmd `cmd:"" help:"Delete one with their keys and sessions."`
+	List     usersListCmd     `cmd:"" help:"List an organization's users."`
+	Get      usersGetCmd      `cmd:"" help:"Show one."`
+	Create   usersCreateCmd   `cmd:"" help:"Make one."`
+	Update   usersUpdateCmd   `cmd:"" help:"Change one."`
+	Roles    usersRolesCmd    `cmd:"" help:"Set the roles of one."`
+	Password usersPasswordCmd `cmd:"" help:"Set the password of one and end their sessions."`
+	Delete   usersDeleteCmd   `cmd:"" help:"Delete one with their keys and sessions."`
 }
 
 // Help shows how it is used.
@@ -113,6 +115,24 @@ type usersRolesCmd struct {
 
 func (c *usersRolesCmd) Run(ctx context.Context, o *output) error {
 	return users().in(c.Org).act(ctx, o, &c.manage, http.MethodPut, c.ID, "/roles", given(words("roles", c.Roles)))
+}
+
+type usersPasswordCmd struct {
+	manage
+	within
+	passwordFlag
+	ID string `arg:"" help:"The user's id."`
+}
+
+func (c *usersPasswordCmd) Run(ctx context.Context, o *output) error {
+	password, err := c.member()
+	if err != nil {
+		return err
+	}
+	if !password.said {
+		return errors.New("say where the new password stands: --password-file FILE, or - for standard input")
+	}
+	return users().in(c.Org).do(ctx, o, &c.manage, http.MethodPut, c.ID, "/password", given(password))
 }
 
 type usersDeleteCmd struct {

@@ -160,7 +160,7 @@ func complaint(err error) string {
 func memory() string {
 	const shm, enough = "/dev/shm", 2 << 30
 	var fs syscall.Statfs_t
-	if err := syscall.Statfs(shm, &fs); err != nil || uint64(fs.Bavail)*uint64(fs.Bsize) < enough {
+	if err := syscall.Statfs(shm, &fs); err != nil || fs.Bavail*uint64(fs.Bsize) < enough {
 		return ""
 	}
 	return shm
