@@ -171,19 +171,18 @@ func without(m *routing.ModelConfig, providers map[string]routing.ProviderConfig
 // alarm tells once of every object of the database that is not, or not wholly, in force, and of those that are again.
 func (a *App) alarm(now map[tenancy.ID]flaw) {
 	for _, id := range slices.Sorted(maps.Keys(now)) {
-		f := now[id]
-		if a.flaws[id] == f {
-			continue
+		switch f := now[id]; {
+		case a.flaws[id] == f:
+		case f.shadowed:
+			a.log.Error("an object of the database is shadowed by the configuration file", f.attributes(id)...)
+		default:
+			a.log.Error("an object of the database is not wholly in force", f.attributes(id)...)
 		}
-		what := "an object of the database is not wholly in force"
-		if f.shadowed {
-			what = "an object of the database is shadowed by the configuration file"
-		}
-		a.log.Error(what, slog.String("kind", f.kind), slog.String("name", f.name), slog.String("object", string(id)), slog.String("reason", f.reason))
 	}
 	for _, id := range slices.Sorted(maps.Keys(a.flaws)) {
 		if _, still := now[id]; !still {
-			a.log.Info("an object of the database is in force again, or gone", slog.String("kind", a.flaws[id].kind), slog.String("name", a.flaws[id].name), slog.String("object", string(id)))
+			f := a.flaws[id]
+			a.log.Info("an object of the database is in force again, or gone", f.attributes(id)...)
 		}
 	}
 	a.flaws = now
@@ -201,6 +200,11 @@ func (a *App) alarm(now map[tenancy.ID]flaw) {
 		a.shadowed.WithLabelValues(kind).Set(shadowed)
 		a.faulty.WithLabelValues(kind).Set(faulty)
 	}
+}
+
+// attributes are those of a line in the log.
+func (f *flaw) attributes(id tenancy.ID) []any {
+	return []any{slog.String("kind", f.kind), slog.String("name", f.name), slog.String("object", string(id)), slog.String("reason", f.reason)}
 }
 
 // problem says what keeps an object of the database from being in force on this node; empty: nothing.

@@ -115,7 +115,7 @@ func (f *providerFlags) members() ([]member, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := f.credential.member()
+	key, err := f.member()
 	return append(list, key, text("kind", f.Kind), orNone("base_url", f.BaseURL), text("api", f.API), flag("allow_private", f.AllowPrivate),
 		wordsOrOut("organizations", f.Organizations), orNone("proxy", f.Proxy)), err
 }
