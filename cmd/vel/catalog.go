@@ -71,7 +71,9 @@ type joiner struct {
 // join leaves out what the file shadows and what nothing can be made of.
 func (j *joiner) join(file routing.Config, c *catalog) joined {
 	all := joined{Config: file, problems: map[tenancy.ID]flaw{}}
-	all.Providers, all.Models = maps.Clone(file.Providers), maps.Clone(file.Models)
+	all.Providers, all.Models = map[string]routing.ProviderConfig{}, map[string]routing.ModelConfig{}
+	maps.Copy(all.Providers, file.Providers)
+	maps.Copy(all.Models, file.Models)
 	for _, id := range slices.Sorted(maps.Keys(c.providers)) {
 		p := c.providers[id]
 		if _, taken := file.Providers[p.Name]; taken {
