@@ -93,7 +93,8 @@ func (s *Server) admit(operation string, needed need) func(huma.Context, func(hu
 
 // enter finds out who asks and whether they may.
 func (s *Server) enter(a *asking, r *http.Request, needed need) error {
-	a.by.Address, a.by.Agent = s.Client(r), agentOf(r)
+	a.by.Address, a.by.Agent, a.by.Request = s.Client(r), agentOf(r), tenancy.ID(a.answer.id)
+	a.answer.by = a.by
 	if needed == public {
 		return nil
 	}
@@ -165,7 +166,8 @@ func (s *Server) identify(a *asking, r *http.Request) error {
 	switch {
 	case s.isAdminKey(hash):
 		vel := tenancy.Vel()
-		a.by.Org, a.by.May = vel.Org, vel.May
+		a.by.Org, a.by.May, a.by.Name = vel.Org, vel.May, cmp.Or(s.AdminName, "admin key")
+		a.answer.adminKey = true
 		return nil
 	case tenancy.IsSessionToken(credential):
 		err = s.identifyUser(r.Context(), a, hash)
@@ -186,7 +188,7 @@ func (s *Server) identifyUser(ctx context.Context, a *asking, hash tenancy.Hash)
 	case err != nil:
 		return err
 	}
-	a.by.Org, a.by.User, a.by.Session = a.user.Org, a.user.ID, a.session.ID
+	a.by.Org, a.by.User, a.by.Session, a.by.Name, a.by.Email = a.user.Org, a.user.ID, a.session.ID, a.user.Name, a.user.Email
 	a.by.May, err = s.allowed(ctx, a.user.Org, a.user.Roles...)
 	return err
 }
@@ -203,7 +205,7 @@ func (s *Server) identifyKey(ctx context.Context, a *asking, hash tenancy.Hash) 
 		return err
 	}
 	p.Touch(a.now)
-	a.by.Org, a.by.Key = p.Org, p.Key
+	a.by.Org, a.by.Key, a.by.Name = p.Org, p.Key, p.Name
 	if p.Role != "" {
 		a.by.May, err = s.allowed(ctx, p.Org, p.Role)
 	}

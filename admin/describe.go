@@ -48,6 +48,7 @@ func (s *Server) describe() {
 				{Name: "Providers", Description: "Accounts at AI providers, with the settings of the configuration file. They belong to the platform."},
 				{Name: "Routes", Description: "Public model names and where their calls go, with the settings of the configuration file. They belong to the platform."},
 				{Name: "Secrets", Description: "The keys that encrypt secrets at rest."},
+				{Name: "Audit", Description: "Who did what. What is older than a second or two can be proved: see docs/audit.md."},
 				{Name: "Health", Description: "Whether this node works."},
 			},
 		},

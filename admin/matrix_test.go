@@ -62,6 +62,9 @@ change-route            .     .       .       .       .      .     .     .     x
 delete-route            .     .       .       .       .      .     .     .     x   x
 get-secrets             .     .       .       .       .      .     .     .     x   x
 rotate-secrets          .     .       .       .       .      .     .     .     x   x
+list-audit              .     .       .       .       .      .     x     x     x   x
+export-audit            .     .       .       .       .      .     x     x     x   x
+list-audit-heads        .     .       .       .       .      .     x     x     x   x
 `
 
 // operation is one of the document.

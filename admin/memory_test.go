@@ -16,6 +16,7 @@ type memory[T any, P interface {
 }] struct {
 	prefix string
 	fail   func(verb string, v *T) error
+	by     func(tenancy.Actor) // sees who creates
 
 	mu   sync.Mutex
 	rows map[tenancy.ID]T // guarded by mu
@@ -84,7 +85,10 @@ func suits(v any, p tenancy.Page) bool {
 	return true
 }
 
-func (m *memory[T, P]) Create(_ context.Context, _ tenancy.Actor, v T) (T, error) {
+func (m *memory[T, P]) Create(_ context.Context, by tenancy.Actor, v T) (T, error) {
+	if m.by != nil {
+		m.by(by)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refused("create", &v); err != nil {

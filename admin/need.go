@@ -35,6 +35,7 @@ func needs() map[string]need {
 		roles        = need(tenancy.ManageRoles)
 		keys         = need(tenancy.ManageKeys)
 		platform     = need(tenancy.ManagePlatform)
+		audit        = need(tenancy.ViewAudit)
 	)
 	return map[string]need{
 		"get-health": public,
@@ -95,5 +96,9 @@ func needs() map[string]need {
 
 		"get-secrets":    platform,
 		"rotate-secrets": platform,
+
+		"list-audit":       audit,
+		"export-audit":     audit,
+		"list-audit-heads": audit,
 	}
 }

@@ -21,6 +21,9 @@ type answering struct {
 	operation string // empty: none was reached
 	by        tenancy.Actor
 	status    int
+	detail    string               // of the problem that was answered
+	adminKey  bool                 // they came with the admin key
+	failed    []tenancy.AuditEvent // whom they tried to be, in vain
 }
 
 // WriteHeader notes the status.
@@ -53,7 +56,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	defer func() {
-		if cause := recover(); cause != nil {
+		cause := recover()
+		if cause == http.ErrAbortHandler { // an answer broke off: its client must not take it for whole
+			s.note(a, r, s.Now().Sub(began))
+			panic(cause)
+		}
+		if cause != nil {
 			s.Log.Error("panic", slog.String("id", a.id), slog.String("operation", a.operation), slog.Any("panic", cause), slog.String("stack", string(debug.Stack())))
 			s.fail(a, bug())
 		}
@@ -118,7 +126,7 @@ func (s *Server) fail(a *answering, p *Problem) {
 
 // sign puts the request's id on a problem, and the cause of it into the log.
 func (s *Server) sign(a *answering, p *Problem) {
-	p.RequestID = a.id
+	p.RequestID, a.detail = a.id, p.Detail
 	if p.cause != nil {
 		s.Log.Error("admin request failed", slog.String("id", a.id), slog.String("operation", a.operation), slog.Any("err", p.cause))
 	}
@@ -127,6 +135,7 @@ func (s *Server) sign(a *answering, p *Problem) {
 // note counts a request and writes its line into the log.
 func (s *Server) note(a *answering, r *http.Request, took time.Duration) {
 	s.metrics.note(a.operation, a.status, took)
+	s.trace(a, r)
 	s.Log.Info("admin", slog.String("id", a.id), slog.String("operation", a.operation), slog.Int("status", a.status),
 		slog.String("method", r.Method), slog.String("path", s.plain(r.URL.Path)),
 		slog.String("org", string(a.by.Org)), slog.String("user", string(a.by.User)), slog.String("key", string(a.by.Key)),

@@ -14,6 +14,7 @@ import (
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/tenancy"
+	"github.com/vel-gateway/vel/tenancy/chain"
 )
 
 // Deps is what the room needs from others.
@@ -37,10 +38,12 @@ type Deps struct {
 	Passwords PasswordStore
 	Rotator   KeyRotator
 	Requests  RequestStore
+	Audit     AuditStore
 
 	Index     func() *tenancy.KeyIndex                       // of the snapshot of now
 	FindFresh func(tenancy.Hash) (*tenancy.Principal, error) // looks up a key that the index does not know; nil: it knows all
 	AdminKey  secrets.Secret                                 // acts as a platform admin; empty: there is none
+	AdminName string                                         // how the audit log calls whoever has it; empty: admin key
 	Keyring   *secrets.Keyring                               // seals the answers that are kept for an Idempotency-Key
 	Ping      func(context.Context) error                    // asks the database; returns when the context ends
 	Providers func() (available, total int)
@@ -60,12 +63,12 @@ type Prober interface {
 // SessionStore keeps sign-ins. Errors are those of tenancy.Store.
 type SessionStore interface {
 	// BeginSession stores a new one, and when the user signed in last. ErrNotFound: the user is gone or disabled, or s.Password is theirs no more.
-	BeginSession(ctx context.Context, s tenancy.Session) error
+	BeginSession(ctx context.Context, by tenancy.Actor, s tenancy.Session) error
 	// FindSession finds the session of a token and its user.
 	FindSession(ctx context.Context, hash tenancy.Hash) (tenancy.Session, tenancy.User, error)
 	// SwapSession puts a new session in the place of an old one. ErrNotFound: somebody else did already.
-	SwapSession(ctx context.Context, old tenancy.ID, s tenancy.Session) error
-	EndSession(ctx context.Context, org, id tenancy.ID) error
+	SwapSession(ctx context.Context, by tenancy.Actor, old tenancy.ID, s tenancy.Session) error
+	EndSession(ctx context.Context, by tenancy.Actor, org, id tenancy.ID) error
 	// Sessions are those of a user that have not expired.
 	Sessions(ctx context.Context, org, user tenancy.ID) ([]tenancy.Session, error)
 }
@@ -81,6 +84,18 @@ type PasswordStore interface {
 // KeyRotator gives a key another secret; the one before opens until oldUntil, the zero time ends it at once.
 type KeyRotator interface {
 	RotateKey(ctx context.Context, by tenancy.Actor, org, id tenancy.ID, rev int64, hash tenancy.Hash, oldUntil time.Time) (tenancy.APIKey, error)
+}
+
+// AuditStore keeps who did what. Whatever changes something writes it there itself.
+type AuditStore interface {
+	// Record appends what changes nothing else.
+	Record(ctx context.Context, events []tenancy.AuditEvent) error
+	// Audit gives a page of events, the newest first.
+	Audit(ctx context.Context, q tenancy.AuditQuery) ([]tenancy.AuditEvent, error)
+	// AuditHeads gives the signed ends of the chains after an organization, of one or, if org is empty, of all.
+	AuditHeads(ctx context.Context, org, after tenancy.ID, limit int) ([]chain.Checkpoint, error)
+	// ExportAudit writes a chain with the events of a time; zero times are no bounds.
+	ExportAudit(ctx context.Context, org tenancy.ID, from, to time.Time, w *chain.Writer) error
 }
 
 // RequestStore remembers requests with an Idempotency-Key for 24 hours.
@@ -100,6 +115,7 @@ type Server struct {
 	roles     tenancy.Store[tenancy.Role] // with the built-in ones
 	hashing   *tenancy.Passwords
 	throttle  *throttle
+	refusals  *refusals
 	metrics   *metrics
 	began     time.Time
 	adminHash tenancy.Hash
@@ -117,7 +133,7 @@ func NewServer(d Deps) *Server {
 	s := &Server{
 		Deps: d, mux: http.NewServeMux(), needs: needs(), roles: tenancy.WithBuiltIn(d.Roles),
 		hashing: tenancy.NewPasswords(atOnce, 16*atOnce), throttle: newThrottle(), metrics: newMetrics(d.Registerer),
-		began: d.Now(), adminHash: tenancy.HashKey([]byte(d.AdminKey.Reveal())),
+		refusals: newRefusals(d.Audit.Record, d.Log, d.Registerer), began: d.Now(), adminHash: tenancy.HashKey([]byte(d.AdminKey.Reveal())),
 	}
 	s.describe()
 	s.serveHealth()
@@ -130,6 +146,7 @@ func NewServer(d Deps) *Server {
 	s.serveProviders()
 	s.serveRoutes()
 	s.serveSecrets()
+	s.serveAudit()
 	s.serveDocument()
 	return s
 }

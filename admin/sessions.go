@@ -132,10 +132,12 @@ func (s *Server) login(ctx context.Context, in *loginInput) (*tokenOutput, error
 	}
 	switch len(fits) {
 	case 0:
+		s.failed(a, tenancy.NormalEmail(in.Body.Email), candidates)
 		return nil, noFit()
 	case 1:
 		out, err := s.begin(ctx, a, fits[0], a.now, s.Sessions.BeginSession)
 		if errors.Is(err, tenancy.ErrNotFound) { // disabled or deleted just now
+			s.failed(a, fits[0].Email, fits)
 			return nil, noFit()
 		}
 		return out, err
@@ -176,7 +178,9 @@ func (s *Server) fitting(ctx context.Context, candidates []tenancy.User, passwor
 }
 
 // begin makes a session of a user and keeps it by store.
-func (s *Server) begin(ctx context.Context, a *asking, u tenancy.User, began time.Time, store func(context.Context, tenancy.Session) error) (*tokenOutput, error) {
+func (s *Server) begin(
+	ctx context.Context, a *asking, u tenancy.User, began time.Time, store func(context.Context, tenancy.Actor, tenancy.Session) error,
+) (*tokenOutput, error) {
 	token := tenancy.NewSessionToken()
 	session := tenancy.Session{
 		ID: tenancy.NewID("session"), Org: u.Org, User: u.ID, Hash: tenancy.HashKey([]byte(token.Reveal())),
@@ -186,7 +190,9 @@ func (s *Server) begin(ctx context.Context, a *asking, u tenancy.User, began tim
 	if last := began.Add(tenancy.SessionMost); session.Expires.After(last) {
 		session.Expires = last
 	}
-	if err := store(ctx, session); err != nil {
+	by := a.by
+	by.Org, by.User, by.Session, by.Name, by.Email = u.Org, u.ID, session.ID, u.Name, u.Email
+	if err := store(ctx, by, session); err != nil {
 		return nil, err
 	}
 	return &tokenOutput{Token{
@@ -196,8 +202,8 @@ func (s *Server) begin(ctx context.Context, a *asking, u tenancy.User, began tim
 
 func (s *Server) refresh(ctx context.Context, in *askedInput) (*tokenOutput, error) {
 	a := in.ask
-	out, err := s.begin(ctx, a, a.user, a.session.Began, func(ctx context.Context, next tenancy.Session) error {
-		return s.Sessions.SwapSession(ctx, a.session.ID, next)
+	out, err := s.begin(ctx, a, a.user, a.session.Began, func(ctx context.Context, by tenancy.Actor, next tenancy.Session) error {
+		return s.Sessions.SwapSession(ctx, by, a.session.ID, next)
 	})
 	if errors.Is(err, tenancy.ErrNotFound) { // somebody else has swapped it
 		return nil, stranger()
@@ -211,7 +217,7 @@ func (s *Server) logout(ctx context.Context, in *askedInput) (*emptyOutput, erro
 
 // end ends a session. That it has ended already is as good.
 func (s *Server) end(ctx context.Context, a *asking, id tenancy.ID) error {
-	if err := s.Sessions.EndSession(ctx, a.by.Org, id); !errors.Is(err, tenancy.ErrNotFound) {
+	if err := s.Sessions.EndSession(ctx, a.by, a.by.Org, id); !errors.Is(err, tenancy.ErrNotFound) {
 		return err
 	}
 	return nil
@@ -257,6 +263,7 @@ func (s *Server) changeOwnPassword(ctx context.Context, in *ownPasswordInput) (*
 		return nil, err
 	}
 	if !ok {
+		s.failed(a, a.user.Email, []tenancy.User{a.user})
 		return nil, faulty(Fault{"body.old", "is not your password"})
 	}
 	hash, err := s.hashing.Hash(ctx, in.Body.New)

@@ -96,7 +96,7 @@ func newWorld(t *testing.T) *world {
 		Orgs: tenancy.Declared(orgs, w.db.orgs), Teams: w.db.teams, Users: w.db.users, Roles: w.db.roles, Keys: tenancy.Declared(keys, w.db.keys),
 		ProviderStore: tenancy.Declared(filedProviders, w.db.providers), RouteStore: tenancy.Declared(filedRoutes, w.db.routes),
 		Problem: func(id tenancy.ID) string { return w.problems[id] }, Prober: w,
-		Sessions: w.db, Passwords: w.db, Rotator: w.db, Requests: w.db, Sealed: w.db,
+		Sessions: w.db, Passwords: w.db, Rotator: w.db, Requests: w.db, Sealed: w.db, Audit: w.db.audit,
 		Index: w.db.index, AdminKey: secrets.New(adminKey), Keyring: keyring, Ping: w.db.ping, Providers: func() (int, int) { return 1, 2 },
 		Version: "test", Log: slog.New(slog.NewJSONHandler(w.log, nil)), Registerer: prometheus.NewRegistry(), Now: w.db.clock,
 	})
@@ -213,6 +213,7 @@ type database struct {
 	users *memory[tenancy.User, *tenancy.User]
 	roles *memory[tenancy.Role, *tenancy.Role]
 	keys  *memory[tenancy.APIKey, *tenancy.APIKey]
+	audit *logbook
 
 	providers *memory[routing.ManagedProvider, *routing.ManagedProvider]
 	routes    *memory[routing.ManagedRoute, *routing.ManagedRoute]
@@ -232,7 +233,7 @@ func newDatabase() *database {
 		teams: newMemory("team", tenancy.Team{Meta: meta("team_red", acme, "red")}, tenancy.Team{Meta: meta("team_far", other, "far")}),
 		users: newMemory[tenancy.User]("user"), roles: newMemory("role", clerk), keys: newMemory[tenancy.APIKey]("key"),
 		providers: newMemory[routing.ManagedProvider]("provider"), routes: newMemory[routing.ManagedRoute]("route"),
-		now: start, sessions: map[tenancy.ID]tenancy.Session{}, kept: map[string]tenancy.Kept{},
+		audit: &logbook{}, now: start, sessions: map[tenancy.ID]tenancy.Session{}, kept: map[string]tenancy.Kept{},
 	}
 }
 
@@ -278,7 +279,7 @@ func (d *database) index() *tenancy.KeyIndex {
 	return x
 }
 
-func (d *database) BeginSession(_ context.Context, s tenancy.Session) error {
+func (d *database) BeginSession(_ context.Context, _ tenancy.Actor, s tenancy.Session) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.sessions[s.ID] = s
@@ -300,7 +301,7 @@ func (d *database) FindSession(ctx context.Context, hash tenancy.Hash) (tenancy.
 	return tenancy.Session{}, tenancy.User{}, tenancy.ErrNotFound
 }
 
-func (d *database) SwapSession(_ context.Context, old tenancy.ID, s tenancy.Session) error {
+func (d *database) SwapSession(_ context.Context, _ tenancy.Actor, old tenancy.ID, s tenancy.Session) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if _, ok := d.sessions[old]; !ok {
@@ -311,7 +312,7 @@ func (d *database) SwapSession(_ context.Context, old tenancy.ID, s tenancy.Sess
 	return d.down
 }
 
-func (d *database) EndSession(_ context.Context, org, id tenancy.ID) error {
+func (d *database) EndSession(_ context.Context, _ tenancy.Actor, org, id tenancy.ID) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if s, ok := d.sessions[id]; !ok || s.Org != org {

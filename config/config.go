@@ -36,8 +36,9 @@ type Config struct {
 	Routing   routing.Config // Organizations of a provider hold ids
 	Tenancy   tenancy.Config
 	Database  Database
-	Direct    secrets.Secret   // Postgres without the pooler; no secret: there is none
-	MaxAge    time.Duration    // how long keys of the database are believed while it is away
+	Direct    secrets.Secret // Postgres without the pooler; no secret: there is none
+	MaxAge    time.Duration  // how long keys of the database are believed while it is away
+	Retention Retention
 	SecretKey secrets.Secret   // what encrypts secrets at rest; no secret: it is not set
 	OldKeys   []secrets.Secret // what else may have encrypted them
 	AdminKey  secrets.Secret   // what opens the control plane to whoever runs the house; no secret: it is not set
@@ -77,7 +78,7 @@ func parse(path string, text []byte, env environment) (*Config, error) {
 	d.port(&f)
 	simulated := d.wellKnown(&f.Routing)
 	c := &Config{
-		Path: path, Gateway: f.Config, Routing: f.Routing, Tenancy: f.Tenancy, Database: f.Database, MaxAge: f.SnapshotMaxAge, Log: f.Log, Simulated: simulated,
+		Path: path, Gateway: f.Config, Routing: f.Routing, Tenancy: f.Tenancy, Database: f.Database, MaxAge: f.SnapshotMaxAge, Retention: f.Retention, Log: f.Log, Simulated: simulated,
 		SecretKey: d.variable("VEL_SECRET_KEY", 32), OldKeys: d.variables("VEL_SECRET_KEY_OLD", 32), AdminKey: d.variable("VEL_ADMIN_KEY", 24),
 	}
 	c.Gateway.AdminListen = f.Admin.Listen

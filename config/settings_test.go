@@ -186,7 +186,8 @@ func observe(t *testing.T, env []string) observed {
 		Database Database
 		Direct   secrets.Secret
 		MaxAge   time.Duration
-	}{c.Gateway, c.Log, table, c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge}
+		Audit    time.Duration
+	}{c.Gateway, c.Log, table, c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention.Audit}
 	return o
 }
 

@@ -3,6 +3,7 @@ package secrets
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -31,6 +32,7 @@ type ringKey struct {
 	id   string
 	aead cipher.AEAD
 	mac  []byte
+	sign ed25519.PrivateKey
 }
 
 // NewKeyring makes a keyring of the secrets that operators give, at least 32 characters each, the current one first.
@@ -56,7 +58,7 @@ func NewKeyring(seeds ...Secret) (*Keyring, error) {
 
 func newRingKey(seed Secret) (ringKey, error) {
 	derived := map[string][]byte{}
-	for _, use := range []string{"id", "seal", "mark"} {
+	for _, use := range []string{"id", "seal", "mark", "sign"} {
 		key, err := hkdf.Key(sha256.New, []byte(seed.Reveal()), nil, "vel "+use, 32)
 		if err != nil {
 			return ringKey{}, fmt.Errorf("derive a key: %w", err)
@@ -71,7 +73,7 @@ func newRingKey(seed Secret) (ringKey, error) {
 	if err != nil {
 		return ringKey{}, fmt.Errorf("make a cipher: %w", err)
 	}
-	return ringKey{hex.EncodeToString(derived["id"][:4]), aead, derived["mark"]}, nil
+	return ringKey{hex.EncodeToString(derived["id"][:4]), aead, derived["mark"], ed25519.NewKeyFromSeed(derived["sign"])}, nil
 }
 
 // IDs are those of the keys, the one that seals first. They tell nothing about the keys.
@@ -111,6 +113,9 @@ func (k *Keyring) Open(sealed string, place ...string) ([]byte, error) {
 	}
 	return text, nil
 }
+
+// SigningKey signs what others must be able to check. Its public half is no secret; it changes with the current key.
+func (k *Keyring) SigningKey() ed25519.PrivateKey { return k.keys[0].sign }
 
 // Mark makes a short text by which data is known again and not found out, also if it could be guessed.
 func (k *Keyring) Mark(data []byte) string { return k.keys[0].mark(data) }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vel-gateway/vel/secrets"
+	"github.com/vel-gateway/vel/tenancy"
 )
 
 // Config says where the database is.
@@ -68,6 +69,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*DB, error) {
 	if err := db.Migrate(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("migrate the database: %w", err), db.Close())
 	}
+	db.prepared(ctx)
 	return db, nil
 }
 
@@ -108,14 +110,15 @@ func bump(ctx context.Context, t tx) (rev int64, err error) {
 	return rev, err
 }
 
-// change runs f in a transaction that changes the configuration, with the revision that it makes, and tells everybody.
-func (db *DB) change(ctx context.Context, as scope, f func(t tx, rev int64) error) error {
-	err := db.dialect.write(ctx, as, func(t tx) error {
+// change runs f in an audited transaction that changes the configuration, with the revision that it makes, and tells
+// everybody.
+func (db *DB) change(ctx context.Context, as scope, by tenancy.Actor, f func(t tx, rev int64, log *trail) error) error {
+	err := db.audited(ctx, as, by, func(t tx, log *trail) error {
 		rev, err := bump(ctx, t)
 		if err != nil {
 			return err
 		}
-		return f(t, rev)
+		return f(t, rev, log)
 	})
 	if err == nil {
 		db.news.tell()

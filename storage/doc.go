@@ -12,6 +12,6 @@
 // for. Every statement names the organization as well: two walls, each of which holds alone.
 //
 //	tenant   vel_app     one organization's rows              the API
-//	system   vel_system  reads over all organizations         sign-in, the snapshot, lists for the platform
+//	system   vel_system  reads over all organizations         sign-in, the snapshot, lists for the platform; seals the audit log
 //	ingest   vel_ingest  appends over all organizations       what the data plane leaves behind
 package storage

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"time"
+
+	"github.com/vel-gateway/vel/tenancy"
 )
 
 // OpenWith is Open by other migrations than those of this program.
@@ -29,8 +32,24 @@ var ErrPooled = errPooled
 // Listen calls woken after each change that another process makes.
 func Listen(ctx context.Context, db *DB, woken func()) error { return db.dialect.listen(ctx, woken) }
 
+// PageOfKeys is the query of a page of keys.
+func PageOfKeys(db *DB, org tenancy.ID, p tenancy.Page) (query string, args []any) {
+	_, query, args = db.keys().page(org, p)
+	return query, args
+}
+
 // Exec runs a statement on the connection that writes to SQLite.
 func Exec(ctx context.Context, db *DB, statement string) error {
 	_, err := db.dialect.(*liteDB).writer.ExecContext(ctx, statement)
 	return err
+}
+
+// ChangeUntraced makes a change of the configuration that notes nothing.
+func ChangeUntraced(ctx context.Context, db *DB) error {
+	return db.change(ctx, tenant("org_a"), tenancy.Vel(), func(tx, int64, *trail) error { return nil })
+}
+
+// PrepareDay makes the partition of a day.
+func PrepareDay(ctx context.Context, db *DB, day time.Time) error {
+	return db.dialect.(*pgDB).prepareDay(ctx, day)
 }

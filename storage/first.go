@@ -30,15 +30,18 @@ func isNew(ctx context.Context, t tx) (bool, error) {
 func (db *DB) FirstStart(ctx context.Context, org tenancy.Org, keys []tenancy.APIKey) (won bool, err error) {
 	orgs, table := db.orgs(), db.keys()
 	orgs.begin(&org)
-	err = db.change(ctx, system, func(t tx, rev int64) error {
-		if won, err = isNew(ctx, t); err != nil || !won {
+	err = db.change(ctx, system, tenancy.Vel(), func(t tx, rev int64, log *trail) error {
+		if won, err = isNew(ctx, t); err != nil {
 			return err
+		}
+		if !won || org.Name == "" && len(keys) == 0 {
+			return errNothing
 		}
 		if err := t.turn(ctx, tenant(org.Org)); err != nil {
 			return err
 		}
 		if org.Name != "" {
-			if err := orgs.put(ctx, t, rev, &org); err != nil {
+			if err := orgs.put(ctx, t, rev, log, &org); err != nil {
 				return err
 			}
 		}
@@ -47,7 +50,7 @@ func (db *DB) FirstStart(ctx context.Context, org tenancy.Org, keys []tenancy.AP
 			if err := t.turn(ctx, tenant(k.Org)); err != nil {
 				return err
 			}
-			if err := table.put(ctx, t, rev, &k); err != nil {
+			if err := table.put(ctx, t, rev, log, &k); err != nil {
 				return err
 			}
 		}

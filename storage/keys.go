@@ -13,10 +13,14 @@ import (
 // RotateKey gives a key another secret. The one before opens too until oldUntil; the zero time ends it at once. If rev
 // is not 0, it must be the revision that is stored.
 func (db *DB) RotateKey(
-	ctx context.Context, _ tenancy.Actor, org, id tenancy.ID, rev int64, hash tenancy.Hash, oldUntil time.Time,
+	ctx context.Context, by tenancy.Actor, org, id tenancy.ID, rev int64, hash tenancy.Hash, oldUntil time.Time,
 ) (k tenancy.APIKey, err error) {
 	now, keys := time.Now(), db.keys()
-	err = db.change(ctx, tenant(org), func(t tx, changed int64) error {
+	err = db.change(ctx, tenant(org), by, func(t tx, changed int64, log *trail) error {
+		var was tenancy.APIKey
+		if err := keys.get(ctx, t, org, id, &was); err != nil {
+			return err
+		}
 		args := arguments{org, id, rev}
 		old := "hash"
 		if oldUntil.IsZero() {
@@ -27,7 +31,10 @@ func (db *DB) RotateKey(
 		if err := keys.touch(ctx, t, statement, org, id, args); err != nil {
 			return err
 		}
-		return keys.get(ctx, t, org, id, &k)
+		if err := keys.get(ctx, t, org, id, &k); err != nil {
+			return err
+		}
+		return keys.altered(log, tenancy.ActionRotateKey, &was, &k)
 	})
 	return k, err
 }

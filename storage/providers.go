@@ -18,11 +18,11 @@ func (db *DB) providers() *table[routing.ManagedProvider, *routing.ManagedProvid
 	return &table[routing.ManagedProvider, *routing.ManagedProvider]{
 		db: db, name: "providers", prefix: "provider", followed: true, filters: []filter{byName},
 		columns: []column[routing.ManagedProvider]{
-			{name: "settings", at: func(p *routing.ManagedProvider) any { return settings{&p.Settings, &p.Problem} }},
-			{name: "sealed", at: func(p *routing.ManagedProvider) any { return sealed{&p.Sealed} }},
-			{name: "hint", at: func(p *routing.ManagedProvider) any { return &p.Hint }},
+			{name: "settings", open: true, at: func(p *routing.ManagedProvider) any { return settings{&p.Settings, &p.Problem} }},
+			{name: "api_key", at: func(p *routing.ManagedProvider) any { return sealed{&p.Sealed} }},
+			{name: "key_hint", open: true, at: func(p *routing.ManagedProvider) any { return &p.Hint }},
 		},
-		clear: func(ctx context.Context, t tx, _ int64, p *routing.ManagedProvider) error {
+		clear: func(ctx context.Context, t tx, _ int64, _ *trail, p *routing.ManagedProvider) error {
 			var route string
 			err := t.one(ctx, []any{&route}, `select name from routes where org_id = $1 and providers like $2 escape '!' and deleted_us = 0 order by name limit 1`,
 				p.Org, listing(tenancy.ID(p.Name)))
@@ -32,7 +32,7 @@ func (db *DB) providers() *table[routing.ManagedProvider, *routing.ManagedProvid
 			if !errors.Is(err, tenancy.ErrNotFound) {
 				return err
 			}
-			_, err = t.exec(ctx, `update providers set sealed = '', hint = '' where org_id = $1 and id = $2`, p.Org, p.ID) // its row stays
+			_, err = t.exec(ctx, `update providers set api_key = '', key_hint = '' where org_id = $1 and id = $2`, p.Org, p.ID) // its row stays
 			return err
 		},
 	}
@@ -45,8 +45,8 @@ func (db *DB) routes() *table[routing.ManagedRoute, *routing.ManagedRoute] {
 	return &table[routing.ManagedRoute, *routing.ManagedRoute]{
 		db: db, name: "routes", prefix: "route", followed: true, filters: []filter{byName},
 		columns: []column[routing.ManagedRoute]{
-			{name: "settings", at: func(r *routing.ManagedRoute) any { return settings{&r.Settings, &r.Problem} }},
-			{name: "providers", at: func(r *routing.ManagedRoute) any { return named{&r.Settings} }},
+			{name: "settings", open: true, at: func(r *routing.ManagedRoute) any { return settings{&r.Settings, &r.Problem} }},
+			{name: "providers", open: true, at: func(r *routing.ManagedRoute) any { return named{&r.Settings} }},
 		},
 	}
 }
@@ -61,6 +61,9 @@ func (s settings) Value() (driver.Value, error) {
 	text, err := routing.EncodeSettings(s.of)
 	return string(text), err
 }
+
+// MarshalJSON is for the audit log.
+func (s settings) MarshalJSON() ([]byte, error) { return routing.EncodeSettings(s.of) }
 
 func (s settings) Scan(src any) error {
 	text, err := text(src)
@@ -102,6 +105,15 @@ func (n named) Value() (driver.Value, error) {
 		names = append(names, n.in.Targets[i].Provider)
 	}
 	return list[string]{&names}.Value()
+}
+
+// MarshalJSON is for the audit log.
+func (n named) MarshalJSON() ([]byte, error) {
+	text, err := n.Value()
+	if err != nil {
+		return nil, err
+	}
+	return []byte(text.(string)), nil
 }
 
 func (named) Scan(any) error { return nil }

@@ -16,9 +16,9 @@ func (db *DB) orgs() *table[tenancy.Org, *tenancy.Org] {
 	return &table[tenancy.Org, *tenancy.Org]{
 		db: db, name: "organizations", prefix: "org", followed: true, overall: true, filters: []filter{byName},
 		columns: []column[tenancy.Org]{
-			{name: "disabled", at: func(o *tenancy.Org) any { return &o.Disabled }},
+			{name: "disabled", open: true, at: func(o *tenancy.Org) any { return &o.Disabled }},
 		},
-		clear: func(ctx context.Context, t tx, rev int64, o *tenancy.Org) error {
+		clear: func(ctx context.Context, t tx, rev int64, _ *trail, o *tenancy.Org) error {
 			if err := db.buryKeys(ctx, t, rev, o.ID, ""); err != nil {
 				return err
 			}
@@ -38,7 +38,7 @@ func (db *DB) Teams() tenancy.Store[tenancy.Team] { return db.teams() }
 func (db *DB) teams() *table[tenancy.Team, *tenancy.Team] {
 	return &table[tenancy.Team, *tenancy.Team]{
 		db: db, name: "teams", prefix: "team", filters: []filter{byName},
-		clear: func(ctx context.Context, t tx, _ int64, v *tenancy.Team) error {
+		clear: func(ctx context.Context, t tx, _ int64, _ *trail, v *tenancy.Team) error {
 			return unused(ctx, t, v.Org, v.ID, "team_id", "teams")
 		},
 	}
@@ -51,9 +51,9 @@ func (db *DB) roles() *table[tenancy.Role, *tenancy.Role] {
 	return &table[tenancy.Role, *tenancy.Role]{
 		db: db, name: "roles", prefix: "role", filters: []filter{byName},
 		columns: []column[tenancy.Role]{
-			{name: "permissions", at: func(r *tenancy.Role) any { return allowed{&r.Permissions} }},
+			{name: "permissions", open: true, at: func(r *tenancy.Role) any { return allowed{&r.Permissions} }},
 		},
-		clear: func(ctx context.Context, t tx, _ int64, v *tenancy.Role) error {
+		clear: func(ctx context.Context, t tx, _ int64, _ *trail, v *tenancy.Role) error {
 			return unused(ctx, t, v.Org, v.ID, "role", "roles")
 		},
 	}
@@ -71,11 +71,11 @@ func (db *DB) users() *table[tenancy.User, *tenancy.User] {
 			{"teams", true, func(p tenancy.Page) string { return string(p.Team) }},
 		},
 		columns: []column[tenancy.User]{
-			{name: "email", at: func(u *tenancy.User) any { return &u.Email }},
+			{name: "email", open: true, at: func(u *tenancy.User) any { return &u.Email }},
 			{name: "password", use: fixed, at: func(u *tenancy.User) any { return &u.Password }},
-			{name: "roles", at: func(u *tenancy.User) any { return list[tenancy.ID]{&u.Roles} }},
-			{name: "teams", at: func(u *tenancy.User) any { return list[tenancy.ID]{&u.Teams} }},
-			{name: "disabled", at: func(u *tenancy.User) any { return &u.Disabled }},
+			{name: "roles", open: true, at: func(u *tenancy.User) any { return list[tenancy.ID]{&u.Roles} }},
+			{name: "teams", open: true, at: func(u *tenancy.User) any { return list[tenancy.ID]{&u.Teams} }},
+			{name: "disabled", open: true, at: func(u *tenancy.User) any { return &u.Disabled }},
 			{name: "last_login_us", use: fixed, at: func(u *tenancy.User) any { return micros{&u.LastLogin} }},
 		},
 		settle: func(ctx context.Context, t tx, u *tenancy.User) error {
@@ -90,7 +90,10 @@ func (db *DB) users() *table[tenancy.User, *tenancy.User] {
 			}
 			return endSessions(ctx, t, u.Org, u.ID)
 		},
-		clear: func(ctx context.Context, t tx, rev int64, u *tenancy.User) error {
+		clear: func(ctx context.Context, t tx, rev int64, log *trail, u *tenancy.User) error {
+			if err := db.keys().allGone(ctx, t, log, "user_id", u.Org, u.ID); err != nil {
+				return err
+			}
 			if err := db.buryKeys(ctx, t, rev, u.Org, u.ID); err != nil {
 				return err
 			}
@@ -111,16 +114,16 @@ func (db *DB) keys() *table[tenancy.APIKey, *tenancy.APIKey] {
 			{"user_id", false, func(p tenancy.Page) string { return string(p.User) }},
 		},
 		columns: []column[tenancy.APIKey]{
-			{name: "team_id", at: func(k *tenancy.APIKey) any { return &k.Team }},
-			{name: "user_id", at: func(k *tenancy.APIKey) any { return &k.User }},
+			{name: "team_id", open: true, at: func(k *tenancy.APIKey) any { return &k.Team }},
+			{name: "user_id", open: true, at: func(k *tenancy.APIKey) any { return &k.User }},
 			{name: "hash", use: fixed, at: func(k *tenancy.APIKey) any { return digest{&k.Hash} }},
 			{name: "old_hash", use: fixed, at: func(k *tenancy.APIKey) any { return digest{&k.OldHash} }},
-			{name: "old_until_us", use: fixed, at: func(k *tenancy.APIKey) any { return micros{&k.OldUntil} }},
-			{name: "models", at: func(k *tenancy.APIKey) any { return list[string]{&k.Models} }},
-			{name: "role", at: func(k *tenancy.APIKey) any { return &k.Role }},
-			{name: "expires_us", at: func(k *tenancy.APIKey) any { return micros{&k.Expires} }},
-			{name: "disabled", at: func(k *tenancy.APIKey) any { return &k.Disabled }},
-			{name: "shut", use: fixed, at: func(k *tenancy.APIKey) any { return &k.Shut }},
+			{name: "old_until_us", use: fixed, open: true, at: func(k *tenancy.APIKey) any { return micros{&k.OldUntil} }},
+			{name: "models", open: true, at: func(k *tenancy.APIKey) any { return list[string]{&k.Models} }},
+			{name: "role", open: true, at: func(k *tenancy.APIKey) any { return &k.Role }},
+			{name: "expires_us", open: true, at: func(k *tenancy.APIKey) any { return micros{&k.Expires} }},
+			{name: "disabled", open: true, at: func(k *tenancy.APIKey) any { return &k.Disabled }},
+			{name: "shut", use: fixed, open: true, at: func(k *tenancy.APIKey) any { return &k.Shut }},
 			{
 				name: "last_used_us", use: derived, at: func(k *tenancy.APIKey) any { return micros{&k.LastUsed} },
 				read: "coalesce((select last_used_us from key_usage where org_id = keys.org_id and key_id = keys.id), 0)",
@@ -183,5 +186,10 @@ func unused(ctx context.Context, t tx, org, id tenancy.ID, column, list string) 
 
 // listing is the pattern of a list that has the id.
 func listing(id tenancy.ID) string {
-	return `%"` + strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(string(id)) + `"%`
+	return `%"` + escaped(string(id)) + `"%`
+}
+
+// escaped is a text as it stands in a pattern with escape '!'.
+func escaped(text string) string {
+	return strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(text)
 }

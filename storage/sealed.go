@@ -17,7 +17,7 @@ type sealedColumn struct {
 // sealedColumns are all there are.
 func sealedColumns() []sealedColumn {
 	return []sealedColumn{
-		{table: "providers", column: "sealed", touch: ", rev = rev + 1"},
+		{table: "providers", column: "api_key", touch: ", rev = rev + 1"},
 		{table: "idempotency", column: "answer"},
 	}
 }
@@ -49,10 +49,10 @@ func (db *DB) SealedBy(ctx context.Context) (map[string]int64, error) {
 
 // Reseal seals anew, with the first key of a keyring, what another one of its keys has sealed, and counts it. It may be
 // ended at any time and called again: what is done is done. broken are texts that do not open although their key is there.
-func (db *DB) Reseal(ctx context.Context, _ tenancy.Actor, with *secrets.Keyring) (resealed, broken int64, err error) {
+func (db *DB) Reseal(ctx context.Context, by tenancy.Actor, with *secrets.Keyring) (resealed, broken int64, err error) {
 	for _, c := range sealedColumns() {
 		for _, id := range with.IDs()[1:] {
-			done, failed, err := db.reseal(ctx, with, c, id)
+			done, failed, err := db.reseal(ctx, by, with, c, id)
 			resealed, broken = resealed+done, broken+failed
 			if err != nil {
 				return resealed, broken, fmt.Errorf("seal %s anew: %w", c.table, err)
@@ -69,7 +69,7 @@ type sealedText struct {
 }
 
 // reseal works on one column and one key, in the order of organizations and ids.
-func (db *DB) reseal(ctx context.Context, with *secrets.Keyring, c sealedColumn, key string) (done, broken int64, err error) {
+func (db *DB) reseal(ctx context.Context, by tenancy.Actor, with *secrets.Keyring, c sealedColumn, key string) (done, broken int64, err error) {
 	var last sealedText
 	for {
 		found, err := db.sealedAfter(ctx, c, key, last)
@@ -87,7 +87,7 @@ func (db *DB) reseal(ctx context.Context, with *secrets.Keyring, c sealedColumn,
 			}
 			t.after = with.Seal(text, place...)
 		}
-		n, err := db.replaceSealed(ctx, c, found)
+		n, err := db.replaceSealed(ctx, by, c, found)
 		done += n
 		if err != nil {
 			return done, broken, err
@@ -113,9 +113,9 @@ func (db *DB) sealedAfter(ctx context.Context, c sealedColumn, key string, last 
 }
 
 // replaceSealed puts the new texts in the place of the old ones, unless somebody else has replaced those meanwhile.
-func (db *DB) replaceSealed(ctx context.Context, c sealedColumn, texts []sealedText) (done int64, err error) {
+func (db *DB) replaceSealed(ctx context.Context, by tenancy.Actor, c sealedColumn, texts []sealedText) (done int64, err error) {
 	statement := fmt.Sprintf(`update %[1]s set %[2]s = $4%[3]s where org_id = $1 and id = $2 and %[2]s = $3`, c.table, c.column, c.touch)
-	err = db.dialect.write(ctx, system.inBackground(), func(t tx) error {
+	err = db.audited(ctx, system.inBackground(), by, func(t tx, log *trail) error {
 		done = 0
 		var org tenancy.ID
 		for i := range texts {
@@ -135,6 +135,10 @@ func (db *DB) replaceSealed(ctx context.Context, c sealedColumn, texts []sealedT
 			}
 			done += n
 		}
+		if done == 0 {
+			return errNothing
+		}
+		log.add(tenancy.Platform, tenancy.ActionRotateSecrets, tenancy.AuditObject{}, difference{after: fmt.Sprintf(`{"in":%q,"sealed":%d}`, c.table, done)})
 		return nil
 	})
 	return done, err

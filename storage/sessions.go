@@ -19,8 +19,9 @@ func session(s *tenancy.Session) []any {
 
 // BeginSession stores a session whose user has just signed in. It is ErrNotFound if the user is gone or disabled, or if
 // the password that was checked is not theirs any more.
-func (db *DB) BeginSession(ctx context.Context, s tenancy.Session) error {
-	return db.dialect.write(ctx, tenant(s.Org), func(t tx) error {
+func (db *DB) BeginSession(ctx context.Context, by tenancy.Actor, s tenancy.Session) error {
+	return db.audited(ctx, tenant(s.Org), by, func(t tx, log *trail) error {
+		log.add(s.Org, tenancy.ActionLogin, sessionObject(s.ID), difference{})
 		n, err := t.exec(ctx, `update users set last_login_us = $3 where org_id = $1 and id = $2 and not disabled and (password = $4 or $4 = '')`,
 			s.Org, s.User, micros{&s.Created}, s.Password)
 		if err != nil {
@@ -51,8 +52,9 @@ func (db *DB) FindSession(ctx context.Context, hash tenancy.Hash) (s tenancy.Ses
 }
 
 // SwapSession puts a session in the place of another one of the same user. It is ErrNotFound if that one is gone.
-func (db *DB) SwapSession(ctx context.Context, old tenancy.ID, s tenancy.Session) error {
-	return db.dialect.write(ctx, tenant(s.Org), func(t tx) error {
+func (db *DB) SwapSession(ctx context.Context, by tenancy.Actor, old tenancy.ID, s tenancy.Session) error {
+	return db.audited(ctx, tenant(s.Org), by, func(t tx, log *trail) error {
+		log.add(s.Org, tenancy.ActionRefresh, sessionObject(s.ID), difference{})
 		if _, err := t.exec(ctx, `update users set last_login_us = last_login_us where org_id = $1 and id = $2`, s.Org, s.User); err != nil {
 			return err
 		}
@@ -68,8 +70,13 @@ func (db *DB) SwapSession(ctx context.Context, old tenancy.ID, s tenancy.Session
 }
 
 // EndSession ends a session. It is ErrNotFound if there is none.
-func (db *DB) EndSession(ctx context.Context, org, id tenancy.ID) error {
-	return db.dialect.write(ctx, tenant(org), func(t tx) error {
+func (db *DB) EndSession(ctx context.Context, by tenancy.Actor, org, id tenancy.ID) error {
+	return db.audited(ctx, tenant(org), by, func(t tx, log *trail) error {
+		action := tenancy.ActionEndSession
+		if id == by.Session {
+			action = tenancy.ActionLogout
+		}
+		log.add(org, action, sessionObject(id), difference{})
 		n, err := t.exec(ctx, `delete from sessions where org_id = $1 and id = $2`, org, id)
 		if err == nil && n == 0 {
 			return tenancy.ErrNotFound
@@ -97,6 +104,10 @@ func (db *DB) Sessions(ctx context.Context, org, user tenancy.ID) (found []tenan
 			order by created_us desc, id desc limit $4`, org, user, micros{&now}, mostSessions)
 	})
 	return found, err
+}
+
+func sessionObject(id tenancy.ID) tenancy.AuditObject {
+	return tenancy.AuditObject{Kind: "session", ID: id}
 }
 
 func insertSession(ctx context.Context, t tx, s *tenancy.Session) error {

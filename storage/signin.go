@@ -37,11 +37,21 @@ func (db *DB) Candidates(ctx context.Context, email string, org tenancy.ID) (fou
 }
 
 // SetPassword gives a user another password and ends all their sessions.
-func (db *DB) SetPassword(ctx context.Context, _ tenancy.Actor, org, user tenancy.ID, hash string) error {
-	now := time.Now()
-	return db.dialect.write(ctx, tenant(org), func(t tx) error {
+func (db *DB) SetPassword(ctx context.Context, by tenancy.Actor, org, user tenancy.ID, hash string) error {
+	now, users := time.Now(), db.users()
+	return db.audited(ctx, tenant(org), by, func(t tx, log *trail) error {
+		var was, is tenancy.User
+		if err := users.get(ctx, t, org, user, &was); err != nil {
+			return err
+		}
 		args := arguments{org, user, int64(0), hash, micros{&now}}
-		if err := db.users().touch(ctx, t, `update users set rev = rev + 1, password = $4, updated_us = $5`, org, user, args); err != nil {
+		if err := users.touch(ctx, t, `update users set rev = rev + 1, password = $4, updated_us = $5`, org, user, args); err != nil {
+			return err
+		}
+		if err := users.get(ctx, t, org, user, &is); err != nil {
+			return err
+		}
+		if err := users.altered(log, tenancy.ActionSetPassword, &was, &is); err != nil {
 			return err
 		}
 		return endSessions(ctx, t, org, user)

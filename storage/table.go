@@ -27,13 +27,14 @@ type table[T any, P interface {
 	// settle makes the rest of the database fit an object that was just made or changed, clear one that is about to go;
 	// or they refuse. rev is the revision of the configuration that the change makes. Either may be nil.
 	settle func(ctx context.Context, t tx, v *T) error
-	clear  func(ctx context.Context, t tx, rev int64, v *T) error
+	clear  func(ctx context.Context, t tx, rev int64, log *trail, v *T) error
 }
 
 // column is one field of an object in its table.
 type column[T any] struct {
 	name string
 	use  use
+	open bool         // its value may be read in the audit log; of what is not open that says only that it changed
 	at   func(*T) any // reads and writes the field
 	read string       // of a derived column: where it comes from
 }
@@ -112,9 +113,14 @@ func (t *table[T, P]) get(ctx context.Context, x tx, org, id tenancy.ID, v *T) e
 
 // List gives a page of an organization's objects.
 func (t *table[T, P]) List(ctx context.Context, org tenancy.ID, p tenancy.Page) ([]T, error) {
-	var args arguments
+	as, query, args := t.page(org, p)
+	return t.all(ctx, as, query, args...)
+}
+
+// page is the query of a page, and the scope that it runs in.
+func (t *table[T, P]) page(org tenancy.ID, p tenancy.Page) (as scope, query string, args arguments) {
 	where := []string{"id > " + args.add(p.After) + t.present()}
-	as := system
+	as = system
 	if org != "" || !t.overall {
 		as = tenant(org)
 		where = append(where, "org_id = "+args.add(org))
@@ -128,8 +134,7 @@ func (t *table[T, P]) List(ctx context.Context, org tenancy.ID, p tenancy.Page) 
 			where = append(where, f.column+" = "+args.add(value))
 		}
 	}
-	query := t.selection() + " where " + strings.Join(where, " and ") + " order by id limit " + args.add(p.Limit)
-	return t.all(ctx, as, query, args...)
+	return as, t.selection() + " where " + strings.Join(where, " and ") + " order by id limit " + args.add(p.Limit), args
 }
 
 // all reads every row of a query in a scope.
@@ -155,9 +160,9 @@ func (t *table[T, P]) rows(ctx context.Context, x tx, query string, args ...any)
 }
 
 // Create stores a new object.
-func (t *table[T, P]) Create(ctx context.Context, _ tenancy.Actor, v T) (T, error) {
+func (t *table[T, P]) Create(ctx context.Context, by tenancy.Actor, v T) (T, error) {
 	m := t.begin(&v)
-	err := t.db.change(ctx, tenant(m.Org), func(x tx, rev int64) error { return t.put(ctx, x, rev, &v) })
+	err := t.db.change(ctx, tenant(m.Org), by, func(x tx, rev int64, log *trail) error { return t.put(ctx, x, rev, log, &v) })
 	return v, err
 }
 
@@ -176,7 +181,7 @@ func (t *table[T, P]) begin(v *T) *tenancy.Meta {
 }
 
 // put stores a new object, and gives it back as it is kept.
-func (t *table[T, P]) put(ctx context.Context, x tx, rev int64, v *T) error {
+func (t *table[T, P]) put(ctx context.Context, x tx, rev int64, log *trail, v *T) error {
 	m := tenancy.MetaOf(P(v))
 	if err := t.insert(ctx, x, rev, v); err != nil {
 		return err
@@ -187,7 +192,10 @@ func (t *table[T, P]) put(ctx context.Context, x tx, rev int64, v *T) error {
 	if err := t.settled(ctx, x, v); err != nil {
 		return err
 	}
-	return t.get(ctx, x, m.Org, m.ID, v)
+	if err := t.get(ctx, x, m.Org, m.ID, v); err != nil {
+		return err
+	}
+	return t.made(log, v)
 }
 
 func (t *table[T, P]) settled(ctx context.Context, x tx, v *T) error {
@@ -229,10 +237,14 @@ func (t *table[T, P]) insert(ctx context.Context, x tx, rev int64, v *T) error {
 }
 
 // Update replaces what can be changed of an object.
-func (t *table[T, P]) Update(ctx context.Context, _ tenancy.Actor, v T) (T, error) {
+func (t *table[T, P]) Update(ctx context.Context, by tenancy.Actor, v T) (T, error) {
 	m := tenancy.MetaOf(P(&v))
 	now := time.Now()
-	err := t.db.change(ctx, tenant(m.Org), func(x tx, rev int64) error {
+	err := t.db.change(ctx, tenant(m.Org), by, func(x tx, rev int64, log *trail) error {
+		var was T
+		if err := t.get(ctx, x, m.Org, m.ID, &was); err != nil {
+			return err
+		}
 		args := arguments{m.Org, m.ID, m.Rev}
 		sets := []string{"rev = rev + 1", "name = " + args.add(m.Name), "updated_us = " + args.add(micros{&now})}
 		if t.followed {
@@ -249,7 +261,10 @@ func (t *table[T, P]) Update(ctx context.Context, _ tenancy.Actor, v T) (T, erro
 		if err := t.settled(ctx, x, &v); err != nil {
 			return err
 		}
-		return t.get(ctx, x, m.Org, m.ID, &v)
+		if err := t.get(ctx, x, m.Org, m.ID, &v); err != nil {
+			return err
+		}
+		return t.altered(log, t.name+".update", &was, &v)
 	})
 	return v, err
 }
@@ -268,14 +283,14 @@ func (t *table[T, P]) touch(ctx context.Context, x tx, statement string, org, id
 }
 
 // Delete takes an object away.
-func (t *table[T, P]) Delete(ctx context.Context, _ tenancy.Actor, org, id tenancy.ID, rev int64) error {
-	return t.db.change(ctx, tenant(org), func(x tx, changed int64) error {
+func (t *table[T, P]) Delete(ctx context.Context, by tenancy.Actor, org, id tenancy.ID, rev int64) error {
+	return t.db.change(ctx, tenant(org), by, func(x tx, changed int64, log *trail) error {
 		var v T
 		if err := t.get(ctx, x, org, id, &v); err != nil {
 			return err
 		}
 		if t.clear != nil {
-			if err := t.clear(ctx, x, changed, &v); err != nil {
+			if err := t.clear(ctx, x, changed, log, &v); err != nil {
 				return err
 			}
 		}
@@ -284,7 +299,10 @@ func (t *table[T, P]) Delete(ctx context.Context, _ tenancy.Actor, org, id tenan
 		if t.followed {
 			statement = t.bury(&args, changed)
 		}
-		return t.touch(ctx, x, statement, org, id, args)
+		if err := t.touch(ctx, x, statement, org, id, args); err != nil {
+			return err
+		}
+		return t.gone(log, &v)
 	})
 }
 

@@ -26,6 +26,14 @@ func (m micros) Scan(src any) error {
 	return nil
 }
 
+// MarshalJSON is how an audit event shows the time.
+func (m micros) MarshalJSON() ([]byte, error) {
+	if m.at.IsZero() {
+		return []byte("null"), nil
+	}
+	return json.Marshal(m.at.UTC())
+}
+
 func toMicros(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -49,6 +57,15 @@ func (l list[S]) Value() (driver.Value, error) {
 	}
 	text, err := json.Marshal(*l.of)
 	return string(text), err
+}
+
+// MarshalJSON is how an audit event shows the list.
+func (l list[S]) MarshalJSON() ([]byte, error) {
+	text, err := l.Value()
+	if err != nil {
+		return nil, err
+	}
+	return []byte(text.(string)), nil
 }
 
 func (l list[S]) Scan(src any) error {
@@ -92,6 +109,9 @@ func (a allowed) Value() (driver.Value, error) {
 	names := a.of.Names()
 	return list[string]{&names}.Value()
 }
+
+// MarshalJSON is how an audit event shows the set.
+func (a allowed) MarshalJSON() ([]byte, error) { return json.Marshal(a.of.Names()) }
 
 func (a allowed) Scan(src any) (err error) {
 	var names []string

@@ -21,6 +21,7 @@ const (
 	ManageKeys
 	ManageBudgets
 	ViewAnalytics
+	ViewAudit // who did what
 	CreateAgent
 	ExecuteTask
 	ApproveWorkflow
@@ -30,7 +31,7 @@ const (
 
 var permissionNames = [permissionCount]string{
 	"view_organization", "manage_organization", "manage_teams", "manage_users", "manage_roles", "manage_keys", "manage_budgets",
-	"view_analytics", "create_agent", "execute_task", "approve_workflow", "manage_platform",
+	"view_analytics", "view_audit", "create_agent", "execute_task", "approve_workflow", "manage_platform",
 }
 
 // String is the permission's name in the API.

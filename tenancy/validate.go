@@ -128,3 +128,6 @@ func PasswordProblem(password string) string {
 
 // NormalEmail is an address as it is kept: in lower case, without spaces around it.
 func NormalEmail(address string) string { return strings.ToLower(strings.TrimSpace(address)) }
+
+// IsEmail tells whether a text has the form of an address.
+func IsEmail(text string) bool { return emailProblem(text) == "" }

@@ -172,11 +172,15 @@ func deeds() map[string]deed {
 		"change-role": {on: "role", status: ok, body: role},
 		"delete-role": {on: "role", status: empty},
 
-		"list-keys":  {status: ok},
-		"get-key":    {on: "key", status: ok},
-		"create-key": {status: created, body: named},
-		"change-key": {on: "key", status: ok, body: named},
-		"delete-key": {on: "key", status: empty},
+		"list-keys":        {status: ok},
+		"get-key":          {on: "key", status: ok},
+		"create-key":       {status: created, body: named},
+		"change-key":       {on: "key", status: ok, body: named},
+		"delete-key":       {on: "key", status: empty},
+		"list-audit":       {status: ok},
+		"export-audit":     {status: ok},
+		"list-audit-heads": {status: ok},
+
 		"rotate-key": {on: "key", status: ok, body: func(*tenant) members { return members{"overlap_seconds": 60} }},
 
 		"list-providers":  {status: ok},

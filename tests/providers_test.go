@@ -171,9 +171,15 @@ func TestKeysOfProvidersAreNowhere(t *testing.T) {
 	if a := look("POST", "/api/providers/"+id+"/test", members{"model": "sim-echo"}).want(t, http.StatusOK); a.member(t, "ok") != false {
 		t.Errorf("a wrong key: %s", a.body)
 	}
-	for _, path := range []string{"/api/providers", "/api/providers/" + id, "/api/routes", "/api/secrets", "/api/health"} {
+	for _, path := range []string{"/api/providers", "/api/providers/" + id, "/api/routes", "/api/secrets", "/api/health", "/api/audit?limit=100"} {
 		look("GET", path, nil)
 	}
+	var export []byte
+	soon(t, "the change to be sealed in the audit log", func() bool {
+		export = ask(t, request(t, "GET", o.URL+"/api/audit/export?format=ndjson", rootKey, "")).body
+		return bytes.Contains(export, []byte("providers.update")) && bytes.Contains(export, []byte("api_key"))
+	})
+	seen.Write(export)
 	seen.Write(ask(t, request(t, "GET", o.URL+"/metrics", rootKey, "")).body)
 	seen.Write(ask(t, request(t, "GET", o.URL+"/v1/models", key, "")).body)
 	files, err := filepath.Glob(filepath.Join(o.Dir, "data", "*"))

@@ -16,6 +16,7 @@ import (
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/storage"
 	"github.com/vel-gateway/vel/tenancy"
+	"github.com/vel-gateway/vel/tenancy/chain"
 )
 
 // serveAdmin puts the control plane behind its paths.
@@ -26,6 +27,7 @@ func (a *App) serveAdmin(cfg *config.Config) {
 	deps.FindFresh = a.pipeline.FindFresh
 	deps.AdminKey, deps.Providers, deps.Registerer = cfg.AdminKey, a.providers, a.registry
 	server := admin.NewServer(deps)
+	a.onStop(background(server.RecordRefusals))
 	a.server.Mount("/api", server)
 	a.server.Operator = server.Operates
 }
@@ -38,7 +40,7 @@ func adminOver(db *storage.DB, keyring *secrets.Keyring, log *slog.Logger, file 
 		Teams: db.Teams(), Users: db.Users(), Roles: db.Roles(),
 		ProviderStore: tenancy.Declared(func() []routing.ManagedProvider { return file().providers }, db.Providers()),
 		RouteStore:    tenancy.Declared(func() []routing.ManagedRoute { return file().routes }, db.Routes()),
-		Sessions:      db, Passwords: db, Rotator: db, Requests: db, Sealed: db,
+		Sessions:      db, Passwords: db, Rotator: db, Requests: db, Sealed: db, Audit: db,
 		Keyring: keyring, Ping: db.Ping, Version: thisBuild().Version, Log: log,
 	}
 }
@@ -81,7 +83,7 @@ func openLocal(ctx context.Context, cfg *config.Config, log *slog.Logger) (r *re
 		return nil, nil, errors.Join(err, db.Close())
 	}
 	pool := upstream.NewPool(watcher, 1)
-	stop = func() error {
+	closeAll := func() error {
 		pool.Close()
 		return errors.Join(watcher.Close(), db.Close())
 	}
@@ -94,7 +96,11 @@ func openLocal(ctx context.Context, cfg *config.Config, log *slog.Logger) (r *re
 	deps.Problem = func(tenancy.ID) string { return "" } // nothing is in force here
 	deps.Index = func() *tenancy.KeyIndex { return index }
 	deps.Providers = func() (available, total int) { return 0, 0 }
-	deps.AdminKey, deps.Registerer = tenancy.NewKeySecret(), prometheus.NewRegistry()
+	deps.AdminKey, deps.AdminName, deps.Registerer = tenancy.NewKeySecret(), "vel --local", prometheus.NewRegistry()
 	handler := admin.NewServer(deps)
+	stopRecording := background(handler.RecordRefusals)
+	stop = func() error {
+		return errors.Join(stopRecording(), db.SealNow(context.WithoutCancel(ctx), chain.NewSigner(keyring.SigningKey())), closeAll())
+	}
 	return &remote{base: "http://local", key: deps.AdminKey.Reveal(), client: &http.Client{Transport: inProcess{handler}, Timeout: requestLimit}}, stop, nil
 }

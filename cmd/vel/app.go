@@ -133,6 +133,7 @@ func (a *App) work() {
 	a.onStop(a.follow())
 	a.onStop(a.every(usedEvery, "note which keys were used", a.writeUses))
 	a.onStop(a.every(time.Hour, "clean the database", a.db.Clean))
+	a.onStop(a.seal())
 }
 
 // prepare starts what the first snapshot needs and publishes it.

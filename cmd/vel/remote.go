@@ -33,14 +33,14 @@ type problem struct {
 	} `json:"errors"`
 }
 
-// call makes one request and reads its answer into out, which may be nil. match is the revision that an object must
-// have; empty: any.
-func (r *remote) call(ctx context.Context, method, path string, query url.Values, match string, in, out any) error {
+// open makes one request, and gives its answer if it is a good one, to be closed. match is the revision that an object
+// must have; empty: any.
+func (r *remote) open(ctx context.Context, method, path string, query url.Values, match string, in any) (*http.Response, error) {
 	var body io.Reader
 	if in != nil {
 		text, err := json.Marshal(in)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		body = bytes.NewReader(text)
 	}
@@ -50,7 +50,7 @@ func (r *remote) call(ctx context.Context, method, path string, query url.Values
 	}
 	req, err := http.NewRequestWithContext(ctx, method, address, body)
 	if err != nil {
-		return fmt.Errorf("VEL_URL is no address of a server: %s", r.base)
+		return nil, fmt.Errorf("VEL_URL is no address of a server: %s", r.base)
 	}
 	req.Header.Set("Authorization", "Bearer "+r.key)
 	req.Header.Set("Content-Type", "application/json")
@@ -60,18 +60,38 @@ func (r *remote) call(ctx context.Context, method, path string, query url.Values
 	}
 	res, err := r.client.Do(req)
 	if err != nil {
-		return fmt.Errorf("no server answers at %s; start one with vel serve, name another one in VEL_URL, or use --local: %w", r.base, cause(err))
-	}
-	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(res.Body, answerLimit))
-	if err != nil {
-		return fmt.Errorf("read the answer of %s: %w", r.base, err)
+		return nil, fmt.Errorf("no server answers at %s; start one with vel serve, name another one in VEL_URL, or use --local: %w", r.base, cause(err))
 	}
 	if res.StatusCode > 299 {
-		return r.failed(res.StatusCode, text)
+		defer func() { _ = res.Body.Close() }()
+		text, err := r.text(res)
+		if err != nil {
+			return nil, err
+		}
+		return nil, r.failed(res.StatusCode, text)
 	}
-	if out == nil || len(text) == 0 {
-		return nil
+	return res, nil
+}
+
+func (r *remote) text(res *http.Response) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(res.Body, answerLimit))
+	if err != nil {
+		return nil, fmt.Errorf("read the answer of %s: %w", r.base, err)
+	}
+	return text, nil
+}
+
+// call makes one request and reads its answer into out, which may be nil. match is the revision that an object must
+// have; empty: any.
+func (r *remote) call(ctx context.Context, method, path string, query url.Values, match string, in, out any) error {
+	res, err := r.open(ctx, method, path, query, match, in)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := r.text(res)
+	if err != nil || out == nil || len(text) == 0 {
+		return err
 	}
 	if err := json.Unmarshal(text, out); err != nil {
 		return fmt.Errorf("%s answers what this version does not understand: %w", r.base, err)
@@ -109,6 +129,11 @@ func (r *remote) failed(status int, text []byte) error {
 
 // every reads all pages of a list.
 func (r *remote) every(ctx context.Context, path string, query url.Values) (all []map[string]any, err error) {
+	return r.atMost(ctx, path, query, 0)
+}
+
+// atMost reads pages of a list until it has so many; 0: all.
+func (r *remote) atMost(ctx context.Context, path string, query url.Values, most int) (all []map[string]any, err error) {
 	if query == nil {
 		query = url.Values{}
 	}
@@ -122,6 +147,9 @@ func (r *remote) every(ctx context.Context, path string, query url.Values) (all 
 			return nil, err
 		}
 		all = append(all, page.Data...)
+		if most > 0 && len(all) >= most {
+			return all[:most], nil
+		}
 		if page.Next == nil {
 			return all, nil
 		}
@@ -135,24 +163,46 @@ const requestLimit = 30 * time.Second
 // inProcess lets a client call a handler without a connection.
 type inProcess struct{ handler http.Handler }
 
-// RoundTrip answers a request from the handler.
+// RoundTrip answers a request from the handler, which writes as fast as its answer is read. It runs until it has
+// answered, or nobody reads any more: whoever gets an answer closes its body.
 func (p inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
-	w := &kept{header: http.Header{}, status: http.StatusOK}
+	reader, writer := io.Pipe()
+	w := &piped{header: http.Header{}, began: make(chan int, 1), body: writer}
 	req.RemoteAddr, req.RequestURI = "127.0.0.1:0", req.URL.RequestURI()
-	p.handler.ServeHTTP(w, req)
+	go func() {
+		defer func() {
+			var err error
+			if cause := recover(); cause != nil {
+				err = fmt.Errorf("the answer broke off: %v", cause)
+			}
+			w.WriteHeader(http.StatusOK)
+			_ = writer.CloseWithError(err)
+		}()
+		p.handler.ServeHTTP(w, req)
+	}()
 	return &http.Response{
-		StatusCode: w.status, Header: w.header, Body: io.NopCloser(&w.body), ContentLength: int64(w.body.Len()), Request: req,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		StatusCode: <-w.began, Header: w.header, Body: reader, ContentLength: -1, Request: req, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}, nil
 }
 
-// kept is an answer that is kept.
-type kept struct {
+// piped is an answer that is read while it is written. The handler's goroutine has it.
+type piped struct {
 	header http.Header
 	status int
-	body   bytes.Buffer
+	began  chan int // gets the status once
+	body   *io.PipeWriter
 }
 
-func (k *kept) Header() http.Header         { return k.header }
-func (k *kept) WriteHeader(status int)      { k.status = status }
-func (k *kept) Write(p []byte) (int, error) { return k.body.Write(p) }
+func (p *piped) Header() http.Header { return p.header }
+
+func (p *piped) WriteHeader(status int) {
+	if p.status == 0 {
+		p.status = status
+		p.began <- status
+	}
+}
+
+func (p *piped) Write(b []byte) (int, error) {
+	p.WriteHeader(http.StatusOK)
+	return p.body.Write(b)
+}

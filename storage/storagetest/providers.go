@@ -169,3 +169,37 @@ func sealed(t *testing.T, db *storage.DB) {
 	must(t, err)
 	same(t, "no news", after, storage.Changes{Rev: before.Rev})
 }
+
+// shownAccounts checks what the audit log shows of providers and routes, and that it shows no key.
+func shownAccounts(t *testing.T, db *storage.DB) {
+	ctx, since := t.Context(), time.Now().Truncate(time.Microsecond)
+	old := keyring(t, "o")
+	p := routing.ManagedProvider{Meta: meta(tenancy.Platform, "mine"), Settings: routing.ProviderConfig{Kind: "openai"}}
+	p.ID = tenancy.NewID("provider")
+	p.SetKey(old, secrets.New("sk-canary-0123456789-abcd"))
+	p = create(t, db.Providers(), p)
+	p.Settings.BaseURL = "https://llm.example.com/v1"
+	p.SetKey(old, secrets.New("sk-canary-0123456789-wxyz"))
+	p, err := db.Providers().Update(ctx, vel, p)
+	must(t, err)
+	create(t, db.Routes(), oneRoute(tenancy.Platform, "gpt-4o", "mine"))
+	_, _, err = db.Reseal(ctx, vel, keyring(t, "no"))
+	must(t, err)
+	type line struct{ Action, Kind, Name, Before, After string }
+	var got []line
+	for _, e := range events(t, db, since, tenancy.Platform) {
+		got = append(got, line{e.Action, e.Object.Kind, e.Object.Name, e.Before, e.After})
+		if strings.Contains(e.Before+e.After, "canary") || strings.Contains(e.Before+e.After, old.IDs()[0]) {
+			t.Errorf("a key is shown in %+v", e)
+		}
+	}
+	same(t, "what is shown", got, []line{
+		{"providers.create", "provider", "mine", "", `{"key_hint":"abcd","name":"mine","settings":{"kind":"openai"}}`},
+		{
+			"providers.update", "provider", "mine", `{"key_hint":"abcd","settings":{"kind":"openai"}}`,
+			`{"api_key":"changed","key_hint":"wxyz","settings":{"base_url":"https://llm.example.com/v1","kind":"openai"}}`,
+		},
+		{"routes.create", "route", "gpt-4o", "", `{"name":"gpt-4o","providers":["mine"],"settings":{"attempts":2,"strict":true,"targets":[{"model":"gpt-4o","provider":"mine"}]}}`},
+		{"secrets.rotate", "", "", "", `{"in":"providers","sealed":1}`},
+	})
+}

@@ -151,10 +151,10 @@ func clean(t *testing.T, db *storage.DB) {
 	must(t, err)
 	same(t, "the claim is as it was", won, false)
 	over := begin(t, db, u, time.Now().Add(-25*time.Hour))
-	must(t, db.EndSession(ctx, a, over.ID)) // as long as nobody cleans, it is there
+	must(t, db.EndSession(ctx, vel, a, over.ID)) // as long as nobody cleans, it is there
 	over = begin(t, db, u, time.Now().Add(-25*time.Hour))
 	must(t, db.Clean(ctx))
-	wants(t, "an expired session", db.EndSession(ctx, a, over.ID), tenancy.ErrNotFound)
+	wants(t, "an expired session", db.EndSession(ctx, vel, a, over.ID), tenancy.ErrNotFound)
 }
 
 func firstStart(t *testing.T, db *storage.DB) {

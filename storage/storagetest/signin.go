@@ -23,7 +23,7 @@ func session(u tenancy.User, began time.Time) tenancy.Session {
 func begin(t *testing.T, db *storage.DB, u tenancy.User, began time.Time) tenancy.Session {
 	t.Helper()
 	s := session(u, began)
-	must(t, db.BeginSession(t.Context(), s))
+	must(t, db.BeginSession(t.Context(), vel, s))
 	return s
 }
 
@@ -90,15 +90,15 @@ func sessions(t *testing.T, db *storage.DB) {
 	}
 
 	next := session(u, now)
-	must(t, db.SwapSession(ctx, first.ID, next))
-	wants(t, "a session that was swapped", db.SwapSession(ctx, first.ID, session(u, now)), tenancy.ErrNotFound)
+	must(t, db.SwapSession(ctx, vel, first.ID, next))
+	wants(t, "a session that was swapped", db.SwapSession(ctx, vel, first.ID, session(u, now)), tenancy.ErrNotFound)
 	_, _, err = db.FindSession(ctx, first.Hash)
 	wants(t, "a session that was swapped", err, tenancy.ErrNotFound)
 	_, _, err = db.FindSession(ctx, next.Hash)
 	must(t, err)
 
-	must(t, db.EndSession(ctx, a, next.ID))
-	wants(t, "a session that has ended", db.EndSession(ctx, a, next.ID), tenancy.ErrNotFound)
+	must(t, db.EndSession(ctx, vel, a, next.ID))
+	wants(t, "a session that has ended", db.EndSession(ctx, vel, a, next.ID), tenancy.ErrNotFound)
 
 	key := create(t, db.Keys(), tenancy.APIKey{Meta: meta(a, "key"), User: u.ID, Hash: hash("key of the user")})
 	before, err := db.Changes(ctx, 0)
@@ -126,7 +126,7 @@ func sessions(t *testing.T, db *storage.DB) {
 	}
 	_, _, err = db.FindSession(ctx, second.Hash)
 	wants(t, "a session of a disabled user", err, tenancy.ErrNotFound)
-	wants(t, "a disabled user's sign-in", db.BeginSession(ctx, session(u, now)), tenancy.ErrNotFound)
+	wants(t, "a disabled user's sign-in", db.BeginSession(ctx, vel, session(u, now)), tenancy.ErrNotFound)
 
 	// Of many refreshes at once one wins.
 	u.Disabled, u.Rev = false, 0
@@ -134,7 +134,7 @@ func sessions(t *testing.T, db *storage.DB) {
 	must(t, err)
 	shut(false)
 	old := begin(t, db, u, now)
-	won := together(16, func() error { return db.SwapSession(ctx, old.ID, session(u, now)) })
+	won := together(16, func() error { return db.SwapSession(ctx, vel, old.ID, session(u, now)) })
 	if n := count(won, nil); n != 1 || count(won, tenancy.ErrNotFound) != 15 {
 		t.Errorf("%d refreshes of one session have won: %v", n, won)
 	}
@@ -162,15 +162,15 @@ func passwords(t *testing.T, db *storage.DB) {
 	// Who checked a password that is changed meanwhile does not get in by it.
 	late := session(u, time.Now())
 	late.Password = "old"
-	wants(t, "a sign-in with the password before", db.BeginSession(ctx, late), tenancy.ErrNotFound)
+	wants(t, "a sign-in with the password before", db.BeginSession(ctx, vel, late), tenancy.ErrNotFound)
 	late.Password = "new"
-	must(t, db.BeginSession(ctx, late))
+	must(t, db.BeginSession(ctx, vel, late))
 
 	// No refresh slips through beside a change of the password.
 	for range 300 {
 		old := begin(t, db, u, time.Now())
 		failed := together(2,
-			func() error { return db.SwapSession(ctx, old.ID, session(u, time.Now())) },
+			func() error { return db.SwapSession(ctx, vel, old.ID, session(u, time.Now())) },
 			func() error { return db.SetPassword(ctx, vel, a, u.ID, "newer") })
 		if failed[1] != nil {
 			t.Fatal(failed[1])

@@ -28,6 +28,7 @@ func Run(t *testing.T, open func(t *testing.T) *storage.DB) {
 		"routes":         routes,
 		"in use":         inUse,
 		"sealed":         sealed,
+		"shown accounts": shownAccounts,
 		"references":     references,
 		"deletions":      deletions,
 		"tenants":        tenants,
@@ -45,6 +46,12 @@ func Run(t *testing.T, open func(t *testing.T) *storage.DB) {
 		"changes":        changes,
 		"writers":        writers,
 		"follower":       following,
+		"traces":         traces,
+		"events":         shown,
+		"audit queries":  queries,
+		"sealing":        sealing,
+		"sealer":         sealer,
+		"retention":      retention,
 		"ping":           ping,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package storagetest
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -93,13 +94,13 @@ func tenants(t *testing.T, db *storage.DB) {
 		},
 		"SetPassword": func() { none("a password", db.SetPassword(ctx, vel, me.org, other.user.ID, "mine")) },
 		"BeginSession": func() {
-			none("a session", db.BeginSession(ctx, tenancy.Session{ID: "s", Org: me.org, User: other.user.ID, Hash: hash("s")}))
+			none("a session", db.BeginSession(ctx, vel, tenancy.Session{ID: "s", Org: me.org, User: other.user.ID, Hash: hash("s")}))
 		},
 		"SwapSession": func() {
-			none("a session", db.SwapSession(ctx, other.session.ID, tenancy.Session{ID: "s", Org: me.org, User: me.user.ID, Hash: hash("s")}))
-			none("a session", db.SwapSession(ctx, other.session.ID, tenancy.Session{ID: "s", Org: me.org, User: other.user.ID, Hash: hash("s")}))
+			none("a session", db.SwapSession(ctx, vel, other.session.ID, tenancy.Session{ID: "s", Org: me.org, User: me.user.ID, Hash: hash("s")}))
+			none("a session", db.SwapSession(ctx, vel, other.session.ID, tenancy.Session{ID: "s", Org: me.org, User: other.user.ID, Hash: hash("s")}))
 		},
-		"EndSession": func() { none("a session", db.EndSession(ctx, me.org, other.session.ID)) },
+		"EndSession": func() { none("a session", db.EndSession(ctx, vel, me.org, other.session.ID)) },
 		"Sessions": func() {
 			found, err := db.Sessions(ctx, me.org, other.user.ID)
 			must(t, err)
@@ -148,12 +149,40 @@ func tenants(t *testing.T, db *storage.DB) {
 			stolen.Org = me.org
 			must(t, db.ForgetObjects(ctx, []routing.StoredObject{stolen}))
 		},
-		"Keep":      func() { none("a claim", db.Keep(ctx, other.org+"x", "claim", 201, "mine")) },
-		"Unclaim":   func() { must(t, db.Unclaim(ctx, other.org+"x", "claim")) },
+		"Keep":    func() { none("a claim", db.Keep(ctx, other.org+"x", "claim", 201, "mine")) },
+		"Unclaim": func() { must(t, db.Unclaim(ctx, other.org+"x", "claim")) },
+		"Audit": func() {
+			list, err := db.Audit(ctx, tenancy.AuditQuery{Org: me.org, Limit: 1000})
+			must(t, err)
+			for _, e := range list {
+				if e.Org != me.org {
+					t.Errorf("in my log: %+v", e)
+				}
+			}
+			list, err = db.Audit(ctx, tenancy.AuditQuery{Org: me.org, Object: other.key.ID, Limit: 1000})
+			must(t, err)
+			same(t, "events about an object of theirs", len(list), 0)
+		},
+		"AuditHeads": func() {
+			must(t, db.SealNow(ctx, Signer))
+			heads, err := db.AuditHeads(ctx, me.org, "", 100)
+			must(t, err)
+			if len(heads) != 1 || heads[0].Org != me.org {
+				t.Errorf("my heads: %+v", heads)
+			}
+		},
+		"ExportAudit": func() {
+			text, err := Export(ctx, db, me.org, time.Time{}, time.Time{})
+			must(t, err)
+			if strings.Contains(text, string(other.org)) || !strings.Contains(text, string(me.key.ID)) {
+				t.Errorf("my log: %s", text)
+			}
+		},
 		"Providers": func() { trespass(t, db.Providers(), me.org, other.provider.ID) },
 		"Routes":    func() { trespass(t, db.Routes(), me.org, other.route.ID) },
 		// These ask over all organizations, for the house itself.
 		"SealedBy": nil, "Reseal": nil,
+		"Record": nil, "Seal": nil, "SealNow": nil,
 		"KeyByHash": nil, "OrgOf": nil, "KeysUsed": nil, "Changes": nil, "Follow": nil, "IsNew": nil, "FirstStart": nil, "Clean": nil,
 		"Ping": nil, "Close": nil, "Migrate": nil, "Status": nil,
 	}

@@ -1,4 +1,13 @@
-# Included by the Makefile at the root. BENCH holds flags, such as BENCH="-dry -rounds 2"; `make bench BENCH=-help` lists them.
-.PHONY: bench
+# Included by the Makefile at the root. BENCH and LOAD hold flags, such as BENCH="-dry -rounds 2"; `make bench BENCH=-help` lists them.
+.PHONY: bench load soak
 bench: ## Compare Vel's cost with nginx's and add the result to tests/bench/RESULTS.md
 	cd tests/bench && go run . $(BENCH)
+
+load: ## Measure what keys in a database and the API cost, and add the result to tests/bench/RESULTS.md
+	cd tests/bench && go run . control $(LOAD)
+
+SOAK ?= 10m
+soak: ## Take the database away again and again for SOAK (10m), and add what was seen to tests/bench/RESULTS.md
+	seen=$$(mktemp) && trap 'rm -f "$$seen"' EXIT && \
+		(cd tests && go test -count 1 -timeout 0 -run TestOutage ./nodes -soak $(SOAK) -report "$$seen") && \
+		cd tests/bench && go run . note -what outages <"$$seen"

@@ -46,8 +46,8 @@ type loadResult struct {
 
 // quantiles of a set of durations, in nanoseconds.
 type quantiles struct {
-	N        int
-	P50, P99 time.Duration
+	N             int
+	P50, P95, P99 time.Duration
 }
 
 // meter is shared by the connections of a load process.
@@ -180,7 +180,7 @@ func quantilesOf(d []time.Duration) quantiles {
 		return quantiles{}
 	}
 	slices.Sort(d)
-	return quantiles{N: len(d), P50: d[len(d)/2], P99: d[len(d)*99/100]}
+	return quantiles{N: len(d), P50: d[len(d)/2], P95: d[len(d)*95/100], P99: d[len(d)*99/100]}
 }
 
 func withSelf(watch map[string][]int) map[string][]int {

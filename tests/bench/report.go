@@ -32,7 +32,7 @@ func newReport(ctx context.Context, o *options, runs []measurement, began time.T
 			r.names = append(r.names, m.contender)
 		}
 	}
-	r.machine = fmt.Sprintf("%s, %d CPUs, Linux %s, %s", cpuModel(), runtime.NumCPU(), fileLine("/proc/sys/kernel/osrelease"), runtime.Version())
+	r.machine = machineName()
 	if slices.Contains(r.names, nginx) || slices.Contains(r.names, nginxSilent) {
 		r.machine += ", " + nginxVersion(ctx)
 	}
@@ -40,17 +40,26 @@ func newReport(ctx context.Context, o *options, runs []measurement, began time.T
 }
 
 func (r *report) write(w io.Writer) {
-	fmt.Fprintf(w, "## %s · %s\n\n%s. %s\n\n", r.began.Format("2006-01-02 15:04 UTC"), r.commit, r.machine, r.parameters())
-	for _, b := range r.bars() {
+	writeHead(w, r.began, r.commit, "", r.machine, r.parameters())
+	writeBars(w, r.bars())
+	r.costTable(w)
+	r.timeTable(w)
+	r.effortTable(w)
+}
+
+// writeHead begins the section of a run.
+func writeHead(w io.Writer, began time.Time, commit, what, machine, parameters string) {
+	fmt.Fprintf(w, "## %s · %s%s\n\n%s. %s\n\n", began.UTC().Format("2006-01-02 15:04 UTC"), commit, what, machine, parameters)
+}
+
+func writeBars(w io.Writer, bars []bar) {
+	for _, b := range bars {
 		verdict := "**missed**"
 		if b.met() {
 			verdict = "met"
 		}
 		fmt.Fprintf(w, "- %s: %s\n", verdict, b)
 	}
-	r.costTable(w)
-	r.timeTable(w)
-	r.effortTable(w)
 }
 
 func (r *report) parameters() string {
@@ -257,10 +266,11 @@ func table(w io.Writer, head []string, rows [][]string) {
 	}
 }
 
-const resultsHead = `# What Vel costs beside nginx
+const resultsHead = `# What Vel costs
 
-Written by ` + "`make bench`" + `, newest first. Trust the ratios, not the absolute figures: client, proxy and upstream share the machine, and
-each ratio is of two measurements within seconds of each other. How it is measured stands in ` + "`main.go`" + ` and ` + "`rounds.go`" + `.
+Newest first. ` + "`make bench`" + ` compares it with nginx, ` + "`make load`" + ` (keys and the API) with itself, and ` + "`make soak`" + ` (outages) tells what a node
+has been through. Trust the ratios, not the absolute figures: client, proxy and upstream share the machine, and each ratio is of two measurements
+within seconds of each other. How it is measured stands in ` + "`main.go`, `rounds.go` and `control.go`" + `.
 `
 
 // prepend puts the report above the older ones.
@@ -289,6 +299,10 @@ func commitOf(ctx context.Context, root string) string {
 		commit += " with changes"
 	}
 	return commit
+}
+
+func machineName() string {
+	return fmt.Sprintf("%s, %d CPUs, Linux %s, %s", cpuModel(), runtime.NumCPU(), fileLine("/proc/sys/kernel/osrelease"), runtime.Version())
 }
 
 func cpuModel() string {

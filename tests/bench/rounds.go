@@ -207,15 +207,24 @@ func (f *field) load(ctx context.Context, spec loadSpec, proxy *process) (*loadR
 		}
 		spec.Watch[name] = pids
 	}
+	var result loadResult
+	if err := runSelf(ctx, f.o.cpus["load"], "load", spec, &result); err != nil {
+		return nil, err
+	}
+	return &result, nil
+}
+
+// runSelf runs this program in another role, with a spec as its argument, and reads the result that it prints.
+func runSelf(ctx context.Context, cpus, role string, spec, result any) error {
 	arg, err := json.Marshal(spec)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	argv := pinned(f.o.cpus["load"], []string{self, "load", string(arg)})
+	argv := pinned(cpus, []string{self, role, string(arg)})
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -223,13 +232,12 @@ func (f *field) load(ctx context.Context, spec loadSpec, proxy *process) (*loadR
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("load: %w", cmp.Or(ctx.Err(), errors.New(strings.TrimSpace(stderr.String()))))
+		return fmt.Errorf("%s: %w", role, cmp.Or(ctx.Err(), errors.New(strings.TrimSpace(stderr.String()))))
 	}
-	var result loadResult
-	if err := json.Unmarshal(stdout.Bytes(), &result); err != nil {
-		return nil, fmt.Errorf("read the load's result: %w", err)
+	if err := json.Unmarshal(stdout.Bytes(), result); err != nil {
+		return fmt.Errorf("read the result of %s: %w", role, err)
 	}
-	return &result, nil
+	return nil
 }
 
 // memoryPhases holds streams open through a fresh process of each proxy.

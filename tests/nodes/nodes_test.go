@@ -109,7 +109,9 @@ var changes = map[string]func(t *testing.T, p *pair, org string){
 	},
 	"a key for the API": func(t *testing.T, p *pair, org string) {
 		k := p.a.newKey(t, org, "key", object{"role": "org_admin"})
-		becomes(t, "the other node lets it in", func() bool { return p.b.askAs(t, k.secret, "GET", "/api/keys", nil).status == http.StatusOK })
+		if a := p.b.askAs(t, k.secret, "GET", "/api/keys", nil); a.status != http.StatusOK {
+			t.Fatalf("the key at the API of the other node: %s", a)
+		}
 		p.a.must(t, http.StatusOK, "PUT", k.path(""), object{"name": k.name, "role": "task_executor"})
 		becomes(t, "it may do less on the other node", func() bool {
 			return p.b.askAs(t, k.secret, "GET", "/api/keys", nil).status == http.StatusForbidden

@@ -63,8 +63,24 @@ func (h *hurt) rest(t *testing.T) {
 	}
 }
 
-// report adds a row to the file of the soak.
+// beginReport says how it is measured, and begins the table.
+func beginReport(t *testing.T) {
+	t.Helper()
+	tell(t, fmt.Sprintf("Two nodes, %d calls a second on each, half of them streams; the database goes away for %s, then each time for a second longer, "+
+		"and all four kinds of outages go on side by side for %s.", callers*int(time.Second/pace), shortAway, *soak))
+	tell(t, "| outage | cycles | calls | failed | slowest call, ms | longest until all is well, s | resident MiB at most | goroutines before → after |\n"+
+		"|---|---|---|---|---|---|---|---|")
+}
+
+// report adds a row to the table.
 func (h *hurt) report(t *testing.T, l *load) {
+	t.Helper()
+	tell(t, fmt.Sprintf("| %s | %d | %d | %d | %d | %.1f | %.0f | %.0f → %.0f |", h.name, h.cycles, l.calls, l.failed,
+		l.slowest.Milliseconds(), h.slow.Seconds(), h.mostBytes/(1<<20), h.before[0].goroutines, h.nodes[0].state(t).goroutines))
+}
+
+// tell adds lines to the report, if there is to be one.
+func tell(t *testing.T, lines string) {
 	t.Helper()
 	if *report == "" {
 		return
@@ -74,8 +90,7 @@ func (h *hurt) report(t *testing.T, l *load) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if _, err := fmt.Fprintf(f, "| %s | %d | %d | %d | %d | %.1f | %.0f | %.0f → %.0f |\n", h.name, h.cycles, l.calls, l.failed,
-		l.slowest.Milliseconds(), h.slow.Seconds(), h.mostBytes/(1<<20), h.before[0].goroutines, h.nodes[0].state(t).goroutines); err != nil {
+	if _, err := f.WriteString(lines + "\n"); err != nil {
 		t.Fatal(err)
 	}
 }

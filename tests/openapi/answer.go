@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -42,6 +43,9 @@ func (r *response) checkBody(header http.Header, body []byte) error {
 	schema, ok := r.schemas[kind]
 	if !ok {
 		return fmt.Errorf("content type %s is not promised", kind)
+	}
+	if kind != "application/json" && !strings.HasSuffix(kind, "+json") {
+		return in("body", schema.Validate(string(body)))
 	}
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
 	if err != nil {

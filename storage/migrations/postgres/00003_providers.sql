@@ -1,6 +1,6 @@
 -- +goose Up
 create table providers (
-  id text collate "C" primary key, org_id text collate "C" not null, name text not null, settings text not null, sealed text not null, hint text not null,
+  id text collate "C" primary key, org_id text collate "C" not null, name text not null, settings text not null, api_key text not null, key_hint text not null,
   rev bigint not null, changed bigint not null, created_us bigint not null, updated_us bigint not null, deleted_us bigint not null default 0
 );
 create unique index providers_name on providers (org_id, name) where deleted_us = 0;

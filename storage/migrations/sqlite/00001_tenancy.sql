@@ -16,12 +16,14 @@ create table teams (
   rev bigint not null, created_us bigint not null, updated_us bigint not null
 );
 create unique index teams_name on teams (org_id, name);
+create index teams_list on teams (org_id, id);
 
 create table roles (
   id text primary key, org_id text not null, name text not null, permissions text not null,
   rev bigint not null, created_us bigint not null, updated_us bigint not null
 );
 create unique index roles_name on roles (org_id, name);
+create index roles_list on roles (org_id, id);
 
 create table users (
   id text primary key, org_id text not null, name text not null, email text not null, password text not null, roles text not null, teams text not null,
@@ -29,6 +31,7 @@ create table users (
   rev bigint not null, created_us bigint not null, updated_us bigint not null
 );
 create unique index users_email on users (org_id, email);
+create index users_list on users (org_id, id);
 create index users_sign_in on users (email);
 
 create table keys (
@@ -40,6 +43,7 @@ create table keys (
 );
 create unique index keys_name on keys (org_id, name) where deleted_us = 0;
 create unique index keys_hash on keys (hash) where deleted_us = 0;
+create index keys_list on keys (org_id, id) where deleted_us = 0;
 create index keys_changed on keys (changed);
 create index keys_old_hash on keys (old_hash) where old_hash <> '';
 create index keys_team on keys (org_id, team_id) where deleted_us = 0;
