@@ -104,6 +104,7 @@ func TestProvidersAreLive(t *testing.T) {
 			route := p.a.must(t, http.StatusCreated, "POST", "/api/routes",
 				object{"name": "live", "targets": []object{{"provider": "account", "model": "m"}}, "attempts": 1}).field("id")
 			p.serves(t, k, "live", http.StatusOK)
+			becomes(t, "and on the node that was told", func() bool { return p.a.call(t, k.secret, "live") == http.StatusOK })
 			live := &load{nodes: []*node{p.a, p.b}, keys: []key{k}, model: "live"}
 			endLive := live.begin(t)
 
