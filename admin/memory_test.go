@@ -100,7 +100,7 @@ func (m *memory[T, P]) Create(_ context.Context, by tenancy.Actor, v T) (T, erro
 			return v, &tenancy.Taken{Field: "name"}
 		}
 	}
-	meta.ID = tenancy.NewID(m.prefix)
+	meta.ID = cmp.Or(meta.ID, tenancy.NewID(m.prefix))
 	meta.Org = cmp.Or(meta.Org, meta.ID)
 	meta.Rev, meta.Created, meta.Updated = 1, start, start
 	m.rows[meta.ID] = v

@@ -82,6 +82,22 @@ func needs() map[string]need {
 		"delete-key": keys,
 		"rotate-key": keys,
 
+		"list-providers":  platform,
+		"get-provider":    platform,
+		"create-provider": platform,
+		"change-provider": platform,
+		"delete-provider": platform,
+		"test-provider":   platform,
+
+		"list-routes":  platform,
+		"get-route":    platform,
+		"create-route": platform,
+		"change-route": platform,
+		"delete-route": platform,
+
+		"get-secrets":    platform,
+		"rotate-secrets": platform,
+
 		"list-audit":       audit,
 		"export-audit":     audit,
 		"list-audit-heads": audit,

@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/tenancy"
 	"github.com/vel-gateway/vel/tenancy/chain"
@@ -27,6 +28,13 @@ type Deps struct {
 	Roles tenancy.Store[tenancy.Role]
 	Keys  tenancy.Store[tenancy.APIKey]
 
+	// Providers and routes, with those that the file declares.
+	ProviderStore tenancy.Store[routing.ManagedProvider]
+	RouteStore    tenancy.Store[routing.ManagedRoute]
+	Problem       func(id tenancy.ID) string // what keeps one from being in force on this node; empty: nothing
+	Prober        Prober
+
+	Sealed    SealedStore
 	Sessions  SessionStore
 	Passwords PasswordStore
 	Rotator   KeyRotator
@@ -48,6 +56,11 @@ type Deps struct {
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time // nil: time.Now
+}
+
+// Prober tries a provider. It returns within some seconds.
+type Prober interface {
+	Probe(ctx context.Context, p *routing.ManagedProvider, model string) routing.Trial
 }
 
 // SessionStore keeps sign-ins. Errors are those of tenancy.Store.
@@ -138,6 +151,9 @@ func NewServer(d Deps) *Server {
 	s.serveUsers()
 	s.serveRoles()
 	s.serveKeys()
+	s.serveProviders()
+	s.serveRoutes()
+	s.serveSecrets()
 	s.serveAudit()
 	s.serveDocument()
 	return s

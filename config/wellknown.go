@@ -69,3 +69,11 @@ func offer(c *routing.Config, provider string, models []string) {
 		}
 	}
 }
+
+// DropSimulator takes the simulated provider and its models out again: there are others.
+func (c *Config) DropSimulator() {
+	delete(c.Routing.Providers, SimulatorProvider)
+	for _, model := range simulated {
+		delete(c.Routing.Models, model)
+	}
+}

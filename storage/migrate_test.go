@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	_ "github.com/jackc/pgx/v5/stdlib"
 
+	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/storage"
 	"github.com/vel-gateway/vel/tenancy"
@@ -139,7 +140,7 @@ func TestMigrationsFromEachVersion(t *testing.T) {
 				}
 				p.exec(t, string(data))
 				db = open(t, p.Config)
-				keeps(t, db)
+				keeps(t, db, i+1)
 				if i+1 >= signOn {
 					keepsSignOn(t, db)
 				}
@@ -148,8 +149,8 @@ func TestMigrationsFromEachVersion(t *testing.T) {
 	}
 }
 
-// keeps checks what every fixture holds.
-func keeps(t *testing.T, db *storage.DB) {
+// keeps checks what the fixture of a version holds.
+func keeps(t *testing.T, db *storage.DB, version int) {
 	ctx := t.Context()
 	at := func(n int64) time.Time { return time.UnixMicro(1_800_000_000_000_000 + n).UTC() }
 	meta := func(id, name string, rev, updated int64) tenancy.Meta {
@@ -185,6 +186,22 @@ func keeps(t *testing.T, db *storage.DB) {
 		},
 		Kept: tenancy.Kept{Request: "r", Status: 201, Answer: "{}"},
 		Used: at(4), Object: map[string]string{"file-1": "openai"},
+	}
+	if version >= 3 {
+		platform := func(id, name string, rev, updated int64) tenancy.Meta {
+			m := meta(id, name, rev, updated)
+			m.Org = tenancy.Platform
+			return m
+		}
+		want.Changes.Providers = []routing.ManagedProvider{{
+			Meta: platform("provider_1", "mine", 2, 1), Sealed: secrets.New("01234567.x"), Hint: "wxyz",
+			Settings: routing.ProviderConfig{
+				Kind: "openai", API: "chat", Organizations: []tenancy.ID{"org_1"}, Timeouts: routing.TimeoutsConfig{FirstByte: new(90 * time.Second)},
+			},
+		}}
+		want.Changes.Routes = []routing.ManagedRoute{{
+			Meta: platform("route_1", "fast", 1, 0), Settings: routing.ModelConfig{Attempts: new(2), Targets: []routing.TargetConfig{{Provider: "mine"}}},
+		}}
 	}
 	var got all
 	var failed [8]error

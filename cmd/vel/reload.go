@@ -46,11 +46,14 @@ func overChat(a *adapters.Adapter) *adapters.Adapter {
 func (a *App) publish(cfg *config.Config) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.sim != nil && cfg.Simulated {
+	switch {
+	case cfg.Simulated && a.sim != nil:
 		a.sim.serve(&cfg.Routing)
+	case cfg.Simulated:
+		cfg.DropSimulator() // the database has providers
 	}
 	before := a.directory.declared
-	if err := a.directory.declare(declared{cfg.Tenancy.Orgs(), cfg.Tenancy.Keys()}); err != nil {
+	if err := a.directory.declare(declaredIn(cfg)); err != nil {
 		return err
 	}
 	if err := a.rebuild(cfg); err != nil {
@@ -61,9 +64,11 @@ func (a *App) publish(cfg *config.Config) error {
 	return nil
 }
 
-// rebuild makes a snapshot of a configuration and the directory. Its caller holds mu.
+// rebuild makes a snapshot of a configuration, the directory and the catalog. Its caller holds mu.
 func (a *App) rebuild(cfg *config.Config) error {
-	table, err := routing.Build(cfg.Routing, kinds(), a.began.Unix())
+	j := joiner{a.keyring, kinds(), a.directory.exists}
+	all := j.join(cfg.Routing, a.catalog)
+	table, err := routing.Build(all.Config, j.kinds, a.began.Unix())
 	if err != nil {
 		return fmt.Errorf("build routes: %w", err)
 	}
@@ -78,9 +83,19 @@ func (a *App) rebuild(cfg *config.Config) error {
 	use()
 	a.state.Retain(table)
 	a.rev++
-	a.pipeline.Publish(&gateway.Snapshot{Keys: a.directory.index, Routes: table, Redactor: secrets.NewRedactor(cfg.Secrets...), Rev: a.rev})
+	a.pipeline.Publish(&gateway.Snapshot{
+		Keys: a.directory.index, Routes: table, Redactor: secrets.NewRedactor(slices.Concat(cfg.Secrets, all.keys)...), Rev: a.rev,
+	})
 	a.metrics.Forget()
+	a.alarm(all.problems)
 	return nil
+}
+
+// catalogued tells whether the database has providers, so that none are simulated.
+func (a *App) catalogued() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.catalog.providers) > 0
 }
 
 // ReloadTLS reads the certificate again. On a fault the old one stays and the log says why.
@@ -130,7 +145,7 @@ func (a *App) Reload(path string) {
 	if err == nil {
 		err = enforceable(cfg)
 	}
-	if err == nil && a.sim == nil && cfg.Simulated {
+	if err == nil && cfg.Simulated && a.sim == nil && !a.catalogued() {
 		err = fmt.Errorf("no provider is left; the simulator joins only at a start")
 	}
 	if err == nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vel-gateway/vel/routing"
+	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/storage"
 	"github.com/vel-gateway/vel/tenancy"
 )
@@ -73,6 +74,16 @@ func changing(t *testing.T, db *storage.DB, a tenant) map[string]leaving {
 			_, err := db.RotateKey(ctx, by, a.org, a.key.ID, 0, hash("y"), at)
 			must(t, err)
 		}, []string{"keys.rotate"}},
+		"Providers": {func() { walk(t, db.Providers(), oneProvider(a.org, "renamed-later")) }, []string{"providers.create", "providers.update", "providers.delete"}},
+		"Routes":    {func() { walk(t, db.Routes(), oneRoute(a.org, "x", "provider")) }, []string{"routes.create", "routes.update", "routes.delete"}},
+		"Reseal": {func() {
+			p := oneProvider(a.org, "sealed")
+			p.ID = tenancy.NewID("provider")
+			p.SetKey(keyring(t, "o"), secrets.New("canary"))
+			create(t, db.Providers(), p)
+			_, _, err := db.Reseal(ctx, by, keyring(t, "no"))
+			must(t, err)
+		}, []string{"providers.create", "secrets.rotate"}},
 		"SetPassword": {func() { must(t, db.SetPassword(ctx, by, a.org, a.user.ID, "new")) }, []string{"users.set_password"}},
 		"BeginSession": {func() {
 			s := session(a.user, time.Now())
@@ -122,7 +133,7 @@ func traces(t *testing.T, db *storage.DB) {
 	methods := changing(t, db, a)
 	for _, reads := range []string{
 		"Candidates", "FindSubject", "FindSession", "Sessions", "KeyByHash", "OrgOf", "ObjectOwners", "Objects", "Changes", "Follow", "IsNew", "Ping", "Status",
-		"Audit", "AuditHeads", "ExportAudit",
+		"Audit", "AuditHeads", "ExportAudit", "SealedBy",
 		"Seal", "SealNow", // they seal events and make none
 		"Close", "Migrate",
 	} {

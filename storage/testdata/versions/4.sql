@@ -10,5 +10,7 @@ insert into sessions (id, org_id, user_id, hash, began_us, created_us, expires_u
 insert into idempotency (org_id, id, request, status, answer, created_us) values ('org_1', 'i', 'r', 201, '{}', 9000000000000000);
 update config_rev set rev = 9;
 insert into stored_objects (org_id, id, provider, kind, created_us) values ('org_1', 'file-1', 'openai', 'file', 1800000000000000);
+insert into providers (id, org_id, name, settings, api_key, key_hint, rev, changed, created_us, updated_us) values ('provider_1', 'platform', 'mine', '{"api":"chat","kind":"openai","organizations":["org_1"],"timeouts":{"first_byte":"1m30s"}}', '01234567.x', 'wxyz', 2, 8, 1800000000000000, 1800000000000001);
+insert into routes (id, org_id, name, settings, providers, rev, changed, created_us, updated_us) values ('route_1', 'platform', 'fast', '{"attempts":2,"targets":[{"provider":"mine"}]}', '["mine"]', 1, 9, 1800000000000000, 1800000000000000);
 insert into audit_events (org_id, id, time_us, action, outcome, reason, count, by_org, by_user, by_key, by_session, by_name, by_email, address, agent, request, object_kind, object_id, object_name, before, after, seal, place, leaf) values ('org_1', 'event_1', 1800000000000000, 'keys.create', 'done', '', 1, 'org_1', 'user_1', '', 'session_1', 'Zoë', 'zoe@example.com', '192.0.2.1', 'curl/8', 'req_1', 'key', 'key_1', 'ci', '', '{"name":"ci"}', 0, 0, '');
 update leases set holder = 'node_1', beat = 7 where name = 'audit';
