@@ -71,6 +71,10 @@ func mayDo() map[string]string {
 
 		"get-secrets":    " yes  no    no      no       no     no    no    no     who",
 		"rotate-secrets": " yes  no    no      no       no     no    no    no     who",
+
+		"list-audit":       "          yes  yes   no      no       no     no    yes   no     who",
+		"export-audit":     "        yes  yes   no      no       no     no    yes   no     who",
+		"list-audit-heads": "    yes  yes   no      no       no     no    yes   no     who",
 	}
 }
 

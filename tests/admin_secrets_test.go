@@ -47,7 +47,10 @@ func TestSecretsStayInside(t *testing.T) {
 	if len(secrets) < 20 {
 		t.Fatalf("only %d secrets are known", len(secrets))
 	}
-	places := map[string][]byte{"metrics": o.metrics(t)}
+	places := map[string][]byte{
+		"metrics": o.metrics(t),
+		"audit":   n.admin.do(t, "GET", "/api/audit/export", nil).want(t, http.StatusOK).body,
+	}
 	for _, file := range o.files(t) {
 		text, err := os.ReadFile(file)
 		if err != nil {

@@ -48,16 +48,17 @@ func walk[T any, P interface {
 	must(t, in.Delete(t.Context(), by, m.Org, m.ID, 0))
 }
 
-// traces walks every method there is and wants each that changes something to leave an event. A new method has to say
-// here what it leaves.
-func traces(t *testing.T, db *storage.DB) {
+// leaving is a method that is called, and the events that it leaves.
+type leaving struct {
+	do   func()
+	want []string
+}
+
+// changing are the methods that change something, and those that keep the books of requests and calls: these leave no
+// event, because nobody changes what somebody manages.
+func changing(t *testing.T, db *storage.DB, a tenant) map[string]leaving {
 	ctx := t.Context()
-	a := fill(t, db, "a")
-	begun := begin(t, db, a.user, time.Now())
-	methods := map[string]struct {
-		do   func()
-		want []string
-	}{
+	return map[string]leaving{
 		"Orgs": {func() {
 			walk(t, db.Orgs(), tenancy.Org{Meta: tenancy.Meta{ID: "org_x", Name: "x"}})
 		}, []string{"organizations.create", "organizations.update", "organizations.delete"}},
@@ -89,10 +90,8 @@ func traces(t *testing.T, db *storage.DB) {
 			must(t, db.BeginSession(ctx, by, s))
 		}, []string{"auth.login"}},
 		"SwapSession": {func() {
-			begun = begin(t, db, a.user, time.Now())
-			next := session(a.user, time.Now())
-			must(t, db.SwapSession(ctx, by, begun.ID, next))
-			begun = next
+			begun := begin(t, db, a.user, time.Now())
+			must(t, db.SwapSession(ctx, by, begun.ID, session(a.user, time.Now())))
 		}, []string{"auth.login", "auth.refresh"}},
 		"EndSession": {func() {
 			other := begin(t, db, a.user, time.Now())
@@ -114,7 +113,6 @@ func traces(t *testing.T, db *storage.DB) {
 			_, err := db.FirstStart(ctx, tenancy.Org{Meta: tenancy.Meta{ID: "org_first", Name: "first"}}, nil)
 			must(t, err)
 		}, nil},
-		// The bookkeeping of requests and calls: nobody changes what somebody manages.
 		"Claim":    {func() { _, _, err := db.Claim(ctx, a.org, "new claim", "r"); must(t, err) }, nil},
 		"Keep":     {func() { must(t, db.Keep(ctx, a.org, "new claim", 201, "{}")) }, nil},
 		"Unclaim":  {func() { must(t, db.Unclaim(ctx, a.org, "new claim")) }, nil},
@@ -126,16 +124,20 @@ func traces(t *testing.T, db *storage.DB) {
 		"ForgetObjects": {func() { must(t, db.ForgetObjects(ctx, []routing.StoredObject{{Org: a.org, ID: "x", Provider: "p"}})) }, nil},
 		"Clean":         {func() { must(t, db.Clean(ctx)) }, nil},
 	}
+}
+
+// traces walks every method there is and wants each that changes something to leave an event. A new method has to say
+// here what it leaves.
+func traces(t *testing.T, db *storage.DB) {
+	a := fill(t, db, "a")
+	methods := changing(t, db, a)
 	for _, reads := range []string{
 		"Candidates", "FindSession", "Sessions", "KeyByHash", "OrgOf", "ObjectOwners", "Objects", "Changes", "Follow", "IsNew", "Ping", "Status",
 		"Audit", "AuditHeads", "ExportAudit", "SealedBy",
 		"Seal", "SealNow", // they seal events and make none
 		"Close", "Migrate",
 	} {
-		methods[reads] = struct {
-			do   func()
-			want []string
-		}{func() {}, nil}
+		methods[reads] = leaving{do: func() {}}
 	}
 	kind := reflect.TypeFor[*storage.DB]()
 	for i := range kind.NumMethod() {
