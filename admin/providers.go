@@ -45,7 +45,7 @@ func (p *Provider) UnmarshalJSON(text []byte) error {
 // ProviderBody makes or changes a provider, with the settings of the file beside what stands here.
 type ProviderBody struct {
 	Name     string                 `json:"name" minLength:"1" maxLength:"64" doc:"What routes call it: letters, digits, dots, dashes and underscores. It never changes."`
-	APIKey   sentKey                `json:"api_key,omitzero" doc:"The key itself. Left out of a change, it stays; null takes it away; the word none is for a server that wants no key."`
+	APIKey   sentKey                `json:"api_key,omitzero" doc:"The key itself. Left out of a change that sends it nowhere else, it stays; null takes it away; the word none is for a server that wants no key."`
 	Settings routing.ProviderConfig `json:"-"`
 }
 
@@ -107,6 +107,9 @@ func (s *Server) serveProviders() {
 			if b.Name != p.Name {
 				return faulty(Fault{"body.name", "can not change: routes and what the provider keeps go by it"})
 			}
+			if !b.APIKey.sent && !p.Sealed.IsZero() && !sameWay(&p.Settings, &b.Settings) {
+				return faulty(Fault{"body.api_key", "is missing; where kind, base_url, proxy or tls change it is sent again: nobody who does not know it sends it elsewhere"})
+			}
 			p.Settings = b.Settings
 			if b.APIKey.sent {
 				p.SetKey(s.Keyring, b.APIKey.key)
@@ -120,6 +123,11 @@ func (s *Server) serveProviders() {
 		Summary:     "Test provider",
 		Description: "Asks the provider for its list of models, which costs nothing, and, if a model is named, for a few words of it. It works for those of the configuration file, too. The answer is a 200 whatever is found out.",
 	}, func(ctx context.Context, in *testInput) (*testOutput, error) { return test(ctx, &r, in) }, withBody(http.StatusNotFound)...)
+}
+
+// sameWay tells whether a key goes to the same place by the same way with both settings.
+func sameWay(a, b *routing.ProviderConfig) bool {
+	return a.Kind == b.Kind && a.BaseURL == b.BaseURL && a.Proxy == b.Proxy && a.TLS == b.TLS
 }
 
 // areOrganizations refuses ids that are those of no organization.

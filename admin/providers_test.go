@@ -156,6 +156,8 @@ func TestFaultsOfProvidersAndRoutes(t *testing.T) {
 		"zero":             {"POST", "/api/providers", `{"name": "a", "kind": "openai", "api_key": "k", "timeouts": {"idle": "0s"}}`, []string{"body.timeouts.idle must be longer than 0"}},
 		"nobody":           {"POST", "/api/providers", `{"name": "a", "kind": "openai", "api_key": "k", "organizations": ["org_acme", "org_nobody"]}`, []string{"body.organizations[1] there is no such organization"}},
 		"another name":     {"PUT", "/api/providers/" + id, `{"name": "other", "kind": "openai"}`, []string{"body.name can not change"}},
+		"another address":  {"PUT", "/api/providers/" + id, `{"name": "mine", "kind": "openai", "base_url": "https://thief.example.com/v1"}`, []string{"body.api_key is missing; where kind, base_url"}},
+		"another proxy":    {"PUT", "/api/providers/" + id, `{"name": "mine", "kind": "openai", "proxy": "http://thief.example.com:3128"}`, []string{"body.api_key is missing; where kind, base_url"}},
 		"no targets":       {"POST", "/api/routes", `{"name": "r"}`, []string{"body.targets there is no target"}},
 		"no such provider": {"POST", "/api/routes", `{"name": "r", "targets": [{"provider": "filed"}, {"provider": "nobody"}]}`, []string{`body.targets[1].provider there is no provider "nobody"; there are: filed, mine`}},
 		"a strategy":       {"POST", "/api/routes", `{"name": "r", "strategy": "fastest", "targets": [{"provider": "mine"}]}`, []string{"body.strategy can not be enforced by this version yet"}},

@@ -63,7 +63,7 @@ func (b *probe) list(ctx context.Context) routing.Finding {
 	f := b.ask(ctx, &adapters.Request{Method: http.MethodGet, Path: "/models"}, codec, nil)
 	switch {
 	case f.Status == http.StatusNotFound || f.Status == http.StatusMethodNotAllowed:
-		f.Verdict, f.Class, f.Said = routing.Open, adapters.ClassNone, ""
+		f.Verdict, f.Class, f.Said = routing.Unproven, adapters.ClassNone, ""
 		f.Message = "The provider has no list of models. Name a model: a call for it proves the key."
 	case f.Verdict == routing.Works:
 		f.Message = "The provider takes the key."

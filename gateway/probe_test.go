@@ -106,7 +106,7 @@ func TestProbe(t *testing.T) {
 			Verdict: routing.Fails, Class: adapters.ClassCredential, Status: 401, Message: meanings[adapters.ClassCredential], Said: "Incorrect API key: ***",
 		}}},
 		"a server without a list": {handler: refuse(404, "nothing here"), want: routing.Trial{Key: routing.Finding{
-			Verdict: routing.Open, Status: 404, Message: "The provider has no list of models. Name a model: a call for it proves the key.",
+			Verdict: routing.Unproven, Status: 404, Message: "The provider has no list of models. Name a model: a call for it proves the key.",
 		}}},
 		"a list for everybody": {adapter: perplexity.New(""), handler: serve(nil), want: routing.Trial{Key: routing.Finding{
 			Message: "The provider lists its models to everybody. Name a model: a call for it proves the key.",

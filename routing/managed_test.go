@@ -2,6 +2,7 @@ package routing
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -50,6 +51,13 @@ func wholeRoute() ModelConfig {
 func TestSettingsComeBack(t *testing.T) {
 	t.Parallel()
 	p := wholeProvider()
+	for _, whole := range []any{p, wholeRoute()} {
+		for i, v := range reflect.ValueOf(whole).Fields() {
+			if v.IsZero() && i.Name != "APIKey" {
+				t.Errorf("%T: nothing is tested of %s", whole, i.Name)
+			}
+		}
+	}
 	p.APIKey = new(secrets.New("sk-canary"))
 	text, err := EncodeSettings(&p)
 	if err != nil || strings.Contains(string(text), "canary") || strings.Contains(string(text), "api_key") || !strings.Contains(string(text), `"idle":"1.5s"`) {

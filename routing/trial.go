@@ -27,7 +27,7 @@ const (
 	NotTried Verdict = iota // nothing was sent
 	Works
 	Fails
-	Open // it was answered, and would have been whatever the key
+	Unproven // it was answered, and would have been whatever the key
 )
 
 // String is the word that the API has for it.

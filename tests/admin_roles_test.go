@@ -57,10 +57,6 @@ func mayDo() map[string]string {
 		"delete-key": "          yes  yes   no      no       no     yes   yes   no     who",
 		"rotate-key": "          yes  yes   no      no       no     yes   yes   no     who",
 
-		"list-audit":       "          yes  yes   no      no       no     no    yes   no     who",
-		"export-audit":     "        yes  yes   no      no       no     no    yes   no     who",
-		"list-audit-heads": "    yes  yes   no      no       no     no    yes   no     who",
-
 		"list-providers":  " yes  no    no      no       no     no    no    no     who",
 		"get-provider":    " yes  no    no      no       no     no    no    no     who",
 		"create-provider": " yes  no    no      no       no     no    no    no     who",
@@ -76,6 +72,10 @@ func mayDo() map[string]string {
 
 		"get-secrets":    " yes  no    no      no       no     no    no    no     who",
 		"rotate-secrets": " yes  no    no      no       no     no    no    no     who",
+
+		"list-audit":       "          yes  yes   no      no       no     no    yes   no     who",
+		"export-audit":     "        yes  yes   no      no       no     no    yes   no     who",
+		"list-audit-heads": "    yes  yes   no      no       no     no    yes   no     who",
 	}
 }
 

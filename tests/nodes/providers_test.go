@@ -117,7 +117,7 @@ func TestProvidersAreLive(t *testing.T) {
 			first.refuse(firstAccount)
 			more(t, live)
 
-			p.a.must(t, http.StatusOK, "PUT", path, second.settings("account", ""))
+			p.a.must(t, http.StatusOK, "PUT", path, second.settings("account", secondAccount))
 			becomes(t, "both nodes use the new address", func() bool {
 				before, made := first.calls(secondAccount), live.made()
 				return soonMade(t, live, made+2*callers*len(live.nodes)) && first.calls(secondAccount) == before
