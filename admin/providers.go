@@ -39,7 +39,8 @@ func (p Provider) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON decodes it.
 func (p *Provider) UnmarshalJSON(text []byte) error {
 	type head Provider
-	return splitSettings(text, (*head)(p), &p.Settings)
+	_, err := splitSettings(text, (*head)(p), &p.Settings)
+	return err
 }
 
 // ProviderBody makes or changes a provider, with the settings of the file beside what stands here.
@@ -47,6 +48,7 @@ type ProviderBody struct {
 	Name     string                 `json:"name" minLength:"1" maxLength:"64" doc:"What routes call it: letters, digits, dots, dashes and underscores. It never changes."`
 	APIKey   sentKey                `json:"api_key,omitzero" doc:"The key itself. Left out of a change that sends it nowhere else, it stays; null takes it away; the word none is for a server that wants no key."`
 	Settings routing.ProviderConfig `json:"-"`
+	empty    []string               // settings that are null
 }
 
 // TransformSchema adds the settings.
@@ -61,9 +63,10 @@ func (b ProviderBody) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON decodes it.
-func (b *ProviderBody) UnmarshalJSON(text []byte) error {
+func (b *ProviderBody) UnmarshalJSON(text []byte) (err error) {
 	type head ProviderBody
-	return splitSettings(text, (*head)(b), &b.Settings)
+	b.empty, err = splitSettings(text, (*head)(b), &b.Settings)
+	return err
 }
 
 // Resolve is called by huma when the body has been read.
@@ -82,6 +85,9 @@ func (b *ProviderBody) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
 		})
 		if problem := b.APIKey.problem(); problem != "" {
 			fault("api_key", problem)
+		}
+		for _, field := range b.empty {
+			fault(field, isNull)
 		}
 	})
 }
@@ -172,7 +178,7 @@ type testInput struct {
 
 // TestBody says what to try.
 type TestBody struct {
-	Model string `json:"model,omitempty" maxLength:"256" doc:"The provider's name of a model that chats or embeds: a call of a few tokens is made. Without it only the key is tried."`
+	Model string `json:"model,omitempty" nullable:"true" maxLength:"256" doc:"The provider's name of a model that chats or embeds: a call of a few tokens is made. Without it only the key is tried."`
 }
 
 // Test is what a try of a provider found out.

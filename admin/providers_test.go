@@ -155,6 +155,8 @@ func TestFaultsOfProvidersAndRoutes(t *testing.T) {
 		"no duration":      {"POST", "/api/providers", `{"name": "a", "kind": "openai", "api_key": "k", "timeouts": {"idle": "-1s"}}`, []string{"body.timeouts.idle expected string to be a duration"}},
 		"zero":             {"POST", "/api/providers", `{"name": "a", "kind": "openai", "api_key": "k", "timeouts": {"idle": "0s"}}`, []string{"body.timeouts.idle must be longer than 0"}},
 		"nobody":           {"POST", "/api/providers", `{"name": "a", "kind": "openai", "api_key": "k", "organizations": ["org_acme", "org_nobody"]}`, []string{"body.organizations[1] there is no such organization"}},
+		"null":             {"POST", "/api/providers", `{"name": "a", "kind": "openai", "api_key": "k", "proxy": null, "timeouts": {"idle": null}}`, []string{"body.proxy is null", "body.timeouts.idle is null"}},
+		"null in a list":   {"POST", "/api/routes", `{"name": "r", "strategy": null, "targets": [{"provider": "mine", "model": null}]}`, []string{"body.strategy is null", "body.targets[0].model is null"}},
 		"another name":     {"PUT", "/api/providers/" + id, `{"name": "other", "kind": "openai"}`, []string{"body.name can not change"}},
 		"another address":  {"PUT", "/api/providers/" + id, `{"name": "mine", "kind": "openai", "base_url": "https://thief.example.com/v1"}`, []string{"body.api_key is missing; where kind, base_url"}},
 		"another proxy":    {"PUT", "/api/providers/" + id, `{"name": "mine", "kind": "openai", "proxy": "http://thief.example.com:3128"}`, []string{"body.api_key is missing; where kind, base_url"}},

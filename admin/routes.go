@@ -30,13 +30,15 @@ func (r Route) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON decodes it.
 func (r *Route) UnmarshalJSON(text []byte) error {
 	type head Route
-	return splitSettings(text, (*head)(r), &r.Settings)
+	_, err := splitSettings(text, (*head)(r), &r.Settings)
+	return err
 }
 
 // RouteBody makes or changes a route, with the settings that a model has in the file beside what stands here.
 type RouteBody struct {
 	Name     string              `json:"name" minLength:"1" maxLength:"256" doc:"The public model name that clients ask for; unique, also among those of the configuration file."`
 	Settings routing.ModelConfig `json:"-"`
+	empty    []string            // settings that are null
 }
 
 // TransformSchema adds the settings.
@@ -51,9 +53,19 @@ func (b RouteBody) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON decodes it.
-func (b *RouteBody) UnmarshalJSON(text []byte) error {
+func (b *RouteBody) UnmarshalJSON(text []byte) (err error) {
 	type head RouteBody
-	return splitSettings(text, (*head)(b), &b.Settings)
+	b.empty, err = splitSettings(text, (*head)(b), &b.Settings)
+	return err
+}
+
+// Resolve is called by huma when the body has been read. The rest is known only beside the providers that there are.
+func (b *RouteBody) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
+	return faultsAt(at, func(fault func(field, problem string)) {
+		for _, field := range b.empty {
+			fault(field, isNull)
+		}
+	})
 }
 
 func (s *Server) serveRoutes() {

@@ -109,27 +109,48 @@ func joinSettings(head, settings any) ([]byte, error) {
 	return json.Marshal(all)
 }
 
-// splitSettings decodes such an object.
-func splitSettings(text []byte, head, settings any) error {
+// splitSettings decodes such an object. empty are the paths of settings that are null, which says nothing: huma lets them
+// pass, and the document does not.
+func splitSettings(text []byte, head, settings any) (empty []string, err error) {
 	if err := json.Unmarshal(text, head); err != nil {
-		return err
+		return nil, err
 	}
-	all := map[string]json.RawMessage{}
+	all := map[string]any{}
 	if err := json.Unmarshal(text, &all); err != nil {
-		return err
+		return nil, err
 	}
 	ours, err := members(head)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for name := range ours {
 		delete(all, name)
 	}
 	rest, err := json.Marshal(all)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return routing.DecodeSettings(rest, settings)
+	return nulls(nil, "", all), routing.DecodeSettings(rest, settings)
+}
+
+// isNull is what is wrong with a setting that is null.
+const isNull = "is null; leave it out"
+
+// nulls appends the paths of what is null.
+func nulls(found []string, path string, v any) []string {
+	switch v := v.(type) {
+	case nil:
+		return append(found, path)
+	case []any:
+		for i, item := range v {
+			found = nulls(found, path+"["+strconv.Itoa(i)+"]", item)
+		}
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			found = nulls(found, strings.TrimPrefix(path+"."+name, "."), v[name])
+		}
+	}
+	return found
 }
 
 func members(of any) (all map[string]json.RawMessage, err error) {
