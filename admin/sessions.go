@@ -18,7 +18,7 @@ type LoginBody struct {
 	Email        string `json:"email" minLength:"1" maxLength:"254" doc:"The address."`
 	Password     string `json:"password" writeOnly:"true" format:"password" minLength:"1" maxLength:"256" doc:"The password."`
 	Organization Ref    `json:"organization,omitempty" nullable:"true" doc:"Needed only if address and password fit in several organizations."`
-	Cookie       bool   `json:"cookie,omitempty" doc:"For pages: the token comes as a cookie that no script reads, and not in the body."`
+	Cookie       bool   `json:"cookie,omitempty" nullable:"true" doc:"For pages: the token comes as a cookie that no script reads, and not in the body."`
 }
 
 // Resolve is called by huma when the body has been read.
