@@ -103,6 +103,19 @@ func words(name string, values []string) member {
 // leftOut is the value of a member that a change takes out of the object.
 type leftOut struct{}
 
+func isLeftOut(_ string, value any) bool {
+	_, out := value.(leftOut)
+	return out
+}
+
+// textOrOut is a text; the word none takes it out.
+func textOrOut(name, value string) member {
+	if value == "none" {
+		return member{name, leftOut{}, true}
+	}
+	return text(name, value)
+}
+
 // wordsOrOut is a list; the one word none takes it out.
 func wordsOrOut(name string, values []string) member {
 	if len(values) == 1 && values[0] == "none" {
@@ -158,6 +171,7 @@ func (k *kind) create(ctx context.Context, o *output, m *manage, body map[string
 	if k.org != "" {
 		body["organization"] = k.org
 	}
+	maps.DeleteFunc(body, isLeftOut)
 	return m.with(ctx, o, func(r *remote) error {
 		var v map[string]any
 		if err := r.call(ctx, http.MethodPost, k.path, nil, "", body, &v); err != nil {
@@ -180,12 +194,8 @@ func (k *kind) change(ctx context.Context, o *output, m *manage, id string, with
 				body[name] = value
 			}
 		}
-		for name, value := range with {
-			body[name] = value
-			if _, out := value.(leftOut); out {
-				delete(body, name)
-			}
-		}
+		maps.Copy(body, with)
+		maps.DeleteFunc(body, isLeftOut)
 		var changed map[string]any
 		if err := r.call(ctx, http.MethodPut, k.at(id), k.scope(), revision(v), body, &changed); err != nil {
 			return err
