@@ -153,11 +153,16 @@ func TestSignOn(t *testing.T) {
 // untold looks for secrets in all that Vel has written, printed and shown.
 func (o *office) untold(t *testing.T, canaries []string, shown ...[]string) {
 	t.Helper()
-	places := map[string]string{"the log": o.Log.Tail(1 << 20), "what is printed": o.Out.Tail(1 << 20)}
+	places := map[string]string{}
 	places["the metrics"] = string(ask(t, request(t, "GET", o.URL+"/metrics", "", "")).body)
 	for _, list := range append(lists(), "/api/auth/sessions") {
 		places[list] = string(o.root.do(t, "GET", list+"?organization=platform", nil).body)
 	}
+	last := o.root.do(t, "GET", "/api/health", nil).header.Get("X-Request-Id")
+	if _, err := o.Log.Wait(deadline(t), "the last request", func(line string) bool { return strings.Contains(line, last) }); err != nil {
+		t.Fatal(err) // lines come a little later than answers
+	}
+	places["the log"], places["what is printed"] = o.Log.Tail(1<<20), o.Out.Tail(1<<20)
 	for _, texts := range shown {
 		for _, text := range texts {
 			if !strings.Contains(text, "/authorize?") && !strings.HasPrefix(text, "http://127.0.0.1:") { // what a browser carries
