@@ -103,6 +103,14 @@ func words(name string, values []string) member {
 // leftOut is the value of a member that a change takes out of the object.
 type leftOut struct{}
 
+// textOrOut is a text; the word none takes it out.
+func textOrOut(name, value string) member {
+	if value == "none" {
+		return member{name, leftOut{}, true}
+	}
+	return text(name, value)
+}
+
 // wordsOrOut is a list; the one word none takes it out.
 func wordsOrOut(name string, values []string) member {
 	if len(values) == 1 && values[0] == "none" {

@@ -116,8 +116,8 @@ func (f *providerFlags) members() ([]member, error) {
 		return nil, err
 	}
 	key, err := f.member()
-	return append(list, key, text("kind", f.Kind), orNone("base_url", f.BaseURL), text("api", f.API), flag("allow_private", f.AllowPrivate),
-		wordsOrOut("organizations", f.Organizations), orNone("proxy", f.Proxy)), err
+	return append(list, key, text("kind", f.Kind), textOrOut("base_url", f.BaseURL), text("api", f.API), flag("allow_private", f.AllowPrivate),
+		wordsOrOut("organizations", f.Organizations), textOrOut("proxy", f.Proxy)), err
 }
 
 type providersListCmd struct {

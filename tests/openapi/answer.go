@@ -84,7 +84,10 @@ func isOpen(s *jsonschema.Schema, above []*jsonschema.Schema) bool {
 		return isOpen(s.Ref, above)
 	}
 	if s.Types != nil && slices.Contains(s.Types.ToStrings(), "object") && s.AdditionalProperties != false {
-		return true
+		values, ok := s.AdditionalProperties.(*jsonschema.Schema) // of members whose names are somebody's own
+		if !ok || isOpen(values, above) {
+			return true
+		}
 	}
 	for _, p := range s.Properties {
 		if isOpen(p, above) {
