@@ -36,6 +36,7 @@ func (s *Server) describe() {
 			Info:    &huma.Info{Title: "Vel admin API", Version: apiVersion, Description: introduction},
 			Components: &huma.Components{Schemas: registry, Responses: map[string]*huma.Response{}, SecuritySchemes: map[string]*huma.SecurityScheme{
 				"bearer": {Type: "http", Scheme: "bearer", Description: "The token of a session, or a key with a role."},
+				"cookie": {Type: "apiKey", In: "cookie", Name: "__Host-vel", Description: "The token of a session in a browser; requests of other sites' pages are refused. Without TLS, on the same machine, its name is vel."},
 				"apiKey": {Type: "apiKey", In: "header", Name: "X-Api-Key", Description: "The same in another header, for clients that can not send Authorization."},
 			}},
 			Tags: []*huma.Tag{
@@ -82,7 +83,7 @@ func add[I, O any](s *Server, op huma.Operation, handle func(context.Context, *I
 	if needed == public {
 		op.Security = []map[string][]string{}
 	} else {
-		op.Security = []map[string][]string{{"bearer": {}}, {"apiKey": {}}}
+		op.Security = []map[string][]string{{"bearer": {}}, {"apiKey": {}}, {"cookie": {}}}
 		fails = append(fails, http.StatusUnauthorized, http.StatusForbidden)
 	}
 	s.fails(&op, append(fails, http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusServiceUnavailable))

@@ -15,6 +15,7 @@ const matrix = `
                      nobody caller executor viewer manager clerk admin robot root vel
 get-health              x     x       x       x       x      x     x     x     x   x
 login                   x     x       x       x       x      x     x     x     x   x
+exchange-code           x     x       x       x       x      x     x     x     x   x
 refresh                 .     .       x       x       x      x     x     .     x   .
 logout                  .     .       x       x       x      x     x     .     x   .
 list-sessions           .     .       x       x       x      x     x     .     x   .

@@ -41,6 +41,7 @@ func needs() map[string]need {
 		"get-health": public,
 
 		"login":               public,
+		"exchange-code":       public,
 		"refresh":             signedIn,
 		"logout":              signedIn,
 		"list-sessions":       signedIn,

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"html/template"
 	"log/slog"
 	"net"
 	"net/http"
@@ -38,7 +39,9 @@ type Deps struct {
 	Passwords PasswordStore
 	Rotator   KeyRotator
 	Requests  RequestStore
+	Subjects  SubjectStore
 	Audit     AuditStore
+	SignOn    OIDC // single sign-on; without an issuer there is none
 
 	Index     func() *tenancy.KeyIndex                       // of the snapshot of now
 	FindFresh func(tenancy.Hash) (*tenancy.Principal, error) // looks up a key that the index does not know; nil: it knows all
@@ -119,6 +122,9 @@ type Server struct {
 	metrics   *metrics
 	began     time.Time
 	adminHash tenancy.Hash
+
+	crossOrigin *http.CrossOriginProtection
+	problemPage *template.Template
 }
 
 // NewServer makes a server.
@@ -134,10 +140,12 @@ func NewServer(d Deps) *Server {
 		Deps: d, mux: http.NewServeMux(), needs: needs(), roles: tenancy.WithBuiltIn(d.Roles),
 		hashing: tenancy.NewPasswords(atOnce, 16*atOnce), throttle: newThrottle(), metrics: newMetrics(d.Registerer),
 		refusals: newRefusals(d.Audit.Record, d.Log, d.Registerer), began: d.Now(), adminHash: tenancy.HashKey([]byte(d.AdminKey.Reveal())),
+		crossOrigin: newCrossOrigin(&d.SignOn), problemPage: newProblemPage(),
 	}
 	s.describe()
 	s.serveHealth()
 	s.serveSessions()
+	s.serveSignOn(d.SignOn)
 	s.serveOrganizations()
 	s.serveTeams()
 	s.serveUsers()

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -96,7 +97,7 @@ func newWorld(t *testing.T) *world {
 		Orgs: tenancy.Declared(orgs, w.db.orgs), Teams: w.db.teams, Users: w.db.users, Roles: w.db.roles, Keys: tenancy.Declared(keys, w.db.keys),
 		ProviderStore: tenancy.Declared(filedProviders, w.db.providers), RouteStore: tenancy.Declared(filedRoutes, w.db.routes),
 		Problem: func(id tenancy.ID) string { return w.problems[id] }, Prober: w,
-		Sessions: w.db, Passwords: w.db, Rotator: w.db, Requests: w.db, Sealed: w.db, Audit: w.db.audit,
+		Sessions: w.db, Passwords: w.db, Rotator: w.db, Requests: w.db, Subjects: w.db, Sealed: w.db, Audit: w.db.audit,
 		Index: w.db.index, AdminKey: secrets.New(adminKey), Keyring: keyring, Ping: w.db.ping, Providers: func() (int, int) { return 1, 2 },
 		Version: "test", Log: slog.New(slog.NewJSONHandler(w.log, nil)), Registerer: prometheus.NewRegistry(), Now: w.db.clock,
 	})
@@ -342,6 +343,17 @@ func (d *database) Candidates(_ context.Context, email string, org tenancy.ID) (
 		}
 	}
 	return found, d.down
+}
+
+func (d *database) FindSubject(_ context.Context, org tenancy.ID, issuer, subject string) (tenancy.User, error) {
+	d.users.mu.Lock()
+	defer d.users.mu.Unlock()
+	for _, u := range d.users.rows {
+		if u.Org == org && u.Issuer == issuer && u.Subject == subject {
+			return u, d.down
+		}
+	}
+	return tenancy.User{}, cmp.Or(d.down, tenancy.ErrNotFound)
 }
 
 func (d *database) SetPassword(_ context.Context, _ tenancy.Actor, org, user tenancy.ID, hash string) error {

@@ -20,6 +20,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vel-gateway/vel/admin"
 	"github.com/vel-gateway/vel/gateway"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
@@ -35,6 +36,7 @@ type Config struct {
 	Gateway   gateway.Config
 	Routing   routing.Config // Organizations of a provider hold ids
 	Tenancy   tenancy.Config
+	SignOn    admin.OIDC
 	Database  Database
 	Direct    secrets.Secret // Postgres without the pooler; no secret: there is none
 	MaxAge    time.Duration  // how long keys of the database are believed while it is away
@@ -78,7 +80,8 @@ func parse(path string, text []byte, env environment) (*Config, error) {
 	d.port(&f)
 	simulated := d.wellKnown(&f.Routing)
 	c := &Config{
-		Path: path, Gateway: f.Config, Routing: f.Routing, Tenancy: f.Tenancy, Database: f.Database, MaxAge: f.SnapshotMaxAge, Retention: f.Retention, Log: f.Log, Simulated: simulated,
+		Path: path, Gateway: f.Config, Routing: f.Routing, Tenancy: f.Tenancy, SignOn: f.Admin.OIDC, Database: f.Database, MaxAge: f.SnapshotMaxAge,
+		Retention: f.Retention, Log: f.Log, Simulated: simulated,
 		SecretKey: d.variable("VEL_SECRET_KEY", 32), OldKeys: d.variables("VEL_SECRET_KEY_OLD", 32), AdminKey: d.variable("VEL_ADMIN_KEY", 24),
 	}
 	c.Gateway.AdminListen = f.Admin.Listen

@@ -129,7 +129,7 @@ vel.yaml:3: server.max_body: must be more than 0; write a size such as 64MiB
 vel.yaml:5: server.tls: names only one of cert and key; name both files, or neither for plain HTTP
 vel.yaml:6: server.cors.origins[0]: "https://a.example/path" is not an origin; write scheme and host without a path, such as https://app.example.com, or *
 vel.yaml:7: admin.listen: "nowhere" is not an address with a port; write it as 127.0.0.1:8080, [::1]:8080 or :8080
-vel.yaml:7: admin.oidc: has no issuer; add issuer, or remove the client
+vel.yaml:7: admin.oidc: has no issuer; add issuer, or remove the other settings
 vel.yaml:8: log.format: "xml" is not one of the choices; use json, text
 vel.yaml:8: log.level: "loud" is not one of the choices; use debug, info, warn, error
 vel.yaml:9: spool.on_full: "wait" is not one of the choices; use refuse, drop

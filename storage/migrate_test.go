@@ -139,7 +139,11 @@ func TestMigrationsFromEachVersion(t *testing.T) {
 					t.Fatal(err)
 				}
 				p.exec(t, string(data))
-				keeps(t, open(t, p.Config), i+1)
+				db = open(t, p.Config)
+				keeps(t, db, i+1)
+				if i+1 >= signOn {
+					keepsSignOn(t, db)
+				}
 			})
 		}
 	}
@@ -217,6 +221,17 @@ func keeps(t *testing.T, db *storage.DB, version int) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("after the migrations (-want +got):\n%s", diff)
+	}
+}
+
+// signOn is the version from which on users may be known to an issuer.
+const signOn = 4
+
+// keepsSignOn checks what the fixtures from that version on hold besides.
+func keepsSignOn(t *testing.T, db *storage.DB) {
+	u, err := db.FindSubject(t.Context(), "org_1", "https://id.example.com", "248289761001")
+	if err != nil || u.ID != "user_2" {
+		t.Errorf("the user of a subject is %+v, %v", u, err)
 	}
 }
 

@@ -16,6 +16,7 @@ func mayDo() map[string]string {
 		"get-health": "          yes  yes   yes     yes      yes    yes   yes   yes    yes",
 
 		"login":               "               yes  yes   yes     yes      yes    yes   yes   yes    yes",
+		"exchange-code":       "       yes  yes   yes     yes      yes    yes   yes   yes    yes",
 		"refresh":             "             yes  yes   yes     yes      yes    yes   no    no     who",
 		"logout":              "              yes  yes   yes     yes      yes    yes   no    no     who",
 		"list-sessions":       "       yes  yes   yes     yes      yes    yes   no    no     who",

@@ -135,6 +135,10 @@ func deeds() map[string]deed {
 		"login": {status: ok, body: func(n *tenant) members {
 			return members{"email": n.email, "password": n.password, "organization": n.org}
 		}},
+		// There is no single sign-on here; where there is, codes are tested.
+		"exchange-code": {status: http.StatusNotFound, body: func(*tenant) members {
+			return members{"code": "code", "verifier": strings.Repeat("v", 43)}
+		}},
 		"refresh":       {status: ok, ends: true},
 		"logout":        {status: empty, ends: true},
 		"list-sessions": {status: ok},

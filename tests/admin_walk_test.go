@@ -132,7 +132,7 @@ func (w *walk) values(place openapi.Parameter, o *openapi.Operation, d deed) (th
 		return common, w.second.word(), true
 	case "email":
 		return common + "@example.com", w.second.word() + "@example.com", true
-	case "disabled", "models", "permissions", "expires", "password", "old", "new", "overlap_seconds":
+	case "disabled", "models", "permissions", "expires", "password", "old", "new", "overlap_seconds", "cookie", "code", "verifier":
 		return nil, nil, true
 	}
 	return nil, nil, false

@@ -26,6 +26,7 @@ func (a *App) serveAdmin(cfg *config.Config) {
 	deps.Index = func() *tenancy.KeyIndex { return a.pipeline.Snapshot().Keys }
 	deps.FindFresh = a.pipeline.FindFresh
 	deps.AdminKey, deps.Providers, deps.Registerer = cfg.AdminKey, a.providers, a.registry
+	deps.SignOn = cfg.SignOn
 	server := admin.NewServer(deps)
 	a.onStop(background(server.RecordRefusals))
 	a.server.Mount("/api", server)
@@ -40,7 +41,7 @@ func adminOver(db *storage.DB, keyring *secrets.Keyring, log *slog.Logger, file 
 		Teams: db.Teams(), Users: db.Users(), Roles: db.Roles(),
 		ProviderStore: tenancy.Declared(func() []routing.ManagedProvider { return file().providers }, db.Providers()),
 		RouteStore:    tenancy.Declared(func() []routing.ManagedRoute { return file().routes }, db.Routes()),
-		Sessions:      db, Passwords: db, Rotator: db, Requests: db, Sealed: db, Audit: db,
+		Sessions:      db, Passwords: db, Rotator: db, Requests: db, Subjects: db, Sealed: db, Audit: db,
 		Keyring: keyring, Ping: db.Ping, Version: thisBuild().Version, Log: log,
 	}
 }

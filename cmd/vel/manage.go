@@ -103,6 +103,8 @@ func words(name string, values []string) member {
 // leftOut is the value of a member that a change takes out of the object.
 type leftOut struct{}
 
+func isOut(_ string, value any) bool { return value == leftOut{} }
+
 // textOrOut is a text; the word none takes it out.
 func textOrOut(name, value string) member {
 	if value == "none" {
@@ -166,6 +168,7 @@ func (k *kind) create(ctx context.Context, o *output, m *manage, body map[string
 	if k.org != "" {
 		body["organization"] = k.org
 	}
+	maps.DeleteFunc(body, isOut)
 	return m.with(ctx, o, func(r *remote) error {
 		var v map[string]any
 		if err := r.call(ctx, http.MethodPost, k.path, nil, "", body, &v); err != nil {
@@ -190,10 +193,8 @@ func (k *kind) change(ctx context.Context, o *output, m *manage, id string, with
 		}
 		for name, value := range with {
 			body[name] = value
-			if _, out := value.(leftOut); out {
-				delete(body, name)
-			}
 		}
+		maps.DeleteFunc(body, isOut)
 		var changed map[string]any
 		if err := r.call(ctx, http.MethodPut, k.at(id), k.scope(), revision(v), body, &changed); err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"github.com/vel-gateway/vel/adapters/openai"
 	"github.com/vel-gateway/vel/adapters/perplexity"
 	"github.com/vel-gateway/vel/adapters/responses"
+	"github.com/vel-gateway/vel/admin"
 	"github.com/vel-gateway/vel/config"
 	"github.com/vel-gateway/vel/gateway"
 	"github.com/vel-gateway/vel/routing"
@@ -110,10 +111,11 @@ type process struct {
 	log      config.Log
 	database storage.Config
 	maxAge   time.Duration
+	signOn   admin.OIDC
 }
 
 func processOf(cfg *config.Config) process {
-	return process{cfg.Gateway, cfg.Log, storageConfig(cfg), cfg.MaxAge}
+	return process{cfg.Gateway, cfg.Log, storageConfig(cfg), cfg.MaxAge, cfg.SignOn}
 }
 
 // differs names the settings that a reload leaves as they were.
@@ -123,6 +125,7 @@ func (p process) differs(cfg *config.Config) (paths []string) {
 		"listen":           p.gateway.Listen != now.gateway.Listen,
 		"server":           !reflect.DeepEqual(p.gateway.Server, now.gateway.Server),
 		"admin.listen":     p.gateway.AdminListen != now.gateway.AdminListen,
+		"admin.oidc":       !reflect.DeepEqual(p.signOn, now.signOn),
 		"log":              p.log != now.log,
 		"database":         p.database.SQLite != now.database.SQLite || p.database.URL.Reveal() != now.database.URL.Reveal(),
 		"database_direct":  p.database.Direct.Reveal() != now.database.Direct.Reveal(),

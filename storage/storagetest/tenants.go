@@ -30,7 +30,7 @@ func fill(t *testing.T, db *storage.DB, name string) tenant {
 	v.team = create(t, db.Teams(), tenancy.Team{Meta: meta(v.org, "team")})
 	v.role = create(t, db.Roles(), tenancy.Role{Meta: meta(v.org, "role"), Permissions: tenancy.Allow(tenancy.ManageKeys)})
 	v.user = create(t, db.Users(), tenancy.User{
-		Meta: meta(v.org, "user"), Email: "user@example.com", Password: "hash", Roles: []tenancy.ID{v.role.ID}, Teams: []tenancy.ID{v.team.ID},
+		Meta: meta(v.org, "user"), Email: "user@example.com", Password: "hash", Roles: []tenancy.ID{v.role.ID}, Teams: []tenancy.ID{v.team.ID}, Issuer: "https://id.example.com", Subject: "of " + name,
 	})
 	v.key = create(t, db.Keys(), tenancy.APIKey{Meta: meta(v.org, "key"), Hash: hash("key of " + name), Team: v.team.ID, User: v.user.ID, Role: v.role.ID})
 	v.session = begin(t, db, v.user, time.Now())
@@ -91,6 +91,10 @@ func tenants(t *testing.T, db *storage.DB) {
 			if len(found) != 1 || found[0].ID != me.user.ID {
 				t.Errorf("candidates of one organization: %+v", found)
 			}
+		},
+		"FindSubject": func() {
+			_, err := db.FindSubject(ctx, me.org, other.user.Issuer, other.user.Subject)
+			none("a user", err)
 		},
 		"SetPassword": func() { none("a password", db.SetPassword(ctx, vel, me.org, other.user.ID, "mine")) },
 		"BeginSession": func() {

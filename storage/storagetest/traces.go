@@ -132,7 +132,7 @@ func traces(t *testing.T, db *storage.DB) {
 	a := fill(t, db, "a")
 	methods := changing(t, db, a)
 	for _, reads := range []string{
-		"Candidates", "FindSession", "Sessions", "KeyByHash", "OrgOf", "ObjectOwners", "Objects", "Changes", "Follow", "IsNew", "Ping", "Status",
+		"Candidates", "FindSubject", "FindSession", "Sessions", "KeyByHash", "OrgOf", "ObjectOwners", "Objects", "Changes", "Follow", "IsNew", "Ping", "Status",
 		"Audit", "AuditHeads", "ExportAudit", "SealedBy",
 		"Seal", "SealNow", // they seal events and make none
 		"Close", "Migrate",
@@ -205,7 +205,7 @@ func shown(t *testing.T, db *storage.DB) {
 	}
 	userID := string(u.ID)
 	want := []line{
-		{"users.create", "Zoë", "", `{"disabled":false,"email":"zoe@example.com","name":"Zoë","roles":["viewer"],"teams":[]}`},
+		{"users.create", "Zoë", "", `{"disabled":false,"email":"zoe@example.com","issuer":"","name":"Zoë","roles":["viewer"],"subject":"","teams":[]}`},
 		{"users.update", "Zoe", `{"name":"Zoë","roles":["viewer"]}`, `{"name":"Zoe","roles":[]}`},
 		{"users.set_password", "Zoe", `{}`, `{"password":"changed"}`},
 		{"keys.create", "ci", "", `{"disabled":false,"expires":"2027-01-31T12:00:00.123456Z","models":["gpt-4o"],"name":"ci","old_until":null,"role":"","shut":false,"team":"","user":"` + userID + `"}`},
@@ -213,7 +213,7 @@ func shown(t *testing.T, db *storage.DB) {
 		{"keys.update", "ci", `{"expires":"2027-01-31T12:00:00.123456Z"}`, `{"expires":null}`},
 		{"keys.update", "ci", `{}`, `{}`},
 		{"keys.delete", "ci", `{"disabled":false,"expires":null,"models":["gpt-4o"],"name":"ci","old_until":"2027-01-31T12:00:00.123456Z","role":"","shut":false,"team":"","user":"` + userID + `"}`, ""},
-		{"users.delete", "Zoe", `{"disabled":false,"email":"zoe@example.com","name":"Zoe","roles":[],"teams":[]}`, ""},
+		{"users.delete", "Zoe", `{"disabled":false,"email":"zoe@example.com","issuer":"","name":"Zoe","roles":[],"subject":"","teams":[]}`, ""},
 	}
 	same(t, "what is shown", got, want)
 	for _, secret := range []string{"canary", "argon2", hexOf("canary"), hexOf("another canary")} {
