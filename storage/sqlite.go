@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
@@ -64,12 +65,25 @@ func lockFile(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	// A process that is just being forked has all files of its parent for a moment, and with them a lock that was given up.
+	for try := 1; ; try++ {
+		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil || try == lockTries {
+			break
+		}
+		time.Sleep(lockPause)
+	}
+	if err != nil {
 		_ = f.Close()
 		return nil, fmt.Errorf("another vel process has %s open; stop it, or ask it through its API", path)
 	}
 	return f, nil
 }
+
+// How often the lock is tried, and how long in between, before the file counts as another process's.
+const (
+	lockTries = 10
+	lockPause = 20 * time.Millisecond
+)
 
 // makePrivate makes the file, if there is none, so that only its owner reads it; SQLite gives its other files the same
 // mode.
