@@ -29,6 +29,9 @@ func (p *Pipeline) Settle(c *Call, cause error) {
 		c.usage, _ = c.stream.Usage()
 		c.learnStream()
 	}
+	if c.answered {
+		c.charge()
+	}
 	total := time.Since(c.begun)
 	status := c.status(class)
 	p.metrics.call(c, class, status, total)
@@ -104,6 +107,7 @@ func (p *Pipeline) writeLine(c *Call, class adapters.Class, status int, total ti
 		slog.String("route", route), slog.String("provider", provider), slog.String("model", model), slog.Int("attempts", c.attempts),
 		slog.Float64("first_token_ms", milliseconds(c.first)), slog.Float64("total_ms", milliseconds(total)),
 		slog.Int64("tokens_in", in), slog.Int64("tokens_out", out),
+		slog.String("cost_usd", view(c.bill.dollars())), slog.String("unpriced", c.bill.gaps.String()),
 		slog.String("dropped", strings.Join(c.request.Dropped, ", ")), slog.String("client", c.Client), slog.String("agent", string(c.Agent)))
 	_ = p.log.Handler().Handle(context.Background(), line) // when the log can not be written, there is nothing to say it to
 }
