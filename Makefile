@@ -15,7 +15,7 @@ config  = -c $(CURDIR)/.golangci.yml
 
 include tests/bench/bench.mk
 
-.PHONY: help run build test check fmt lint fuzz packages unit outside
+.PHONY: help run build test check fmt lint vuln fuzz packages unit outside
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,7 @@ build: ## build bin/vel, one static binary
 
 test: packages lint unit ## everything that CI runs (installs what is missing; at most 15 minutes on two cores)
 	@$(MAKE) --no-print-directory outside
+	@tests/vulncheck.sh
 
 check: test ## the same as test
 
@@ -44,6 +45,10 @@ lint: $(LINTER) ## formatting, vet, linters, and a build for macOS
 	@$(call each,go vet ./...)
 	@$(call each,$(LINTER) run $(config) ./...)
 	@GOOS=darwin CGO_ENABLED=0 go build ./...
+
+# In test it says at the very end if it could not look; here that is a failure.
+vuln: ## look for known vulnerabilities in what Vel calls; GOVULNDB names a mirror of the database
+	@VULNCHECK=required tests/vulncheck.sh
 
 # What fuzzing finds by chance must not fail somebody else's change: it has a target of its own. What it has found is
 # committed, and runs with the unit tests.

@@ -101,8 +101,9 @@ type Signer interface {
 
 // Adapter is one kind of provider.
 type Adapter struct {
-	Kind    string
-	BaseURL string // used when the configuration names none
-	Signer  Signer
-	Codecs  map[Endpoint]Codec
+	Kind     string
+	BaseURL  string // used when the configuration names none
+	Signer   Signer
+	Codecs   map[Endpoint]Codec
+	OpenList bool // GET /models is answered without a key, and proves none
 }

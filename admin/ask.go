@@ -21,12 +21,15 @@ type humaContext huma.Context
 // asking is a request on its way through an operation: huma's view, and who asks.
 type asking struct {
 	humaContext
-	answer  *answering
-	by      tenancy.Actor
-	user    tenancy.User    // of a session
-	session tenancy.Session // likewise
-	now     time.Time
-	problem *Problem // how it is answered; nil: well
+	answer   *answering
+	request  *http.Request
+	jar      jar
+	byCookie bool // a browser has said who asks
+	by       tenancy.Actor
+	user     tenancy.User    // of a session
+	session  tenancy.Session // likewise
+	now      time.Time
+	problem  *Problem // how it is answered; nil: well
 }
 
 // SetStatus writes the head of the answer. The status of a problem is ours, also where huma had another one.
@@ -81,7 +84,7 @@ func askingOf(ctx huma.Context) *asking { return ctx.(*asking) }
 func (s *Server) admit(operation string, needed need) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humago.Unwrap(ctx)
-		a := &asking{humaContext: ctx, answer: w.(*answering), now: s.Now()}
+		a := &asking{humaContext: ctx, answer: w.(*answering), request: r, jar: jarOf(r), now: s.Now()}
 		a.answer.operation = operation
 		if err := s.enter(a, r, needed); err != nil {
 			s.fail(a.answer, inWords(err))
@@ -156,10 +159,19 @@ func stranger() *Problem {
 func (s *Server) identify(a *asking, r *http.Request) error {
 	credential := credentialOf(r)
 	if credential == "" {
-		return nobody()
+		credential = a.jar.read(r, sessionCookie)
+		a.byCookie = credential != ""
 	}
-	if len(credential) > longestCredential {
+	switch {
+	case credential == "":
+		return nobody()
+	case len(credential) > longestCredential, a.byCookie && !tenancy.IsSessionToken(credential):
 		return stranger()
+	}
+	if a.byCookie {
+		if err := s.sameSite(r); err != nil {
+			return err
+		}
 	}
 	hash := tenancy.HashKey([]byte(credential))
 	var err error

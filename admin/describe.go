@@ -13,7 +13,7 @@ import (
 // apiVersion is that of the document. It changes with the API, not with the program.
 const apiVersion = "1.0.0"
 
-const introduction = `Manage organizations, teams, users, roles and keys of a Vel gateway.
+const introduction = `Manage organizations, teams, users, roles, keys, providers and routes of a Vel gateway.
 
 **Signing in.** ` + "`POST /api/auth/login`" + ` gives a token that lives for 24 hours; ` + "`POST /api/auth/refresh`" + ` swaps it for a new one. A key with a role works as well. Both are sent as ` + "`Authorization: Bearer`" + `.
 
@@ -36,6 +36,7 @@ func (s *Server) describe() {
 			Info:    &huma.Info{Title: "Vel admin API", Version: apiVersion, Description: introduction},
 			Components: &huma.Components{Schemas: registry, Responses: map[string]*huma.Response{}, SecuritySchemes: map[string]*huma.SecurityScheme{
 				"bearer": {Type: "http", Scheme: "bearer", Description: "The token of a session, or a key with a role."},
+				"cookie": {Type: "apiKey", In: "cookie", Name: "__Host-vel", Description: "The token of a session in a browser; requests of other sites' pages are refused. Without TLS, on the same machine, its name is vel."},
 				"apiKey": {Type: "apiKey", In: "header", Name: "X-Api-Key", Description: "The same in another header, for clients that can not send Authorization."},
 			}},
 			Tags: []*huma.Tag{
@@ -45,6 +46,9 @@ func (s *Server) describe() {
 				{Name: "Users", Description: "People, with roles."},
 				{Name: "Roles", Description: "Named sets of permissions: built-in ones, and those that an organization makes."},
 				{Name: "Keys", Description: "Virtual keys: what applications call models with, and automation this API."},
+				{Name: "Providers", Description: "Accounts at AI providers, with the settings of the configuration file. They belong to the platform."},
+				{Name: "Routes", Description: "Public model names and where their calls go, with the settings of the configuration file. They belong to the platform."},
+				{Name: "Secrets", Description: "The keys that encrypt secrets at rest."},
 				{Name: "Audit", Description: "Who did what. What is older than a second or two can be proved: see docs/audit.md."},
 				{Name: "Health", Description: "Whether this node works."},
 			},
@@ -79,7 +83,7 @@ func add[I, O any](s *Server, op huma.Operation, handle func(context.Context, *I
 	if needed == public {
 		op.Security = []map[string][]string{}
 	} else {
-		op.Security = []map[string][]string{{"bearer": {}}, {"apiKey": {}}}
+		op.Security = []map[string][]string{{"bearer": {}}, {"apiKey": {}}, {"cookie": {}}}
 		fails = append(fails, http.StatusUnauthorized, http.StatusForbidden)
 	}
 	s.fails(&op, append(fails, http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusServiceUnavailable))

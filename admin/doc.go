@@ -6,8 +6,9 @@
 //
 // A request passes these steps, and each may end it with a problem (RFC 9457):
 //
-//	ServeHTTP   an id, headers, the path                                                404 405
-//	admit       who asks, and may they do this at all: the table in need.go       401 403 503
+//	ServeHTTP   an id, headers, the path                                          404 405
+//	admit       who asks, by a token, a key or a cookie, and may they do this
+//	            at all: the table in need.go                                      401 403 503
 //	huma        parameters and body against their schema, then Validate of tenancy      400 413 415 422
 //	handler     whose object, which revision, nobody gives more than they have    403 404 409 412 422
 //

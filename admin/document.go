@@ -7,11 +7,8 @@ import (
 	"net/http"
 )
 
-//go:embed web/docs.html web/docs.css web/docs.js
+//go:embed web/docs.html web/docs.css web/docs.js web/problem.html
 var web embed.FS
-
-// pagePolicy lets the page load its own files and the document, and nothing else.
-const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // serveDocument serves the OpenAPI document and the page that shows it.
 func (s *Server) serveDocument() {

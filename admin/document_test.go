@@ -106,12 +106,12 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWorld(t)
-	w.do("", "GET", "/api/health", nil).want(200)
+	w.login("nobody@example.com", password).want(401)
 	gathered, err := w.Registerer.(*prometheus.Registry).Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(gathered) != 2 {
+	if len(gathered) != 3 {
 		t.Fatalf("%d metrics", len(gathered))
 	}
 	for _, metric := range gathered {

@@ -15,6 +15,7 @@ const matrix = `
                      nobody caller executor viewer manager clerk admin robot root vel
 get-health              x     x       x       x       x      x     x     x     x   x
 login                   x     x       x       x       x      x     x     x     x   x
+exchange-code           x     x       x       x       x      x     x     x     x   x
 refresh                 .     .       x       x       x      x     x     .     x   .
 logout                  .     .       x       x       x      x     x     .     x   .
 list-sessions           .     .       x       x       x      x     x     .     x   .
@@ -49,6 +50,19 @@ create-key              .     .       .       .       .      x     x     x     x
 change-key              .     .       .       .       .      x     x     x     x   x
 delete-key              .     .       .       .       .      x     x     x     x   x
 rotate-key              .     .       .       .       .      x     x     x     x   x
+list-providers          .     .       .       .       .      .     .     .     x   x
+get-provider            .     .       .       .       .      .     .     .     x   x
+create-provider         .     .       .       .       .      .     .     .     x   x
+change-provider         .     .       .       .       .      .     .     .     x   x
+delete-provider         .     .       .       .       .      .     .     .     x   x
+test-provider           .     .       .       .       .      .     .     .     x   x
+list-routes             .     .       .       .       .      .     .     .     x   x
+get-route               .     .       .       .       .      .     .     .     x   x
+create-route            .     .       .       .       .      .     .     .     x   x
+change-route            .     .       .       .       .      .     .     .     x   x
+delete-route            .     .       .       .       .      .     .     .     x   x
+get-secrets             .     .       .       .       .      .     .     .     x   x
+rotate-secrets          .     .       .       .       .      .     .     .     x   x
 list-audit              .     .       .       .       .      .     x     x     x   x
 export-audit            .     .       .       .       .      .     x     x     x   x
 list-audit-heads        .     .       .       .       .      .     x     x     x   x

@@ -16,7 +16,7 @@ type memory[T any, P interface {
 }] struct {
 	prefix string
 	fail   func(verb string, v *T) error
-	by     func(tenancy.Actor) // sees who creates
+	by     func(tenancy.Actor) // sees who creates and changes
 
 	mu   sync.Mutex
 	rows map[tenancy.ID]T // guarded by mu
@@ -100,14 +100,17 @@ func (m *memory[T, P]) Create(_ context.Context, by tenancy.Actor, v T) (T, erro
 			return v, &tenancy.Taken{Field: "name"}
 		}
 	}
-	meta.ID = tenancy.NewID(m.prefix)
+	meta.ID = cmp.Or(meta.ID, tenancy.NewID(m.prefix))
 	meta.Org = cmp.Or(meta.Org, meta.ID)
 	meta.Rev, meta.Created, meta.Updated = 1, start, start
 	m.rows[meta.ID] = v
 	return v, nil
 }
 
-func (m *memory[T, P]) Update(_ context.Context, _ tenancy.Actor, v T) (T, error) {
+func (m *memory[T, P]) Update(_ context.Context, by tenancy.Actor, v T) (T, error) {
+	if m.by != nil {
+		m.by(by)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refused("update", &v); err != nil {

@@ -41,6 +41,7 @@ func needs() map[string]need {
 		"get-health": public,
 
 		"login":               public,
+		"exchange-code":       public,
 		"refresh":             signedIn,
 		"logout":              signedIn,
 		"list-sessions":       signedIn,
@@ -80,6 +81,22 @@ func needs() map[string]need {
 		"change-key": keys,
 		"delete-key": keys,
 		"rotate-key": keys,
+
+		"list-providers":  platform,
+		"get-provider":    platform,
+		"create-provider": platform,
+		"change-provider": platform,
+		"delete-provider": platform,
+		"test-provider":   platform,
+
+		"list-routes":  platform,
+		"get-route":    platform,
+		"create-route": platform,
+		"change-route": platform,
+		"delete-route": platform,
+
+		"get-secrets":    platform,
+		"rotate-secrets": platform,
 
 		"list-audit":       audit,
 		"export-audit":     audit,

@@ -93,6 +93,9 @@ var (
 	unauthenticated = kind{http.StatusUnauthorized, "unauthenticated", "Not signed in"}
 	notAllowed      = kind{http.StatusForbidden, "not-allowed", "Not allowed"}
 	tooMuch         = kind{http.StatusForbidden, "too-much", "More than you have"}
+	signOnRefused   = kind{http.StatusForbidden, "sign-on-refused", "Sign-on refused"}
+	crossOrigin     = kind{http.StatusForbidden, "cross-origin", "Another site's page"}
+	notEncrypted    = kind{http.StatusForbidden, "not-encrypted", "Not encrypted"}
 	notFound        = kind{http.StatusNotFound, "not-found", "Not found"}
 	wrongMethod     = kind{http.StatusMethodNotAllowed, "wrong-method", "Method not allowed"}
 	slowBody        = kind{http.StatusRequestTimeout, "slow-body", "The body did not arrive"}

@@ -218,10 +218,6 @@ func (s *Server) trace(a *answering, r *http.Request) {
 			s.refusals.add(e, firstFew)
 		}
 	case a.operation == "": // it was no operation: the log of requests has it
-	case a.operation == "login" && a.status >= http.StatusBadRequest && a.status < http.StatusInternalServerError:
-		if a.status == http.StatusTooManyRequests {
-			s.refusals.add(event(tenancy.ActionLoginFailed, tenancy.OutcomeRefused), firstFew)
-		}
 	case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden, a.status == http.StatusTooManyRequests, a.status == http.StatusNotFound:
 		s.refusals.add(event(tenancy.ActionRefused, tenancy.OutcomeRefused), firstFew)
 	case a.adminKey:
@@ -231,12 +227,12 @@ func (s *Server) trace(a *answering, r *http.Request) {
 }
 
 // failed notes that somebody is not who they say, in the log of everybody whom they may have meant.
-func (s *Server) failed(a *asking, email string, meant []tenancy.User) {
+func (s *Server) failed(a *asking, email string, meant []tenancy.User, outcome, reason string) {
 	note := func(org tenancy.ID, object tenancy.AuditObject) {
 		by := a.by
 		by.Email = email
 		e := tenancy.NewAuditEvent(by, org, tenancy.ActionLoginFailed, object, a.now)
-		e.Outcome = tenancy.OutcomeFailed
+		e.Outcome, e.Reason = outcome, tenancy.AuditText(reason)
 		a.answer.failed = append(a.answer.failed, e)
 	}
 	for i := range meant {

@@ -49,12 +49,8 @@ func (a *answering) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := s.Now()
 	a := &answering{ResponseWriter: w, id: string(tenancy.NewID("req"))}
-	h := w.Header()
-	h.Set("X-Request-Id", a.id)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	w.Header().Set("X-Request-Id", a.id)
+	harden(w.Header(), r)
 	defer func() {
 		cause := recover()
 		if cause == http.ErrAbortHandler { // an answer broke off: its client must not take it for whole

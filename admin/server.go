@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"html/template"
 	"log/slog"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/tenancy"
 	"github.com/vel-gateway/vel/tenancy/chain"
@@ -26,11 +28,20 @@ type Deps struct {
 	Roles tenancy.Store[tenancy.Role]
 	Keys  tenancy.Store[tenancy.APIKey]
 
+	// Providers and routes, with those that the file declares.
+	ProviderStore tenancy.Store[routing.ManagedProvider]
+	RouteStore    tenancy.Store[routing.ManagedRoute]
+	Problem       func(id tenancy.ID) string // what keeps one from being in force on this node; empty: nothing
+	Prober        Prober
+
+	Sealed    SealedStore
 	Sessions  SessionStore
 	Passwords PasswordStore
 	Rotator   KeyRotator
 	Requests  RequestStore
+	Subjects  SubjectStore
 	Audit     AuditStore
+	SignOn    OIDC // single sign-on; without an issuer there is none
 
 	Index     func() *tenancy.KeyIndex                       // of the snapshot of now
 	FindFresh func(tenancy.Hash) (*tenancy.Principal, error) // looks up a key that the index does not know; nil: it knows all
@@ -45,6 +56,11 @@ type Deps struct {
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time // nil: time.Now
+}
+
+// Prober tries a provider. It returns within some seconds.
+type Prober interface {
+	Probe(ctx context.Context, p *routing.ManagedProvider, model string) routing.Trial
 }
 
 // SessionStore keeps sign-ins. Errors are those of tenancy.Store.
@@ -106,6 +122,9 @@ type Server struct {
 	metrics   *metrics
 	began     time.Time
 	adminHash tenancy.Hash
+
+	crossOrigin *http.CrossOriginProtection
+	problemPage *template.Template
 }
 
 // NewServer makes a server.
@@ -121,15 +140,20 @@ func NewServer(d Deps) *Server {
 		Deps: d, mux: http.NewServeMux(), needs: needs(), roles: tenancy.WithBuiltIn(d.Roles),
 		hashing: tenancy.NewPasswords(atOnce, 16*atOnce), throttle: newThrottle(), metrics: newMetrics(d.Registerer),
 		refusals: newRefusals(d.Audit.Record, d.Log, d.Registerer), began: d.Now(), adminHash: tenancy.HashKey([]byte(d.AdminKey.Reveal())),
+		crossOrigin: newCrossOrigin(&d.SignOn), problemPage: newProblemPage(),
 	}
 	s.describe()
 	s.serveHealth()
 	s.serveSessions()
+	s.serveSignOn(d.SignOn)
 	s.serveOrganizations()
 	s.serveTeams()
 	s.serveUsers()
 	s.serveRoles()
 	s.serveKeys()
+	s.serveProviders()
+	s.serveRoutes()
+	s.serveSecrets()
 	s.serveAudit()
 	s.serveDocument()
 	return s

@@ -18,6 +18,7 @@ type LoginBody struct {
 	Email        string `json:"email" minLength:"1" maxLength:"254" doc:"The address."`
 	Password     string `json:"password" writeOnly:"true" format:"password" minLength:"1" maxLength:"256" doc:"The password."`
 	Organization Ref    `json:"organization,omitempty" nullable:"true" doc:"Needed only if address and password fit in several organizations."`
+	Cookie       bool   `json:"cookie,omitempty" nullable:"true" doc:"For pages: the token comes as a cookie that no script reads, and not in the body."`
 }
 
 // Resolve is called by huma when the body has been read.
@@ -31,8 +32,8 @@ func (b *LoginBody) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
 
 // Token is a session's token. It is shown once.
 type Token struct {
-	Token     string    `json:"token" doc:"Send it as Authorization: Bearer."`
-	Type      string    `json:"token_type" enum:"Bearer" doc:"How it is sent."`
+	Token     string    `json:"token,omitempty" doc:"Send it as Authorization: Bearer. Left out if it is a cookie."`
+	Type      string    `json:"token_type" enum:"Bearer,Cookie" doc:"How it is sent."`
 	Expires   time.Time `json:"expires" doc:"When it stops working."`
 	Renewable time.Time `json:"renewable_until" doc:"Until when it can be swapped for new ones; then the password is asked for again."`
 	User      User      `json:"user" doc:"Who has signed in."`
@@ -61,8 +62,14 @@ type (
 		Body LoginBody
 	}
 	askedInput  struct{ Asked }
-	tokenOutput struct{ Body Token }
-	meOutput    struct {
+	tokenOutput struct {
+		SetCookie string `header:"Set-Cookie" doc:"The token, for browsers."`
+		Body      Token
+	}
+	logoutOutput struct {
+		SetCookie string `header:"Set-Cookie" doc:"Takes the token from a browser that sent it as a cookie."`
+	}
+	meOutput struct {
 		ETag string `header:"ETag" doc:"The user's revision."`
 		Body Me
 	}
@@ -98,7 +105,7 @@ func (s *Server) serveSessions() {
 	}
 	add(s, op("login", http.MethodPost, "/api/auth/login", "Sign in",
 		"Five tries a minute and address. An unknown address, a wrong password and a disabled user get the same answer."),
-		s.login, withBody(http.StatusUnauthorized, http.StatusConflict, http.StatusTooManyRequests)...)
+		s.login, withBody(http.StatusUnauthorized, http.StatusForbidden, http.StatusConflict, http.StatusTooManyRequests)...)
 	add(s, op("refresh", http.MethodPost, "/api/auth/refresh", "Swap the token for a new one", "The old token ends. Possible for 30 days after the password was given."),
 		s.refresh)
 	add(s, op("logout", http.MethodPost, "/api/auth/logout", "Sign out", "The token ends."), s.logout)
@@ -118,26 +125,43 @@ func (s *Server) slowDown(a *asking) error {
 }
 
 func (s *Server) login(ctx context.Context, in *loginInput) (*tokenOutput, error) {
-	a := in.ask
+	a, t := in.ask, attempt{how: byPassword, email: tenancy.NormalEmail(in.Body.Email)}
+	out, err := s.signIn(ctx, a, in.Body, &t)
+	s.tried(a, t, err)
+	if err == nil && in.Body.Cookie {
+		a.keep(out)
+	}
+	return out, err
+}
+
+// signIn begins a session of the user whose password fits.
+func (s *Server) signIn(ctx context.Context, a *asking, b LoginBody, t *attempt) (*tokenOutput, error) {
+	if b.Cookie {
+		if err := a.jar.open(); err != nil {
+			return nil, err
+		}
+		if err := s.sameSite(a.request); err != nil { // nobody is signed in as somebody else by another site
+			return nil, err
+		}
+	}
 	if err := s.slowDown(a); err != nil {
 		return nil, err
 	}
-	candidates, err := s.Passwords.Candidates(ctx, tenancy.NormalEmail(in.Body.Email), tenancy.ID(in.Body.Organization))
-	if err != nil {
+	var err error
+	if t.meant, err = s.Passwords.Candidates(ctx, t.email, tenancy.ID(b.Organization)); err != nil {
 		return nil, err
 	}
-	fits, err := s.fitting(ctx, candidates, in.Body.Password)
+	fits, err := s.fitting(ctx, t.meant, b.Password)
 	if err != nil {
 		return nil, err
 	}
 	switch len(fits) {
 	case 0:
-		s.failed(a, tenancy.NormalEmail(in.Body.Email), candidates)
 		return nil, noFit()
 	case 1:
+		t.user = fits[0]
 		out, err := s.begin(ctx, a, fits[0], a.now, s.Sessions.BeginSession)
 		if errors.Is(err, tenancy.ErrNotFound) { // disabled or deleted just now
-			s.failed(a, fits[0].Email, fits)
 			return nil, noFit()
 		}
 		return out, err
@@ -147,6 +171,13 @@ func (s *Server) login(ctx context.Context, in *loginInput) (*tokenOutput, error
 		orgs[i] = string(fits[i].Org)
 	}
 	return nil, ambiguous.new("You are known in several organizations. Name one.", Fault{"body.organization", "is one of " + sentence(orgs)})
+}
+
+// keep gives the token of a session as a cookie instead.
+func (a *asking) keep(out *tokenOutput) *tokenOutput {
+	out.SetCookie = a.jar.cookie(sessionCookie, out.Body.Token, out.Body.Expires.Sub(a.now))
+	out.Body.Token, out.Body.Type = "", "Cookie"
+	return out
 }
 
 func noFit() *Problem {
@@ -187,7 +218,8 @@ func (s *Server) begin(
 		Began: began, Created: a.now, Expires: a.now.Add(tenancy.SessionLife), Address: a.by.Address, Agent: a.by.Agent,
 		Password: u.Password,
 	}
-	if last := began.Add(tenancy.SessionMost); session.Expires.After(last) {
+	last := began.Add(u.Renewable())
+	if session.Expires.After(last) {
 		session.Expires = last
 	}
 	by := a.by
@@ -195,8 +227,8 @@ func (s *Server) begin(
 	if err := store(ctx, by, session); err != nil {
 		return nil, err
 	}
-	return &tokenOutput{Token{
-		Token: token.Reveal(), Type: "Bearer", Expires: session.Expires.UTC(), Renewable: began.Add(tenancy.SessionMost).UTC(), User: viewUser(&u),
+	return &tokenOutput{Body: Token{
+		Token: token.Reveal(), Type: "Bearer", Expires: session.Expires.UTC(), Renewable: last.UTC(), User: viewUser(&u),
 	}}, nil
 }
 
@@ -208,11 +240,18 @@ func (s *Server) refresh(ctx context.Context, in *askedInput) (*tokenOutput, err
 	if errors.Is(err, tenancy.ErrNotFound) { // somebody else has swapped it
 		return nil, stranger()
 	}
+	if err == nil && a.byCookie {
+		a.keep(out)
+	}
 	return out, err
 }
 
-func (s *Server) logout(ctx context.Context, in *askedInput) (*emptyOutput, error) {
-	return nil, s.end(ctx, in.ask, in.ask.session.ID)
+func (s *Server) logout(ctx context.Context, in *askedInput) (*logoutOutput, error) {
+	out := &logoutOutput{}
+	if in.ask.byCookie {
+		out.SetCookie = in.ask.jar.cookie(sessionCookie, "", 0)
+	}
+	return out, s.end(ctx, in.ask, in.ask.session.ID)
 }
 
 // end ends a session. That it has ended already is as good.
@@ -263,8 +302,9 @@ func (s *Server) changeOwnPassword(ctx context.Context, in *ownPasswordInput) (*
 		return nil, err
 	}
 	if !ok {
-		s.failed(a, a.user.Email, []tenancy.User{a.user})
-		return nil, faulty(Fault{"body.old", "is not your password"})
+		const why = "is not your password"
+		s.failed(a, a.user.Email, []tenancy.User{a.user}, tenancy.OutcomeFailed, "body.old "+why)
+		return nil, faulty(Fault{"body.old", why})
 	}
 	hash, err := s.hashing.Hash(ctx, in.Body.New)
 	if err != nil {

@@ -74,7 +74,7 @@ type listInput struct {
 	InOrganization
 	Limit int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"The most objects on the page."`
 	After Ref    `query:"after" doc:"The value of next on the page before."`
-	Name  string `query:"name" minLength:"1" maxLength:"64" pattern:"^[^\\x00-\\x1f]*$" doc:"Only the one with this name."`
+	Name  string `query:"name" minLength:"1" maxLength:"256" pattern:"^[^\\x00-\\x1f]*$" doc:"Only the one with this name."`
 	Email string `query:"email" minLength:"1" maxLength:"254" pattern:"^[^\\x00-\\x1f]*$" doc:"Only those with this address."`
 	Team  Ref    `query:"team" doc:"Only those of this team."`
 	User  Ref    `query:"user" doc:"Only those of this user."`

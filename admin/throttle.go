@@ -39,11 +39,30 @@ func (t *throttle) try(address string, now time.Time) (wait time.Duration) {
 		r = &recent{}
 		t.seen[name] = r
 	}
-	if oldest := r.at[r.next]; !oldest.IsZero() && now.Before(oldest.Add(triesWithin)) {
-		return oldest.Add(triesWithin).Sub(now)
+	if wait := r.wait(now); wait > 0 {
+		return wait
 	}
 	r.at[r.next] = now
 	r.next = (r.next + 1) % mostTries
+	return 0
+}
+
+// full tells how long an address has to wait, and counts nothing: for what counts only when it fails.
+func (t *throttle) full(address string, now time.Time) (wait time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r, ok := t.seen[network(address)]
+	if !ok {
+		return 0
+	}
+	return r.wait(now)
+}
+
+// wait is how long until the next try is allowed.
+func (r *recent) wait(now time.Time) time.Duration {
+	if oldest := r.at[r.next]; !oldest.IsZero() && now.Before(oldest.Add(triesWithin)) {
+		return oldest.Add(triesWithin).Sub(now)
+	}
 	return 0
 }
 

@@ -19,6 +19,7 @@ type User struct {
 	Teams       []tenancy.ID `json:"teams" nullable:"false" doc:"The ids of their teams."`
 	Disabled    bool         `json:"disabled" doc:"They can not sign in, and their tokens do not work."`
 	HasPassword bool         `json:"has_password" doc:"They can sign in with one."`
+	Issuer      *string      `json:"issuer" doc:"Who vouches for them at single sign-on; null: nobody."`
 	LastLogin   *time.Time   `json:"last_login" doc:"Null: never."`
 }
 
@@ -70,8 +71,12 @@ func passwordFaults(at *huma.PathBuffer, field, password string) []error {
 }
 
 func viewUser(u *tenancy.User) User {
+	var issuer *string
+	if u.Issuer != "" {
+		issuer = &u.Issuer
+	}
 	return User{
-		Object: objectOf(&u.Meta), Email: u.Email, Roles: append([]tenancy.ID{}, u.Roles...), Teams: append([]tenancy.ID{}, u.Teams...),
+		Object: objectOf(&u.Meta), Email: u.Email, Issuer: issuer, Roles: append([]tenancy.ID{}, u.Roles...), Teams: append([]tenancy.ID{}, u.Teams...),
 		Disabled: u.Disabled, HasPassword: u.Password != "", LastLogin: timeOf(u.LastLogin),
 	}
 }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/tenancy"
 )
@@ -38,6 +40,14 @@ type world struct {
 	db     *database
 	tokens map[string]string // of users and keys, by name
 	log    *lines
+
+	problems map[tenancy.ID]string // of providers and routes
+	probed   func(p *routing.ManagedProvider, model string) routing.Trial
+}
+
+// Probe finds what the test says.
+func (w *world) Probe(_ context.Context, p *routing.ManagedProvider, model string) routing.Trial {
+	return w.probed(p, model)
 }
 
 // lines collects a log.
@@ -62,7 +72,7 @@ func (l *lines) String() string {
 // and a key of the file.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, db: newDatabase(), tokens: map[string]string{"vel": adminKey}, log: &lines{}}
+	w := &world{t: t, db: newDatabase(), tokens: map[string]string{"vel": adminKey}, log: &lines{}, problems: map[tenancy.ID]string{}}
 	w.user("admin", acme, tenancy.OrgAdmin)
 	w.user("clerk", acme, "role_clerk")
 	w.user("manager", acme, tenancy.AgentManager)
@@ -85,7 +95,9 @@ func newWorld(t *testing.T) *world {
 	}
 	w.Server = NewServer(Deps{
 		Orgs: tenancy.Declared(orgs, w.db.orgs), Teams: w.db.teams, Users: w.db.users, Roles: w.db.roles, Keys: tenancy.Declared(keys, w.db.keys),
-		Sessions: w.db, Passwords: w.db, Rotator: w.db, Requests: w.db, Audit: w.db.audit,
+		ProviderStore: tenancy.Declared(filedProviders, w.db.providers), RouteStore: tenancy.Declared(filedRoutes, w.db.routes),
+		Problem: func(id tenancy.ID) string { return w.problems[id] }, Prober: w,
+		Sessions: w.db, Passwords: w.db, Rotator: w.db, Requests: w.db, Subjects: w.db, Sealed: w.db, Audit: w.db.audit,
 		Index: w.db.index, AdminKey: secrets.New(adminKey), Keyring: keyring, Ping: w.db.ping, Providers: func() (int, int) { return 1, 2 },
 		Version: "test", Log: slog.New(slog.NewJSONHandler(w.log, nil)), Registerer: prometheus.NewRegistry(), Now: w.db.clock,
 	})
@@ -204,6 +216,9 @@ type database struct {
 	keys  *memory[tenancy.APIKey, *tenancy.APIKey]
 	audit *logbook
 
+	providers *memory[routing.ManagedProvider, *routing.ManagedProvider]
+	routes    *memory[routing.ManagedRoute, *routing.ManagedRoute]
+
 	mu       sync.Mutex                     // guards what follows
 	now      time.Time                      // what the clock says
 	sessions map[tenancy.ID]tenancy.Session //
@@ -218,6 +233,7 @@ func newDatabase() *database {
 		orgs:  newMemory("org", tenancy.Org{Meta: meta(acme, acme, "acme")}, tenancy.Org{Meta: meta(other, other, "other")}),
 		teams: newMemory("team", tenancy.Team{Meta: meta("team_red", acme, "red")}, tenancy.Team{Meta: meta("team_far", other, "far")}),
 		users: newMemory[tenancy.User]("user"), roles: newMemory("role", clerk), keys: newMemory[tenancy.APIKey]("key"),
+		providers: newMemory[routing.ManagedProvider]("provider"), routes: newMemory[routing.ManagedRoute]("route"),
 		audit: &logbook{}, now: start, sessions: map[tenancy.ID]tenancy.Session{}, kept: map[string]tenancy.Kept{},
 	}
 }
@@ -329,6 +345,17 @@ func (d *database) Candidates(_ context.Context, email string, org tenancy.ID) (
 	return found, d.down
 }
 
+func (d *database) FindSubject(_ context.Context, org tenancy.ID, issuer, subject string) (tenancy.User, error) {
+	d.users.mu.Lock()
+	defer d.users.mu.Unlock()
+	for _, u := range d.users.rows {
+		if u.Org == org && u.Issuer == issuer && u.Subject == subject {
+			return u, d.down
+		}
+	}
+	return tenancy.User{}, cmp.Or(d.down, tenancy.ErrNotFound)
+}
+
 func (d *database) SetPassword(_ context.Context, _ tenancy.Actor, org, user tenancy.ID, hash string) error {
 	d.users.mu.Lock()
 	u, err := d.users.find(org, user)
@@ -386,9 +413,27 @@ func (d *database) Unclaim(_ context.Context, org tenancy.ID, id string) error {
 	return d.down
 }
 
+// SealedBy counts what the keyring of the world has sealed of providers.
+func (d *database) SealedBy(context.Context) (map[string]int64, error) {
+	d.providers.mu.Lock()
+	defer d.providers.mu.Unlock()
+	counts := map[string]int64{}
+	for _, p := range d.providers.rows {
+		if !p.Sealed.IsZero() {
+			counts[secrets.SealedBy(p.Sealed.Reveal())]++
+		}
+	}
+	return counts, d.down
+}
+
+// Reseal has nothing to do.
+func (d *database) Reseal(context.Context, tenancy.Actor, *secrets.Keyring) (resealed, broken int64, err error) {
+	return 3, 1, d.down
+}
+
 // shape is all that the database holds, to see whether anything changed.
 func (d *database) shape() string {
-	return fmt.Sprint(d.orgs.rows, d.teams.rows, d.users.rows, d.roles.rows, d.keys.rows)
+	return fmt.Sprint(d.orgs.rows, d.teams.rows, d.users.rows, d.roles.rows, d.keys.rows, d.providers.rows, d.routes.rows)
 }
 
 // request is one with a credential.

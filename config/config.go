@@ -20,6 +20,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vel-gateway/vel/admin"
 	"github.com/vel-gateway/vel/gateway"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
@@ -35,12 +36,14 @@ type Config struct {
 	Gateway   gateway.Config
 	Routing   routing.Config // Organizations of a provider hold ids
 	Tenancy   tenancy.Config
+	SignOn    admin.OIDC
 	Database  Database
 	Direct    secrets.Secret // Postgres without the pooler; no secret: there is none
 	MaxAge    time.Duration  // how long keys of the database are believed while it is away
 	Retention Retention
-	SecretKey secrets.Secret // what encrypts secrets at rest; no secret: it is not set
-	AdminKey  secrets.Secret // what opens the control plane to whoever runs the house; no secret: it is not set
+	SecretKey secrets.Secret   // what encrypts secrets at rest; no secret: it is not set
+	OldKeys   []secrets.Secret // what else may have encrypted them
+	AdminKey  secrets.Secret   // what opens the control plane to whoever runs the house; no secret: it is not set
 	Log       Log
 	Simulated bool // no provider is configured: the routes of SimulatorProvider exist instead
 
@@ -77,8 +80,9 @@ func parse(path string, text []byte, env environment) (*Config, error) {
 	d.port(&f)
 	simulated := d.wellKnown(&f.Routing)
 	c := &Config{
-		Path: path, Gateway: f.Config, Routing: f.Routing, Tenancy: f.Tenancy, Database: f.Database, MaxAge: f.SnapshotMaxAge, Retention: f.Retention, Log: f.Log, Simulated: simulated,
-		SecretKey: d.variable("VEL_SECRET_KEY", 32), AdminKey: d.variable("VEL_ADMIN_KEY", 24),
+		Path: path, Gateway: f.Config, Routing: f.Routing, Tenancy: f.Tenancy, SignOn: f.Admin.OIDC, Database: f.Database, MaxAge: f.SnapshotMaxAge,
+		Retention: f.Retention, Log: f.Log, Simulated: simulated,
+		SecretKey: d.variable("VEL_SECRET_KEY", 32), OldKeys: d.variables("VEL_SECRET_KEY_OLD", 32), AdminKey: d.variable("VEL_ADMIN_KEY", 24),
 	}
 	c.Gateway.AdminListen = f.Admin.Listen
 	c.Direct, _ = f.DatabaseDirect.Postgres()

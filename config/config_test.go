@@ -37,6 +37,7 @@ func TestExampleIsAccepted(t *testing.T) {
 		t.Errorf("accepted (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]Notice{
+		{"admin.oidc.client_secret", "the variable OIDC_CLIENT_SECRET is not set, so this credential is absent"},
 		{"providers.openai.api_key", "the variable OPENAI_API_KEY is not set, so this credential is absent"},
 		{"providers.groq.api_key", "the variable GROQ_API_KEY is not set, so this credential is absent"},
 		{"providers.perplexity.api_key", "the variable PERPLEXITY_API_KEY is not set, so this credential is absent"},

@@ -129,7 +129,7 @@ vel.yaml:3: server.max_body: must be more than 0; write a size such as 64MiB
 vel.yaml:5: server.tls: names only one of cert and key; name both files, or neither for plain HTTP
 vel.yaml:6: server.cors.origins[0]: "https://a.example/path" is not an origin; write scheme and host without a path, such as https://app.example.com, or *
 vel.yaml:7: admin.listen: "nowhere" is not an address with a port; write it as 127.0.0.1:8080, [::1]:8080 or :8080
-vel.yaml:7: admin.oidc: has no issuer; add issuer, or remove the client
+vel.yaml:7: admin.oidc: has no issuer; add issuer, or remove the other settings
 vel.yaml:8: log.format: "xml" is not one of the choices; use json, text
 vel.yaml:8: log.level: "loud" is not one of the choices; use debug, info, warn, error
 vel.yaml:9: spool.on_full: "wait" is not one of the choices; use refuse, drop
@@ -147,8 +147,8 @@ organizations:
   acme: {keys: {ci: {key: none-none-none-none-none, models: [gpt-4.1, gtp-4.1]}}}
 `, want: `
 vel.yaml:2: providers.local.organizations[0]: there is no organization "acem"; did you mean "acme"?
-vel.yaml:4: models.gpt-4.1.targets[1].provider: there is no provider "locla"; the file has: local
-vel.yaml:5: models.auto.rules[0].use: there is no model "gtp-4.1"; the file has: auto, gpt-4.1
+vel.yaml:4: models.gpt-4.1.targets[1].provider: there is no provider "locla"; there are: local
+vel.yaml:5: models.auto.rules[0].use: there is no model "gtp-4.1"; there are: auto, gpt-4.1
 vel.yaml:7: organizations.acme.keys.ci.models[1]: there is no model "gtp-4.1"; did you mean "gpt-4.1"?
 `},
 	{name: "organizations", file: `
@@ -183,11 +183,13 @@ vel.yaml:12: organizations.acme.keys.late.key: the file can not be read: no such
 		"VEL__REDIS=http://user:password@host", "VEL__LOG__LEVEL=loud", "VEL__LGO__LEVEL=info", "VEL__SERVER=on",
 		"VEL__OTEL={sample: x}", "PORT=http", "DATABASE_URL=mysql://user:password@host/db", "VEL_SERVICE_PORT=1",
 		"VEL_ADMIN_KEY=canary-of-23-characters", "VEL_SECRET_KEY=canary-of-31-characters-0123456",
+		"VEL_SECRET_KEY_OLD=a-secret-that-is-long-enough-for-all,canary-of-30-characters-012345",
 	}, want: `
 DATABASE_URL: database: is neither sqlite:PATH nor a postgres:// URL; write sqlite:PATH or postgres://user:password@host/name
 PORT: listen: "http" is not a port; write a number from 0 to 65535; 0 takes a free port
 VEL_ADMIN_KEY: has only 23 characters; use at least 24 random ones: openssl rand -base64 32
 VEL_SECRET_KEY: has only 31 characters; use at least 32 random ones: openssl rand -base64 32
+VEL_SECRET_KEY_OLD: has only 30 characters; use at least 32 random ones: openssl rand -base64 32
 VEL__LGO__LEVEL: lgo: is not a known key; did you mean "log"?
 VEL__LOG__LEVEL: log.level: "loud" is not one of the choices; use debug, info, warn, error
 VEL__OTEL: otel.sample: must be a number, not "x"; write it as 0.5
@@ -202,7 +204,7 @@ vel.yaml:1: providers.x.api_key: is missing; write a reference as env:NAME or fi
 vel.yaml:1: providers.x.api_kye: is not a known key; did you mean "api_key"?
 vel.yaml:1: providers.x.kind: "opnai" is not known; write one of: openai, groq, perplexity
 vel.yaml:2: models.m.attempts: must be a whole number, not "many"; write digits only, without quotes
-vel.yaml:2: models.m.targets[0].provider: there is no provider "y"; the file has: x
+vel.yaml:2: models.m.targets[0].provider: there is no provider "y"; there are: x
 vel.yaml:2: models.m.targets[0].wieght: is not a known key; did you mean "weight"?
 `},
 }

@@ -3,9 +3,9 @@ package config
 import (
 	"time"
 
+	"github.com/vel-gateway/vel/admin"
 	"github.com/vel-gateway/vel/gateway"
 	"github.com/vel-gateway/vel/routing"
-	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -40,15 +40,8 @@ type Spool struct {
 
 // Admin is the control plane's listener and its single sign-on.
 type Admin struct {
-	Listen string `yaml:"listen" jsonschema:"description=A second address for everything but /v1 and the two probes; empty: the same port."`
-	OIDC   OIDC   `yaml:"oidc" jsonschema:"description=Single sign-on."`
-}
-
-// OIDC is one OpenID Connect client.
-type OIDC struct {
-	Issuer       string          `yaml:"issuer" jsonschema:"description=The issuer's https URL."`
-	ClientID     string          `yaml:"client_id" jsonschema:"description=How the issuer calls us."`
-	ClientSecret *secrets.Secret `yaml:"client_secret" jsonschema:"description=env:NAME or file:PATH."`
+	Listen string     `yaml:"listen" jsonschema:"description=A second address for everything but /v1 and the two probes; empty: the same port."`
+	OIDC   admin.OIDC `yaml:"oidc" jsonschema:"description=Single sign-on."`
 }
 
 // Log says what is logged and how.
@@ -79,6 +72,7 @@ func defaults() file {
 		Config:   gateway.Defaults(),
 		Database: Database{sqlite: "./data/vel.db"}, SnapshotMaxAge: 15 * time.Minute,
 		Spool:     Spool{Dir: "./data/spool", Sync: 50 * time.Millisecond, MaxBytes: Share{Percent: 20}, OnFull: "refuse"},
+		Admin:     Admin{OIDC: admin.DefaultOIDC()},
 		Log:       Log{Level: "info", Format: "json"},
 		OTel:      OTel{Sample: 0.01},
 		Retention: Retention{Calls: 30 * day, Rollups: 400 * day, Audit: 90 * day, Content: 7 * day},

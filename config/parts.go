@@ -41,7 +41,7 @@ var treatments = [...]treatment{
 	{path: "server", effect: enforced},
 	{path: "log", effect: enforced},
 	{path: "admin.listen", effect: enforced},
-	{path: "admin.oidc", why: "there is no control plane to sign in to yet"},
+	{path: "admin.oidc", effect: enforced},
 	{path: "database", effect: enforced},
 	{path: "database_direct", effect: enforced},
 	{path: "snapshot_max_age", effect: enforced},

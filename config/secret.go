@@ -70,7 +70,21 @@ func (d *decoder) secretFile(n *yaml.Node, path, file string) (string, bool) {
 
 // variable is a secret that has no place in the file. One with fewer characters than shortest could be guessed.
 func (d *decoder) variable(name string, shortest int) secrets.Secret {
-	s := secrets.New(d.env[name])
+	return d.longEnough(name, d.env[name], shortest)
+}
+
+// variables are several secrets in one variable, separated by commas.
+func (d *decoder) variables(name string, shortest int) (list []secrets.Secret) {
+	for text := range strings.SplitSeq(d.env[name], ",") {
+		if s := d.longEnough(name, strings.TrimSpace(text), shortest); !s.IsZero() {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+func (d *decoder) longEnough(name, text string, shortest int) secrets.Secret {
+	s := secrets.New(text)
 	switch n := len(s.Reveal()); {
 	case n == 0:
 		return s

@@ -16,6 +16,7 @@ import (
 
 	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/admin"
 	"github.com/vel-gateway/vel/gateway"
 	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/routing"
@@ -41,7 +42,7 @@ organizations:
   o:
     budget: {usd: 1, per: day}
     keys: {k: {key: a-key-that-is-long-enough, budget: {usd: 1, per: day}}}
-admin: {oidc: {issuer: https://id.example, client_id: a}}
+admin: {oidc: {issuer: https://id.example, client_id: a, redirect_url: https://vel.example/api/auth/oidc/callback, organization: o, roles: {map: {g: viewer}}}}
 server: {tls: {cert: a, key: b}}
 database: postgres://here/vel
 `
@@ -54,6 +55,9 @@ var settings = map[string]string{
 	"database": "postgres://there/vel", "snapshot_max_age": "1m", "database_direct": "postgres://h/d", "redis": "redis://h:1",
 	"spool.dir": "s", "spool.sync": "1s", "spool.strict": "true", "spool.max_bytes": "1GiB", "spool.on_full": "drop",
 	"admin.listen": "127.0.0.1:2", "admin.oidc.issuer": "https://other.example", "admin.oidc.client_id": "b", "admin.oidc.client_secret": "env:SECRET",
+	"admin.oidc.redirect_url": "https://other.example/api/auth/oidc/callback", "admin.oidc.scopes": "[openid]", "admin.oidc.organization": "platform",
+	"admin.oidc.organization_claim": "org", "admin.oidc.roles.claim": "roles", "admin.oidc.roles.map.*": "org_admin", "admin.oidc.default_role": "viewer",
+	"admin.oidc.create_users": "false", "admin.oidc.link_by_email": "true",
 	"log.level": "debug", "log.format": "text", "otel.endpoint": "http://h:1", "otel.sample": "0.5",
 	"retention.calls": "1d", "retention.rollups": "1d", "retention.audit": "1d", "retention.content": "1d",
 
@@ -192,8 +196,9 @@ func observe(t *testing.T, env []string) observed {
 		Direct   secrets.Secret
 		MaxAge   time.Duration
 		Audit    time.Duration
+		SignOn   admin.OIDC
 		Costs    map[string]money.Nano
-	}{c.Gateway, c.Log, table, c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention.Audit, costs(t, &c.Routing)}
+	}{c.Gateway, c.Log, table, c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention.Audit, c.SignOn, costs(t, &c.Routing)}
 	return o
 }
 
@@ -245,7 +250,7 @@ func at(pattern string) string {
 		return path
 	}
 	for _, name := range []struct{ in, is string }{
-		{"providers.*", "providers.x"}, {"prices.*", "prices.p"}, {"models.*", "models.m"}, {"organizations.*", "organizations.o"}, {"keys.*", "keys.k"}, {"[]", "[0]"},
+		{"providers.*", "providers.x"}, {"prices.*", "prices.p"}, {"models.*", "models.m"}, {"organizations.*", "organizations.o"}, {"keys.*", "keys.k"}, {"map.*", "map.g"}, {"[]", "[0]"},
 	} {
 		pattern = strings.ReplaceAll(pattern, name.in, name.is)
 	}

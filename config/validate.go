@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -26,7 +25,7 @@ func (f *file) validate(fault func(path, problem, hint string)) {
 	oneOf(f.Log.Level, "log.level", fault, "debug", "info", "warn", "error")
 	oneOf(f.Log.Format, "log.format", fault, "json", "text")
 	f.OTel.validate(fault)
-	f.Admin.OIDC.validate(fault)
+	f.Admin.OIDC.Validate(fault)
 	for _, r := range []struct {
 		name string
 		days float64
@@ -61,21 +60,6 @@ func (o *OTel) validate(fault func(path, problem, hint string)) {
 	}
 	if o.Sample < 0 || o.Sample > 1 {
 		fault("otel.sample", "must be from 0 to 1", "write 0.01 for 1 %")
-	}
-}
-
-func (o *OIDC) validate(fault func(path, problem, hint string)) {
-	if o.Issuer == "" {
-		if o.ClientID != "" || o.ClientSecret != nil {
-			fault("admin.oidc", "has no issuer", "add issuer, or remove the client")
-		}
-		return
-	}
-	if u, err := url.Parse(o.Issuer); err != nil || u.Scheme != "https" || u.Host == "" {
-		fault("admin.oidc.issuer", quote(o.Issuer)+" is not an https:// URL", "write the issuer as its discovery document does")
-	}
-	if o.ClientID == "" {
-		fault("admin.oidc", "has no client_id", "add the id that the issuer knows us by")
 	}
 }
 

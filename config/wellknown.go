@@ -83,3 +83,11 @@ func offer(c *routing.Config, provider string, models []string) {
 		}
 	}
 }
+
+// DropSimulator takes the simulated provider and its models out again: there are others.
+func (c *Config) DropSimulator() {
+	delete(c.Routing.Providers, SimulatorProvider)
+	for _, known := range simulated {
+		delete(c.Routing.Models, known.model)
+	}
+}

@@ -65,6 +65,7 @@ func (a *adminPort) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // believe puts the client in the place of the trusted proxies before it.
 func (s *Server) believe(r *http.Request) {
 	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		s.distrust(r, peer.Addr().Unmap())
 		client := s.behind(peer.Addr().Unmap(), strings.Join(r.Header.Values("X-Forwarded-For"), ","))
 		r.RemoteAddr = net.JoinHostPort(client.String(), "0")
 	}

@@ -59,7 +59,7 @@ func TestErrorsInBytes(t *testing.T) {
 		"unknown model":   {routing.UnknownModel, 0, 404, "", body(`The model 'a\"b' does not exist. GET /v1/models lists the models of this key.`, "invalid_request_error", `"model"`, `"model_not_found"`)},
 		"not allowed":     {routing.NotAllowed, 0, 403, "", body(`This API key may not use the model 'a\"b'.`, "invalid_request_error", `"model"`, `"model_not_allowed"`)},
 		"not served":      {routing.NotServed, 0, 501, "", body(`No provider of the model 'a\"b' serves unknown.`, "invalid_request_error", `"model"`, `"unsupported_endpoint"`)},
-		"no target":       {routing.NoTarget, 0, 503, "", body(`No provider of the model 'a\"b' can be used: its credential is not configured.`, "server_error", "null", `"no_provider_available"`)},
+		"no target":       {routing.NoTarget, 0, 503, "", body(`No provider of the model 'a\"b' can be used: its credential is not configured, or it is gone.`, "server_error", "null", `"no_provider_available"`)},
 		"an unknown key":  {tenancy.ErrUnknownKey, 0, 401, "", body(errBadKey.Message, "invalid_request_error", "null", `"invalid_api_key"`)},
 		"a disabled key":  {tenancy.ErrKeyDisabled, 0, 401, "", body(errBadKey.Message, "invalid_request_error", "null", `"invalid_api_key"`)},
 		"an expired key":  {tenancy.ErrKeyExpired, 0, 401, "", body(errBadKey.Message, "invalid_request_error", "null", `"invalid_api_key"`)},

@@ -149,7 +149,7 @@ func ofRouting(c *Call, r routing.Refusal) *adapters.Error {
 	case routing.NoTarget:
 		return &adapters.Error{
 			Class: adapters.ClassConnect, Status: http.StatusServiceUnavailable, Type: "server_error", Code: "no_provider_available",
-			Message: "No provider of the model '" + model + "' can be used: its credential is not configured.",
+			Message: "No provider of the model '" + model + "' can be used: its credential is not configured, or it is gone.",
 		}
 	}
 	return errInternal

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 
@@ -32,7 +33,8 @@ type mount struct {
 // else on the data plane's. Nothing below it reaches the data plane. It is called before Start.
 //
 // The handler's request is its own copy, its context ends when the client leaves or when a drain is over, and its
-// RemoteAddr is the client behind the trusted proxies, with port 0. The body has at most 1 MiB.
+// RemoteAddr is the client behind the trusted proxies, with port 0. It has X-Forwarded-Proto only from one of those. The
+// body has at most 1 MiB.
 func (s *Server) Mount(prefix string, h http.Handler) {
 	if s.admin != nil {
 		s.admin.mounts = append(s.admin.mounts, mount{prefix, h})
@@ -95,5 +97,13 @@ func (s *Server) standard(ctx *fasthttp.RequestCtx) (*http.Request, error) {
 			r.Header.Add(name, string(value))
 		}
 	}
+	s.distrust(r, connOf(ctx).peer)
 	return r, nil
+}
+
+// distrust takes away what only a trusted proxy may say of the client's side.
+func (s *Server) distrust(r *http.Request, peer netip.Addr) {
+	if !s.trusts(peer) {
+		r.Header.Del("X-Forwarded-Proto")
+	}
 }

@@ -188,3 +188,29 @@ func TestMetricsForAnOperator(t *testing.T) {
 		})
 	}
 }
+
+// Handlers take a client's side for TLS if a trusted proxy says so, on both ports, and nobody else can say it.
+func TestForwardedProto(t *testing.T) {
+	t.Parallel()
+	handler := mounting(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Header.Get("X-Forwarded-Proto"))
+	})
+	second := func(h *house) { h.config.AdminListen = "127.0.0.1:0" }
+	trusting := func(h *house) {
+		h.config.Server.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	}
+	const says = "X-Forwarded-Proto: https"
+	for name, c := range map[string]struct {
+		got  string
+		want string
+	}{
+		"a stranger":                 {quiet(t, handler).get("GET", "/api/x", says).body, ""},
+		"a proxy":                    {quiet(t, handler, trusting).get("GET", "/api/x", says).body, "https"},
+		"a stranger, second port":    {quiet(t, handler, second).admin("/api/x", says).body, ""},
+		"a proxy, on the other port": {quiet(t, handler, second, trusting).admin("/api/x", says).body, "https"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %q, want %q", name, c.got, c.want)
+		}
+	}
+}

@@ -48,16 +48,9 @@ func Build(cfg Config, kinds map[string]*adapters.Adapter, created int64) (*Tabl
 		return nil, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Models)) {
-		r, err := b.route(name)
-		if err != nil {
-			faults = append(faults, fmt.Errorf("build model %s: %w", name, err))
-			continue
-		}
+		r := b.route(name)
 		t.routes = append(t.routes, r)
 		t.byName[name] = r
-	}
-	if err := errors.Join(faults...); err != nil {
-		return nil, err
 	}
 	return t, nil
 }
@@ -101,7 +94,7 @@ func (b *builder) provider(name string) (*Provider, error) {
 	return p, nil
 }
 
-func (b *builder) route(name string) (*Route, error) {
+func (b *builder) route(name string) *Route {
 	c := b.cfg.Models[name]
 	d := b.cfg.Defaults
 	r := &Route{
@@ -119,8 +112,9 @@ func (b *builder) route(name string) (*Route, error) {
 	for i := range c.Targets {
 		t := &c.Targets[i]
 		p, ok := b.providers[t.Provider]
-		if !ok {
-			return nil, fmt.Errorf("there is no provider %q", t.Provider)
+		if !ok { // not of a file, whose names are checked: a route of the database may outlive a provider of the file
+			r.Skipped = append(r.Skipped, Skip{t.Provider, t.upstream(name), NoProvider})
+			continue
 		}
 		if p.Key.IsZero() {
 			r.Skipped = append(r.Skipped, Skip{p.Name, t.upstream(name), NoCredential})
@@ -136,7 +130,7 @@ func (b *builder) route(name string) (*Route, error) {
 	if len(r.Targets) > 0 {
 		r.OwnedBy = r.Targets[0].Provider.Name
 	}
-	return r, nil
+	return r
 }
 
 // timeouts resolves what is inherited: a later layer that says something wins.
@@ -177,10 +171,18 @@ func base(raw string) (*url.URL, error) {
 	return u, nil
 }
 
+// largestAuthorities is ten times what systems come with, in bytes.
+const largestAuthorities = 4 << 20
+
 // authorities reads a PEM file of certificates to believe. No file means the system's.
 func authorities(path string) (*x509.CertPool, error) {
 	if path == "" {
 		return nil, nil
+	}
+	if info, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("read the authorities: %w", err)
+	} else if !info.Mode().IsRegular() || info.Size() > largestAuthorities { // a pipe or a device could block for ever
+		return nil, fmt.Errorf("read the authorities: %s is no file of certificates", path)
 	}
 	pem, err := os.ReadFile(path)
 	if err != nil {

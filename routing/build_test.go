@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -127,9 +128,20 @@ func TestBuildFails(t *testing.T) {
 	if strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "p0") {
 		t.Error(err)
 	}
-	c = configForTest(1, func(c *Config) { delete(c.Providers, "p0") })
-	if table, err := Build(c, kindsForTest(), 0); err == nil || table != nil {
-		t.Errorf("a target without a provider: %v, %v", table, err)
+}
+
+// TestBuildWithoutTheProvider: a route of the database may name a provider that is no longer there.
+func TestBuildWithoutTheProvider(t *testing.T) {
+	t.Parallel()
+	c := configForTest(1, func(c *Config) { delete(c.Providers, "p0") })
+	table, err := Build(c, kindsForTest(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plan Plan
+	err = table.Plan(&plan, &Ask{Model: "m", Who: &tenancy.Principal{}, Endpoint: adapters.ChatCompletions}, &State{}, epoch)
+	if err != NoTarget || len(plan.Why) != 1 || plan.Why[0].Reason != NoProvider {
+		t.Errorf("%v: %s", err, plan.Why)
 	}
 }
 

@@ -1,6 +1,6 @@
 // Package routing chooses where a call goes, and where next when that fails.
 //
-// It owns public model names, providers and targets as the file declares them (Table, rebuilt at every
+// It owns public model names, providers and targets as the file and the database declare them (Table, rebuilt at every
 // reload), the order in which one call asks them (Plan), and what is known of each target's health (State,
 // which outlives reloads). It does not send anything, does not translate (package adapters) and does not
 // know what a call costs (package accounting). It never reads a clock where it decides: time comes in as now.

@@ -17,13 +17,14 @@ const (
 	NotSpoken                           // its adapter does not have the endpoint
 	Shared                              // its account keeps things for several organizations, and the call needs one's own
 	Elsewhere                           // the object that the call names is kept by another provider
+	NoProvider                          // its provider is not there, or nothing could be made of it
 	reasons
 )
 
 var reasonTexts = [reasons]string{
 	"", "chosen", "last resort, out", "breaker open", "breaker half-open, probe under way", "cooling",
 	"no credential", "not for this organization", "endpoint not spoken", "account shared by organizations",
-	"does not hold the named object",
+	"does not hold the named object", "no such provider",
 }
 
 // String is the reason in words, as records and people read it.

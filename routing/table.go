@@ -15,7 +15,7 @@ type Refusal uint8
 const (
 	UnknownModel  Refusal = iota + 1 // no route has this name (404)
 	NotAllowed                       // the key may not use the name, or no target is there for its organization (403)
-	NoTarget                         // no target can be used: the providers' keys are not set (503)
+	NoTarget                         // no target can be used: the providers have no keys, or are gone (503)
 	NotServed                        // no target speaks the endpoint (501)
 	NoAccount                        // no account is there where the organization could keep objects (501)
 	NoSuchAccount                    // the account that the caller chose is none of those (400)
@@ -138,7 +138,7 @@ func refusal(worst Reason) Refusal {
 		return NotHeld
 	case Elsewhere:
 		return HeldElsewhere
-	case NoCredential:
+	case NoCredential, NoProvider:
 		return NoTarget
 	}
 	return NotAllowed

@@ -291,11 +291,11 @@ func (k checker) form(at, s string, form *regexp.Regexp, hint string) {
 
 func (k checker) known(names []string) string {
 	if len(names) == 0 {
-		return "the file has none"
+		return "there is none"
 	}
 	const most = 10
 	if len(names) > most {
 		names = append(names[:most:most], "…")
 	}
-	return "the file has: " + strings.Join(names, ", ")
+	return "there are: " + strings.Join(names, ", ")
 }

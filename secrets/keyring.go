@@ -49,7 +49,9 @@ func NewKeyring(seeds ...Secret) (*Keyring, error) {
 		if err != nil {
 			return nil, err
 		}
-		k.keys = append(k.keys, key)
+		if known, _ := k.find(key.id); known == nil { // the same key twice is one
+			k.keys = append(k.keys, key)
+		}
 	}
 	return k, nil
 }
@@ -72,6 +74,21 @@ func newRingKey(seed Secret) (ringKey, error) {
 		return ringKey{}, fmt.Errorf("make a cipher: %w", err)
 	}
 	return ringKey{hex.EncodeToString(derived["id"][:4]), aead, derived["mark"], ed25519.NewKeyFromSeed(derived["sign"])}, nil
+}
+
+// IDs are those of the keys, the one that seals first. They tell nothing about the keys.
+func (k *Keyring) IDs() []string {
+	ids := make([]string, len(k.keys))
+	for i := range k.keys {
+		ids[i] = k.keys[i].id
+	}
+	return ids
+}
+
+// SealedBy is the id of the key that a sealed text says it was sealed with.
+func SealedBy(sealed string) string {
+	id, _, _ := strings.Cut(sealed, ".")
+	return id
 }
 
 // Seal encrypts text for a place.

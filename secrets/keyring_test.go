@@ -69,6 +69,17 @@ func TestKeysOfTheRing(t *testing.T) {
 	}
 }
 
+func TestKeysAreKnownByTheirIDs(t *testing.T) {
+	t.Parallel()
+	a, b, both := keyring(t, "a"), keyring(t, "b"), keyring(t, "a", "b", "a")
+	if ids := both.IDs(); len(ids) != 2 || ids[0] != a.IDs()[0] || ids[1] != b.IDs()[0] || ids[0] == ids[1] || len(ids[0]) != 8 {
+		t.Errorf("%q", ids)
+	}
+	if id := SealedBy(both.Seal([]byte("text"))); id != a.IDs()[0] {
+		t.Errorf("sealed by %q", id)
+	}
+}
+
 func TestBrokenTextDoesNotOpen(t *testing.T) {
 	t.Parallel()
 	k := keyring(t, "a")

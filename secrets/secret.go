@@ -7,6 +7,7 @@ package secrets
 
 import (
 	"bytes"
+	"crypto/subtle"
 	"fmt"
 	"log/slog"
 	"unsafe"
@@ -54,6 +55,11 @@ func (s Secret) Mask(p []byte) {
 		}
 		p = p[i+len(secret):]
 	}
+}
+
+// Equal tells whether two secrets have the same value, in a time that says nothing about it.
+func (s Secret) Equal(other Secret) bool {
+	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(other.Reveal())) == 1
 }
 
 // IsZero tells whether there is no secret.

@@ -4,15 +4,18 @@ import (
 	"context"
 	"slices"
 
+	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
 // Changes is what the data plane has to know of what changed.
 type Changes struct {
-	Rev   int64 // up to which
-	Whole bool  // it is everything that there is, and what is not in it is gone
-	Orgs  []tenancy.Org
-	Keys  []tenancy.APIKey
+	Rev       int64 // up to which
+	Whole     bool  // it is everything that there is, and what is not in it is gone
+	Orgs      []tenancy.Org
+	Keys      []tenancy.APIKey
+	Providers []routing.ManagedProvider
+	Routes    []routing.ManagedRoute
 }
 
 // Changes reads what changed after a revision, and everything that there is after 0 or if the database has not come as
@@ -30,7 +33,13 @@ func (db *DB) Changes(ctx context.Context, after int64) (c Changes, err error) {
 		if c.Orgs, err = db.orgs().changed(ctx, t, after, c.Whole); err != nil {
 			return err
 		}
-		c.Keys, err = db.keys().changed(ctx, t, after, c.Whole)
+		if c.Keys, err = db.keys().changed(ctx, t, after, c.Whole); err != nil {
+			return err
+		}
+		if c.Providers, err = db.providers().changed(ctx, t, after, c.Whole); err != nil {
+			return err
+		}
+		c.Routes, err = db.routes().changed(ctx, t, after, c.Whole)
 		return err
 	})
 	return c, err

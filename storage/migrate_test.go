@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	_ "github.com/jackc/pgx/v5/stdlib"
 
+	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/storage"
 	"github.com/vel-gateway/vel/tenancy"
@@ -138,14 +139,18 @@ func TestMigrationsFromEachVersion(t *testing.T) {
 					t.Fatal(err)
 				}
 				p.exec(t, string(data))
-				keeps(t, open(t, p.Config))
+				db = open(t, p.Config)
+				keeps(t, db, i+1)
+				if i+1 >= signOn {
+					keepsSignOn(t, db)
+				}
 			})
 		}
 	}
 }
 
-// keeps checks what every fixture holds.
-func keeps(t *testing.T, db *storage.DB) {
+// keeps checks what the fixture of a version holds.
+func keeps(t *testing.T, db *storage.DB, version int) {
 	ctx := t.Context()
 	at := func(n int64) time.Time { return time.UnixMicro(1_800_000_000_000_000 + n).UTC() }
 	meta := func(id, name string, rev, updated int64) tenancy.Meta {
@@ -182,6 +187,22 @@ func keeps(t *testing.T, db *storage.DB) {
 		Kept: tenancy.Kept{Request: "r", Status: 201, Answer: "{}"},
 		Used: at(4), Object: map[string]string{"file-1": "openai"},
 	}
+	if version >= 3 {
+		platform := func(id, name string, rev, updated int64) tenancy.Meta {
+			m := meta(id, name, rev, updated)
+			m.Org = tenancy.Platform
+			return m
+		}
+		want.Changes.Providers = []routing.ManagedProvider{{
+			Meta: platform("provider_1", "mine", 2, 1), Sealed: secrets.New("01234567.x"), Hint: "wxyz",
+			Settings: routing.ProviderConfig{
+				Kind: "openai", API: "chat", Organizations: []tenancy.ID{"org_1"}, Timeouts: routing.TimeoutsConfig{FirstByte: new(90 * time.Second)},
+			},
+		}}
+		want.Changes.Routes = []routing.ManagedRoute{{
+			Meta: platform("route_1", "fast", 1, 0), Settings: routing.ModelConfig{Attempts: new(2), Targets: []routing.TargetConfig{{Provider: "mine"}}},
+		}}
+	}
 	var got all
 	var failed [8]error
 	got.Changes, failed[0] = db.Changes(ctx, 0)
@@ -200,6 +221,17 @@ func keeps(t *testing.T, db *storage.DB) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("after the migrations (-want +got):\n%s", diff)
+	}
+}
+
+// signOn is the version from which on users may be known to an issuer.
+const signOn = 4
+
+// keepsSignOn checks what the fixtures from that version on hold besides.
+func keepsSignOn(t *testing.T, db *storage.DB) {
+	u, err := db.FindSubject(t.Context(), "org_1", "https://id.example.com", "248289761001")
+	if err != nil || u.ID != "user_2" {
+		t.Errorf("the user of a subject is %+v, %v", u, err)
 	}
 }
 

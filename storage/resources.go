@@ -77,6 +77,8 @@ func (db *DB) users() *table[tenancy.User, *tenancy.User] {
 			{name: "teams", open: true, at: func(u *tenancy.User) any { return list[tenancy.ID]{&u.Teams} }},
 			{name: "disabled", open: true, at: func(u *tenancy.User) any { return &u.Disabled }},
 			{name: "last_login_us", use: fixed, at: func(u *tenancy.User) any { return micros{&u.LastLogin} }},
+			{name: "issuer", open: true, at: func(u *tenancy.User) any { return &u.Issuer }},
+			{name: "subject", open: true, at: func(u *tenancy.User) any { return &u.Subject }},
 		},
 		settle: func(ctx context.Context, t tx, u *tenancy.User) error {
 			if err := exist(ctx, t, u.Org, "roles", "roles", u.Roles...); err != nil {

@@ -36,6 +36,19 @@ func (db *DB) Candidates(ctx context.Context, email string, org tenancy.ID) (fou
 	return found, err
 }
 
+// FindSubject finds the user of an organization for whom an issuer vouches under a name of its own. Disabled is set also
+// if the organization is disabled or deleted.
+func (db *DB) FindSubject(ctx context.Context, org tenancy.ID, issuer, subject string) (u tenancy.User, err error) {
+	users := db.users()
+	err = db.dialect.read(ctx, tenant(org), func(t tx) error {
+		var disabled bool
+		err := t.one(ctx, append(users.destinations(&u), &disabled), users.selection(standing)+` where org_id = $1 and issuer = $2 and issuer <> '' and subject = $3`, org, issuer, subject)
+		u.Disabled = disabled
+		return err
+	})
+	return u, err
+}
+
 // SetPassword gives a user another password and ends all their sessions.
 func (db *DB) SetPassword(ctx context.Context, by tenancy.Actor, org, user tenancy.ID, hash string) error {
 	now, users := time.Now(), db.users()

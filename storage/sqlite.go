@@ -19,12 +19,13 @@ import (
 )
 
 // liteDB is a SQLite file. One process has it, and in it one connection writes: SQLite has no more to give, and a queue
-// in front of it is fair where its own lock is not.
+// in front of it is fair where its own lock is not. Those who wait there are written together: see litegroup.go.
 type liteDB struct {
 	lock   *os.File
 	writer *sql.DB // of one connection
 	reader *sql.DB
-	turns  turns // in front of the writer
+	turns  turns      // in front of the writer
+	group  *liteGroup // that is open; nil: none. It belongs to whoever has the turn
 }
 
 // readers is how many transactions may read at the same time.
@@ -90,32 +91,17 @@ func (db *liteDB) close() error {
 }
 
 func (db *liteDB) read(ctx context.Context, as scope, f func(tx) error) error {
-	return db.run(ctx, db.reader, as, f)
-}
-
-func (db *liteDB) write(ctx context.Context, as scope, f func(tx) error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	done, err := db.turns.take(ctx, as.behind)
-	if err != nil {
-		return liteFault(err)
-	}
-	defer done()
-	return db.run(ctx, db.writer, as, f)
-}
-
-func (db *liteDB) run(ctx context.Context, on *sql.DB, as scope, f func(tx) error) error {
 	if !wellFormed(as.org) {
 		return tenancy.ErrNotFound
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	t, err := on.BeginTx(ctx, nil)
+	t, err := db.reader.BeginTx(ctx, nil)
 	if err != nil {
 		return liteFault(err)
 	}
 	defer func() { _ = t.Rollback() }() // nothing is left of it after a commit
-	if err := f(liteTx{t}); err != nil {
+	if err := f(liteTx{t, false}); err != nil {
 		return err
 	}
 	return liteFault(t.Commit())
@@ -125,11 +111,11 @@ func (db *liteDB) run(ctx context.Context, on *sql.DB, as scope, f func(tx) erro
 func (db *liteDB) prepare(context.Context) error { return nil }
 
 func (db *liteDB) schema(ctx context.Context, f func(schema) error) error {
-	done, err := db.turns.take(ctx, false)
-	if err != nil {
+	if err := db.turns.take(ctx, false); err != nil {
 		return liteFault(err)
 	}
-	defer done()
+	defer db.turns.give()
+	db.commit()
 	return f(schema{
 		on: db.writer, dialect: goose.DialectSQLite3,
 		exists: `select count(*) from sqlite_master where type = 'table' and name = $1`,
@@ -142,10 +128,22 @@ func (db *liteDB) listen(ctx context.Context, _ func()) error {
 	return nil
 }
 
-type liteTx struct{ *sql.Tx }
+// liteTx is a transaction, or a part of one that others share.
+type liteTx struct {
+	*sql.Tx
+	shared bool
+}
+
+// within is the context of a statement. One that is interrupted would take all of a shared transaction with it.
+func (t liteTx) within(ctx context.Context) context.Context {
+	if t.shared {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
+}
 
 func (t liteTx) exec(ctx context.Context, sql string, args ...any) (int64, error) {
-	res, err := t.ExecContext(ctx, sql, args...)
+	res, err := t.ExecContext(t.within(ctx), sql, args...)
 	if err != nil {
 		return 0, liteFault(err)
 	}
@@ -153,11 +151,11 @@ func (t liteTx) exec(ctx context.Context, sql string, args ...any) (int64, error
 }
 
 func (t liteTx) one(ctx context.Context, into []any, sql string, args ...any) error {
-	return liteFault(t.QueryRowContext(ctx, sql, args...).Scan(into...))
+	return liteFault(t.QueryRowContext(t.within(ctx), sql, args...).Scan(into...))
 }
 
 func (t liteTx) each(ctx context.Context, f func(scan func(into ...any) error) error, sql string, args ...any) error {
-	rows, err := t.QueryContext(ctx, sql, args...)
+	rows, err := t.QueryContext(t.within(ctx), sql, args...)
 	if err != nil {
 		return liteFault(err)
 	}

@@ -13,8 +13,8 @@ type turns struct {
 	waiting [2][]chan struct{} // the urgent ones, and the others
 }
 
-// take waits for a turn; done gives it back.
-func (q *turns) take(ctx context.Context, background bool) (done func(), err error) {
+// take waits for a turn, which give or giveUrgent gives back.
+func (q *turns) take(ctx context.Context, background bool) error {
 	line := &q.waiting[0]
 	if background {
 		line = &q.waiting[1]
@@ -23,14 +23,14 @@ func (q *turns) take(ctx context.Context, background bool) (done func(), err err
 	if !q.taken {
 		q.taken = true
 		q.mu.Unlock()
-		return q.give, nil
+		return nil
 	}
 	called := make(chan struct{})
 	*line = append(*line, called)
 	q.mu.Unlock()
 	select {
 	case <-called:
-		return q.give, nil
+		return nil
 	case <-ctx.Done():
 	}
 	q.mu.Lock()
@@ -38,17 +38,28 @@ func (q *turns) take(ctx context.Context, background bool) (done func(), err err
 	for i, c := range *line {
 		if c == called {
 			*line = append((*line)[:i], (*line)[i+1:]...)
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 	}
-	q.pass() // the turn came just now, and nobody takes it
-	return nil, ctx.Err()
+	return nil // the turn came just now, with what whoever had it has left to do
 }
 
+// give gives the turn to whoever is next.
 func (q *turns) give() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.pass()
+}
+
+// giveUrgent gives the turn to one who waits for an answer. If there is none it stays where it is: false.
+func (q *turns) giveUrgent() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting[0]) == 0 {
+		return false
+	}
+	q.pass()
+	return true
 }
 
 // pass calls the next one. Its caller holds mu.

@@ -12,22 +12,20 @@ func TestTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var q turns
-		done, err := q.take(t.Context(), false)
-		if err != nil {
+		if err := q.take(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
 		var order []string // guarded by the turn itself
 		wait := func(name string, ctx context.Context, background bool) {
 			go func() {
-				done, err := q.take(ctx, background)
-				if err != nil {
+				if err := q.take(ctx, background); err != nil {
 					if !errors.Is(err, context.Canceled) {
 						t.Error(err)
 					}
 					return
 				}
 				order = append(order, name)
-				done()
+				q.give()
 			}()
 			synctest.Wait() // it stands in its line
 		}
@@ -40,15 +38,21 @@ func TestTurns(t *testing.T) {
 		wait("urgent 2", t.Context(), false)
 		leave()
 		synctest.Wait()
-		done()
+		if !q.giveUrgent() {
+			t.Error("nobody waits for an answer")
+		}
 		synctest.Wait()
 		if want := []string{"urgent 1", "urgent 2", "background 1", "background 2"}; !slices.Equal(order, want) {
 			t.Errorf("the turns were %q, want %q", order, want)
 		}
-		if done, err = q.take(t.Context(), true); err != nil {
+		if err := q.take(t.Context(), true); err != nil {
 			t.Fatal(err) // nobody has it, so nobody waits
 		}
-		done()
+		wait("background 3", t.Context(), true)
+		if q.giveUrgent() {
+			t.Error("a turn went to one who waits for no answer")
+		}
+		q.give()
 	})
 }
 
@@ -57,20 +61,19 @@ func TestTurnThatNobodyTakes(t *testing.T) {
 	t.Parallel()
 	var q turns
 	for range 1000 {
-		done, err := q.take(t.Context(), false)
-		if err != nil {
+		if err := q.take(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		waited := make(chan struct{})
 		go func() {
 			defer close(waited)
-			if done, err := q.take(ctx, false); err == nil {
-				done()
+			if err := q.take(ctx, false); err == nil {
+				q.give()
 			}
 		}()
 		go cancel()
-		done()
+		q.give()
 		<-waited
 	}
 	if q.taken || len(q.waiting[0]) > 0 {

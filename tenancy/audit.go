@@ -57,6 +57,7 @@ const (
 	ActionEndSession    = "sessions.end"
 	ActionSetPassword   = "users.set_password"
 	ActionRotateKey     = "keys.rotate"
+	ActionRotateSecrets = "secrets.rotate"
 	ActionRefused       = "access.refused"
 	ActionAdminKey      = "access.admin_key"
 	longestAuditText    = 200 // characters of what comes from outside

@@ -80,8 +80,18 @@ func (d *declared[T, P]) Create(ctx context.Context, by Actor, v T) (T, error) {
 }
 
 func (d *declared[T, P]) Update(ctx context.Context, by Actor, v T) (T, error) {
-	if _, ok := d.find(P(&v).object().Org, P(&v).object().ID, ""); ok {
+	m := P(&v).object()
+	if _, ok := d.find(m.Org, m.ID, ""); ok {
 		return v, ErrReadOnly
+	}
+	if _, ok := d.find(m.Org, "", m.Name); ok { // only one that the file has shadowed may keep such a name
+		stored, err := d.next.Get(ctx, m.Org, m.ID)
+		if err != nil {
+			return v, err
+		}
+		if P(&stored).object().Name != m.Name {
+			return v, &Taken{Field: "name"}
+		}
 	}
 	updated, err := d.next.Update(ctx, by, v)
 	if err != nil {

@@ -11,6 +11,10 @@ type User struct {
 	Teams     []ID
 	Disabled  bool
 	LastLogin time.Time // zero: never
+
+	// Who vouches for them at a single sign-on, and how that one calls them. Together they are unique within the
+	// organization; empty: nobody does.
+	Issuer, Subject string
 }
 
 // Session is one sign-in. Its token is 256 random bits of which only the hash is kept.
@@ -29,3 +33,12 @@ const (
 	SessionLife = 24 * time.Hour
 	SessionMost = 30 * 24 * time.Hour
 )
+
+// Renewable is how long the sessions of the user can be refreshed after a sign-in. For whom an issuer vouches, it is
+// asked every day: it may have changed its mind.
+func (u *User) Renewable() time.Duration {
+	if u.Issuer != "" {
+		return SessionLife
+	}
+	return SessionMost
+}

@@ -86,17 +86,34 @@ func (n *tenant) fresh(t *testing.T, kind string) (id string) {
 		body["email"] = name + "@example.com"
 	case "role":
 		body["permissions"] = []string{"view_organization", "manage_teams", "manage_keys"}
+	case "provider":
+		body = nowhere(name)
+	case "route":
+		body["targets"] = n.targets(t)
 	}
-	if kind != "organization" {
+	if kind != "organization" && kind != "provider" && kind != "route" {
 		body["organization"] = n.org
 	}
 	return n.office.root.create(t, "/api/"+kind+"s", body)["id"].(string)
+}
+
+// nowhere is the body of one that is not there.
+func nowhere(name string) members {
+	return members{"name": name, "kind": "openai", "base_url": "http://127.0.0.1:9/v1", "allow_private": true, "api_key": "canary-key-of-" + name}
+}
+
+// targets are those of a route that goes nowhere.
+func (n *tenant) targets(t *testing.T) []members {
+	t.Helper()
+	made := n.office.root.create(t, "/api/providers", nowhere(n.word()))
+	return []members{{"provider": made["name"], "model": "m"}}
 }
 
 // deed is a good request of one operation to a tenant: whoever may, does it.
 type deed struct {
 	on     string                  // what the path names, and is made for each request; "" is nothing
 	body   func(n *tenant) members // nil is none
+	routed bool                    // the body names a provider
 	status int
 	ends   bool // the session that it is made with
 }
@@ -117,6 +134,10 @@ func deeds() map[string]deed {
 
 		"login": {status: ok, body: func(n *tenant) members {
 			return members{"email": n.email, "password": n.password, "organization": n.org}
+		}},
+		// There is no single sign-on here; where there is, codes are tested.
+		"exchange-code": {status: http.StatusNotFound, body: func(*tenant) members {
+			return members{"code": "code", "verifier": strings.Repeat("v", 43)}
 		}},
 		"refresh":       {status: ok, ends: true},
 		"logout":        {status: empty, ends: true},
@@ -165,6 +186,22 @@ func deeds() map[string]deed {
 		"list-audit-heads": {status: ok},
 
 		"rotate-key": {on: "key", status: ok, body: func(*tenant) members { return members{"overlap_seconds": 60} }},
+
+		"list-providers":  {status: ok},
+		"get-provider":    {on: "provider", status: ok},
+		"create-provider": {status: created, body: func(n *tenant) members { return nowhere(n.word()) }},
+		"change-provider": {on: "provider", status: ok, body: func(n *tenant) members { return nowhere(n.word()) }},
+		"delete-provider": {on: "provider", status: empty},
+		"test-provider":   {on: "provider", status: ok},
+
+		"list-routes":  {status: ok},
+		"get-route":    {on: "route", status: ok},
+		"create-route": {status: created, body: named, routed: true},
+		"change-route": {on: "route", status: ok, body: named, routed: true},
+		"delete-route": {on: "route", status: empty},
+
+		"get-secrets":    {status: ok},
+		"rotate-secrets": {status: ok},
 	}
 }
 
@@ -198,6 +235,12 @@ func (n *tenant) errand(t *testing.T, o *openapi.Operation, d deed, by *caller) 
 	e := &errand{Operation: o, id: n.object(t, d, by), query: url.Values{}, header: http.Header{}, by: by}
 	if d.body != nil {
 		e.body = d.body(n)
+	}
+	if d.routed {
+		e.body["targets"] = n.targets(t)
+	}
+	if o.ID == "change-provider" { // but for its name, which never changes
+		e.body["name"] = n.office.root.do(t, "GET", "/api/providers/"+e.id, nil).member(t, "name")
 	}
 	for _, p := range o.Parameters {
 		if p == (openapi.Parameter{Name: "organization", In: "query"}) {

@@ -134,10 +134,10 @@ func (c *caller) request(ctx context.Context, method, path string, body any) (*h
 // members is a JSON object.
 type members = map[string]any
 
-// guardPasswords remembers the passwords of a request.
+// guardPasswords remembers the passwords and keys of a request.
 func (o *office) guardPasswords(body any) {
 	m, _ := body.(members)
-	for _, name := range []string{"password", "old", "new"} {
+	for _, name := range []string{"password", "old", "new", "api_key"} {
 		if secret, _ := m[name].(string); len(secret) >= 8 { // a shorter one could be a word of an answer
 			o.Guard(secret)
 		}

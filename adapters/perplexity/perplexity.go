@@ -23,6 +23,7 @@ import (
 // New is the adapter for the Agent API at a base URL, which ends before "/responses".
 func New(baseURL string) *adapters.Adapter {
 	a := openai.New("perplexity", baseURL)
+	a.OpenList = true
 	passing := a.Codecs[adapters.Responses]
 	a.Codecs = map[adapters.Endpoint]adapters.Codec{
 		adapters.ChatCompletions: responses.Chat(dialect()),
@@ -36,6 +37,7 @@ func New(baseURL string) *adapters.Adapter {
 // "/chat/completions": usage so far in each chunk, chunks without choices, some streams without [DONE].
 func NewChat(baseURL string) *adapters.Adapter {
 	a := openai.New("perplexity", baseURL)
+	a.OpenList = true
 	a.Codecs = map[adapters.Endpoint]adapters.Codec{adapters.ChatCompletions: a.Codecs[adapters.ChatCompletions]}
 	return a
 }

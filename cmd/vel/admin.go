@@ -11,6 +11,8 @@ import (
 
 	"github.com/vel-gateway/vel/admin"
 	"github.com/vel-gateway/vel/config"
+	"github.com/vel-gateway/vel/gateway/upstream"
+	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/storage"
 	"github.com/vel-gateway/vel/tenancy"
@@ -20,9 +22,11 @@ import (
 // serveAdmin puts the control plane behind its paths.
 func (a *App) serveAdmin(cfg *config.Config) {
 	deps := adminOver(a.db, a.keyring, a.log, a.declared)
+	deps.Problem, deps.Prober = a.problem, &prober{a.pool, a.keyring, a.defaults}
 	deps.Index = func() *tenancy.KeyIndex { return a.pipeline.Snapshot().Keys }
 	deps.FindFresh = a.pipeline.FindFresh
 	deps.AdminKey, deps.Providers, deps.Registerer = cfg.AdminKey, a.providers, a.registry
+	deps.SignOn = cfg.SignOn
 	server := admin.NewServer(deps)
 	a.onStop(background(server.RecordRefusals))
 	a.server.Mount("/api", server)
@@ -35,12 +39,14 @@ func adminOver(db *storage.DB, keyring *secrets.Keyring, log *slog.Logger, file 
 		Orgs:  tenancy.Declared(func() []tenancy.Org { return file().orgs }, db.Orgs()),
 		Keys:  tenancy.Declared(func() []tenancy.APIKey { return file().keys }, db.Keys()),
 		Teams: db.Teams(), Users: db.Users(), Roles: db.Roles(),
-		Sessions: db, Passwords: db, Rotator: db, Requests: db, Audit: db,
+		ProviderStore: tenancy.Declared(func() []routing.ManagedProvider { return file().providers }, db.Providers()),
+		RouteStore:    tenancy.Declared(func() []routing.ManagedRoute { return file().routes }, db.Routes()),
+		Sessions:      db, Passwords: db, Rotator: db, Requests: db, Subjects: db, Sealed: db, Audit: db,
 		Keyring: keyring, Ping: db.Ping, Version: thisBuild().Version, Log: log,
 	}
 }
 
-// declared is what the file says of organizations and keys now.
+// declared is what the file says now.
 func (a *App) declared() declared {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -50,6 +56,13 @@ func (a *App) declared() declared {
 // providers counts those that have a credential, and of them those that calls can go to now.
 func (a *App) providers() (available, total int) {
 	return a.state.Available(a.pipeline.Snapshot().Routes, time.Now())
+}
+
+// defaults are what providers inherit now.
+func (a *App) defaults() routing.DefaultsConfig {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.config.Routing.Defaults
 }
 
 // openLocal serves the control plane of a database that no server has open, to this process alone.
@@ -66,15 +79,29 @@ func openLocal(ctx context.Context, cfg *config.Config, log *slog.Logger) (r *re
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}
-	file := declared{cfg.Tenancy.Orgs(), cfg.Tenancy.Keys()}
+	watcher, err := upstream.NewWatcher()
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	pool := upstream.NewPool(watcher, 1)
+	closeAll := func() error {
+		pool.Close()
+		return errors.Join(watcher.Close(), db.Close())
+	}
+	if cfg.Simulated {
+		cfg.DropSimulator() // it runs with a server only
+	}
+	file := declaredIn(cfg)
 	deps := adminOver(db, keyring, log, func() declared { return file })
+	deps.Prober = &prober{pool, keyring, func() routing.DefaultsConfig { return cfg.Routing.Defaults }}
+	deps.Problem = func(tenancy.ID) string { return "" } // nothing is in force here
 	deps.Index = func() *tenancy.KeyIndex { return index }
 	deps.Providers = func() (available, total int) { return 0, 0 }
 	deps.AdminKey, deps.AdminName, deps.Registerer = tenancy.NewKeySecret(), "vel --local", prometheus.NewRegistry()
 	handler := admin.NewServer(deps)
 	stopRecording := background(handler.RecordRefusals)
 	stop = func() error {
-		return errors.Join(stopRecording(), db.SealNow(context.WithoutCancel(ctx), chain.NewSigner(keyring.SigningKey())), db.Close())
+		return errors.Join(stopRecording(), db.SealNow(context.WithoutCancel(ctx), chain.NewSigner(keyring.SigningKey())), closeAll())
 	}
 	return &remote{base: "http://local", key: deps.AdminKey.Reveal(), client: &http.Client{Transport: inProcess{handler}, Timeout: requestLimit}}, stop, nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/storage"
+	"github.com/vel-gateway/vel/tenancy"
 )
 
 // App is a gateway and all that it is made of. Everything that is started registers its stop on the next line;
@@ -42,12 +43,16 @@ type App struct {
 	mu        sync.Mutex     // guards what a snapshot is made of: the file and the database both have news
 	config    *config.Config // the one that is published
 	directory *directory
-	rev       int64       // of the snapshot
-	overdue   *time.Timer // runs while the database is away
+	catalog   *catalog
+	flaws     map[tenancy.ID]flaw // of the catalog, as it is published
+	rev       int64               // of the snapshot
+	overdue   *time.Timer         // runs while the database is away
 
 	known       int64     // the revision of the database that was read at the start
 	usesWritten time.Time // up to when it is written down which keys were used; of writeUses
 	databaseUp  prometheus.Gauge
+	shadowed    *prometheus.GaugeVec
+	faulty      *prometheus.GaugeVec
 
 	stops  []func() error
 	failed chan error // what ended by itself
@@ -55,10 +60,12 @@ type App struct {
 
 // NewApp makes a gateway that is not started.
 func NewApp(log *slog.Logger) *App {
-	a := &App{log: log, registry: prometheus.NewRegistry(), directory: newDirectory(), failed: make(chan error, 1)}
+	a := &App{log: log, registry: prometheus.NewRegistry(), directory: newDirectory(), catalog: newCatalog(), failed: make(chan error, 1)}
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.metrics = gateway.NewMetrics(a.registry)
 	a.databaseUp = prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_database_up", Help: "1 while the database answers."})
+	a.shadowed = alarmGauge("vel_shadowed_objects", "Objects of the database whose name the configuration file has, so that they are not in force.")
+	a.faulty = alarmGauge("vel_faulty_objects", "Objects of the database that are not, or not wholly, in force on this node.")
 	a.state = &routing.State{OnChange: a.breakerChanged}
 	return a
 }
@@ -118,6 +125,7 @@ func (a *App) open(cfg *config.Config) (err error) {
 	}
 	a.known = changes.Rev
 	a.databaseUp.Set(1)
+	a.catalog.learn(changes)
 	_, err = a.directory.learn(changes)
 	return err
 }
@@ -135,7 +143,7 @@ func (a *App) work() {
 
 // prepare starts what the first snapshot needs and publishes it.
 func (a *App) prepare(cfg *config.Config) (err error) {
-	if cfg.Simulated {
+	if cfg.Simulated && !a.catalogued() {
 		if a.sim, err = startSimulator(); err != nil {
 			return err
 		}
@@ -181,7 +189,7 @@ func (a *App) breakerChanged(target, from, to string) {
 
 func (a *App) gauges() []prometheus.Collector {
 	return []prometheus.Collector{
-		a.databaseUp,
+		a.databaseUp, a.shadowed, a.faulty,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vel_keys", Help: "Keys that this node knows."},
 			func() float64 { return float64(a.pipeline.Snapshot().Keys.Len()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vel_open_connections", Help: "Clients that are connected."},

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,17 +45,37 @@ func dataDir(cfg *config.Config) string {
 // openKeyring makes the keyring that encrypts secrets at rest. Nodes that share a Postgres must share its key, so it is
 // given to them; a SQLite file has one beside it.
 func openKeyring(cfg *config.Config) (*secrets.Keyring, error) {
-	key := cfg.SecretKey
-	if _, shared := cfg.Database.Postgres(); shared && key.IsZero() {
+	_, shared := cfg.Database.Postgres()
+	if shared && cfg.SecretKey.IsZero() {
 		return nil, errors.New("VEL_SECRET_KEY is not set: with Postgres it encrypts secrets at rest and must be the same on every node; make one with openssl rand -base64 32")
 	}
-	if key.IsZero() {
-		var err error
-		if key, err = keptSecret(filepath.Join(dataDir(cfg), "secret.key"), tenancy.NewKeySecret); err != nil {
+	var keys []secrets.Secret
+	if !cfg.SecretKey.IsZero() {
+		keys = append(keys, cfg.SecretKey)
+	}
+	keys = append(keys, cfg.OldKeys...)
+	if !shared {
+		kept, err := besideSQLite(cfg)
+		if err != nil {
 			return nil, fmt.Errorf("keep the key that encrypts secrets at rest: %w", err)
 		}
+		if cfg.SecretKey.IsZero() {
+			keys = slices.Insert(keys, 0, kept)
+		} else if !kept.IsZero() {
+			keys = append(keys, kept)
+		}
 	}
-	return secrets.NewKeyring(key)
+	return secrets.NewKeyring(keys...)
+}
+
+// besideSQLite is the key in the file beside the database; one is made only if no other is given. Once another one is, it
+// still opens what it has sealed.
+func besideSQLite(cfg *config.Config) (secrets.Secret, error) {
+	path := filepath.Join(dataDir(cfg), "secret.key")
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && !cfg.SecretKey.IsZero() {
+		return secrets.Secret{}, nil
+	}
+	return keptSecret(path, tenancy.NewKeySecret)
 }
 
 // keptSecret reads a secret from a file that only its owner can read, or makes one with make and puts it there.

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/vel-gateway/vel/config"
+	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/storage"
 	"github.com/vel-gateway/vel/tenancy"
 )
@@ -19,10 +21,20 @@ type directory struct {
 	stale    bool // the database has been away for too long
 }
 
-// declared is what the file says of organizations and their keys, each in the order of ids.
+// declared is what the file says of what the database keeps too, each in the order of ids.
 type declared struct {
-	orgs []tenancy.Org
-	keys []tenancy.APIKey
+	orgs      []tenancy.Org
+	keys      []tenancy.APIKey
+	providers []routing.ManagedProvider
+	routes    []routing.ManagedRoute
+}
+
+func declaredIn(cfg *config.Config) declared {
+	by := tenancy.ByFile
+	if cfg.Simulated {
+		by = tenancy.ByVel // nobody has said so
+	}
+	return declared{cfg.Tenancy.Orgs(), cfg.Tenancy.Keys(), cfg.Routing.ManagedProviders(by), cfg.Routing.ManagedRoutes(by)}
 }
 
 func newDirectory() *directory {
@@ -102,7 +114,13 @@ func (d *directory) open(org tenancy.ID) bool {
 	if o, ok := d.orgs[org]; ok {
 		return !o.Disabled
 	}
-	return org == tenancy.Platform || slices.ContainsFunc(d.declared.orgs, func(o tenancy.Org) bool { return o.ID == org })
+	return d.exists(org)
+}
+
+// exists tells whether there is such an organization, open or not.
+func (d *directory) exists(org tenancy.ID) bool {
+	_, ok := d.orgs[org]
+	return ok || org == tenancy.Platform || slices.ContainsFunc(d.declared.orgs, func(o tenancy.Org) bool { return o.ID == org })
 }
 
 // only is the organization of a gateway that has no other.

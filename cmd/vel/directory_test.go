@@ -28,8 +28,8 @@ func TestDirectory(t *testing.T) {
 	t.Parallel()
 	d := newDirectory()
 	file := declared{
-		[]tenancy.Org{{Meta: tenancy.Meta{ID: "org:a", Org: "org:a", ManagedBy: tenancy.ByFile}}},
-		[]tenancy.APIKey{{Meta: tenancy.Meta{ID: "key:a/k", Org: "org:a", ManagedBy: tenancy.ByFile}, Hash: tenancy.HashKey([]byte("file"))}},
+		orgs: []tenancy.Org{{Meta: tenancy.Meta{ID: "org:a", Org: "org:a", ManagedBy: tenancy.ByFile}}},
+		keys: []tenancy.APIKey{{Meta: tenancy.Meta{ID: "key:a/k", Org: "org:a", ManagedBy: tenancy.ByFile}, Hash: tenancy.HashKey([]byte("file"))}},
 	}
 	closed, gone := storedOrg("org_1"), storedOrg("org_1")
 	closed.Disabled, gone.Deleted = true, true

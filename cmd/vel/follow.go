@@ -12,7 +12,7 @@ import (
 	"github.com/vel-gateway/vel/tenancy"
 )
 
-// follow learns from the database who may call, until stop.
+// follow learns from the database who may call and where calls go, until stop.
 func (a *App) follow() (stop func() error) {
 	return background(func(ctx context.Context) {
 		a.db.Follow(ctx, a.known, storage.Follower{Changed: a.learned, Away: a.databaseAway, Back: a.databaseBack})
@@ -54,11 +54,10 @@ func (a *App) learned(c storage.Changes) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	orgs, err := a.directory.learn(c)
-	if err == nil && orgs {
-		err = a.rebuild(a.config) // whose accounts are whose may have changed
-	} else if err == nil {
-		a.pipeline.SetKeys(a.directory.index)
+	if moved := a.catalog.learn(c); err == nil && (orgs || moved) {
+		err = a.rebuild(a.config) // with organizations, whose accounts are whose may have changed
 	}
+	a.pipeline.SetKeys(a.directory.index) // also if no routes could be built: what is revoked opens nothing
 	if err != nil {
 		a.log.Error("what changed in the database is not published", slog.Int64("rev", c.Rev), slog.Any("reason", err))
 	}

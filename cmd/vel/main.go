@@ -39,6 +39,10 @@ type commands struct {
 	Users       usersCmd       `cmd:"" help:"Manage users."`
 	Roles       rolesCmd       `cmd:"" help:"Manage roles."`
 	Keys        keysCmd        `cmd:"" help:"Manage virtual keys."`
+	Providers   providersCmd   `cmd:"" help:"Manage providers."`
+	Routes      routesCmd      `cmd:"" help:"Manage routes: model names and where their calls go."`
+	Secrets     secretsCmd     `cmd:"" help:"About the keys that encrypt secrets at rest."`
+	Login       loginCmd       `cmd:"" help:"Sign on by a browser and print a token."`
 	Audit       auditCmd       `cmd:"" help:"List, export and verify who did what."`
 	Migrate     migrateCmd     `cmd:"" help:"About the schema of the database."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`

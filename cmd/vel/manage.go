@@ -100,6 +100,44 @@ func words(name string, values []string) member {
 	return member{name, values, len(values) > 0}
 }
 
+// leftOut is the value of a member that a change takes out of the object.
+type leftOut struct{}
+
+func isLeftOut(_ string, value any) bool {
+	_, out := value.(leftOut)
+	return out
+}
+
+// textOrOut is a text; the word none takes it out.
+func textOrOut(name, value string) member {
+	if value == "none" {
+		return member{name, leftOut{}, true}
+	}
+	return text(name, value)
+}
+
+// wordsOrOut is a list; the one word none takes it out.
+func wordsOrOut(name string, values []string) member {
+	if len(values) == 1 && values[0] == "none" {
+		return member{name, leftOut{}, true}
+	}
+	return words(name, values)
+}
+
+// readText reads a file, or standard input.
+func readText(path string) ([]byte, error) {
+	if path == "-" {
+		path = "/dev/stdin"
+	}
+	return os.ReadFile(path)
+}
+
+// readSecret reads a secret without the line end that editors put behind it.
+func readSecret(path string) (string, error) {
+	text, err := readText(path)
+	return strings.TrimRight(string(text), "\r\n"), err
+}
+
 // list prints all objects that a query finds.
 func (k *kind) list(ctx context.Context, o *output, m *manage, by ...member) error {
 	query := k.scope()
@@ -133,6 +171,7 @@ func (k *kind) create(ctx context.Context, o *output, m *manage, body map[string
 	if k.org != "" {
 		body["organization"] = k.org
 	}
+	maps.DeleteFunc(body, isLeftOut)
 	return m.with(ctx, o, func(r *remote) error {
 		var v map[string]any
 		if err := r.call(ctx, http.MethodPost, k.path, nil, "", body, &v); err != nil {
@@ -155,13 +194,13 @@ func (k *kind) change(ctx context.Context, o *output, m *manage, id string, with
 				body[name] = value
 			}
 		}
-		for name, value := range with {
-			body[name] = value
-		}
-		if err := r.call(ctx, http.MethodPut, k.at(id), k.scope(), revision(v), body, &v); err != nil {
+		maps.Copy(body, with)
+		maps.DeleteFunc(body, isLeftOut)
+		var changed map[string]any
+		if err := r.call(ctx, http.MethodPut, k.at(id), k.scope(), revision(v), body, &changed); err != nil {
 			return err
 		}
-		return o.print(v, k.sheet(v))
+		return o.print(changed, k.sheet(changed))
 	})
 }
 
@@ -281,6 +320,12 @@ func cell(v any) string {
 			return "-"
 		}
 		return strings.Join(words, ", ")
+	case map[string]any:
+		words := make([]string, 0, len(v))
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			words = append(words, name+"="+cell(v[name]))
+		}
+		return strings.Join(words, " ")
 	case bool:
 		if v {
 			return "yes"

@@ -14,6 +14,7 @@ import (
 	"github.com/vel-gateway/vel/adapters/openai"
 	"github.com/vel-gateway/vel/adapters/perplexity"
 	"github.com/vel-gateway/vel/adapters/responses"
+	"github.com/vel-gateway/vel/admin"
 	"github.com/vel-gateway/vel/config"
 	"github.com/vel-gateway/vel/gateway"
 	"github.com/vel-gateway/vel/routing"
@@ -45,11 +46,14 @@ func overChat(a *adapters.Adapter) *adapters.Adapter {
 func (a *App) publish(cfg *config.Config) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.sim != nil && cfg.Simulated {
+	switch {
+	case cfg.Simulated && a.sim != nil:
 		a.sim.serve(&cfg.Routing)
+	case cfg.Simulated:
+		cfg.DropSimulator() // the database has providers
 	}
 	before := a.directory.declared
-	if err := a.directory.declare(declared{cfg.Tenancy.Orgs(), cfg.Tenancy.Keys()}); err != nil {
+	if err := a.directory.declare(declaredIn(cfg)); err != nil {
 		return err
 	}
 	if err := a.rebuild(cfg); err != nil {
@@ -60,13 +64,15 @@ func (a *App) publish(cfg *config.Config) error {
 	return nil
 }
 
-// rebuild makes a snapshot of a configuration and the directory. Its caller holds mu.
+// rebuild makes a snapshot of a configuration, the directory and the catalog. Its caller holds mu.
 func (a *App) rebuild(cfg *config.Config) error {
-	table, err := routing.Build(cfg.Routing, kinds(), a.began.Unix())
+	j := joiner{a.keyring, kinds(), a.directory.exists}
+	all := j.join(cfg.Routing, a.catalog)
+	table, err := routing.Build(all.Config, j.kinds, a.began.Unix())
 	if err != nil {
 		return fmt.Errorf("build routes: %w", err)
 	}
-	if err := a.price(table, &cfg.Routing); err != nil {
+	if err := a.price(table, &all.Config); err != nil {
 		return err
 	}
 	if org, only := a.directory.only(); only {
@@ -80,9 +86,19 @@ func (a *App) rebuild(cfg *config.Config) error {
 	use()
 	a.state.Retain(table)
 	a.rev++
-	a.pipeline.Publish(&gateway.Snapshot{Keys: a.directory.index, Routes: table, Redactor: secrets.NewRedactor(cfg.Secrets...), Rev: a.rev})
+	a.pipeline.Publish(&gateway.Snapshot{
+		Keys: a.directory.index, Routes: table, Redactor: secrets.NewRedactor(slices.Concat(cfg.Secrets, all.keys)...), Rev: a.rev,
+	})
 	a.metrics.Forget()
+	a.alarm(all.problems)
 	return nil
+}
+
+// catalogued tells whether the database has providers, so that none are simulated.
+func (a *App) catalogued() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.catalog.providers) > 0
 }
 
 // ReloadTLS reads the certificate again. On a fault the old one stays and the log says why.
@@ -98,10 +114,11 @@ type process struct {
 	log      config.Log
 	database storage.Config
 	maxAge   time.Duration
+	signOn   admin.OIDC
 }
 
 func processOf(cfg *config.Config) process {
-	return process{cfg.Gateway, cfg.Log, storageConfig(cfg), cfg.MaxAge}
+	return process{cfg.Gateway, cfg.Log, storageConfig(cfg), cfg.MaxAge, cfg.SignOn}
 }
 
 // differs names the settings that a reload leaves as they were.
@@ -111,6 +128,7 @@ func (p process) differs(cfg *config.Config) (paths []string) {
 		"listen":           p.gateway.Listen != now.gateway.Listen,
 		"server":           !reflect.DeepEqual(p.gateway.Server, now.gateway.Server),
 		"admin.listen":     p.gateway.AdminListen != now.gateway.AdminListen,
+		"admin.oidc":       !reflect.DeepEqual(p.signOn, now.signOn),
 		"log":              p.log != now.log,
 		"database":         p.database.SQLite != now.database.SQLite || p.database.URL.Reveal() != now.database.URL.Reveal(),
 		"database_direct":  p.database.Direct.Reveal() != now.database.Direct.Reveal(),
@@ -130,7 +148,7 @@ func (a *App) Reload(path string) {
 	if err == nil {
 		err = enforceable(cfg)
 	}
-	if err == nil && a.sim == nil && cfg.Simulated {
+	if err == nil && cfg.Simulated && a.sim == nil && !a.catalogued() {
 		err = fmt.Errorf("no provider is left; the simulator joins only at a start")
 	}
 	if err == nil {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"strings"
 )
 
 // users is how the command line sees users.
@@ -67,15 +65,11 @@ func (p *passwordFlag) member() (member, error) {
 	if p.PasswordFile == "" {
 		return member{}, nil
 	}
-	path := p.PasswordFile
-	if path == "-" {
-		path = "/dev/stdin"
-	}
-	password, err := os.ReadFile(path)
+	password, err := readSecret(p.PasswordFile)
 	if err != nil {
 		return member{}, fmt.Errorf("read the password: %w", err)
 	}
-	return text("password", strings.TrimRight(string(password), "\r\n")), nil
+	return text("password", password), nil
 }
 
 type usersCreateCmd struct {

@@ -59,12 +59,17 @@ func newExchange(p *Pool) *Exchange {
 	return x
 }
 
-// Acquire begins an exchange with a provider; Finish ends it. The provider must be one that the last Prepare
-// was given.
+// Acquire begins an exchange with a provider; Finish ends it. A provider that the last Prepare was not given, or not with
+// this address, gets a connection of the exchange's own: the call began before the configuration changed and ends as it
+// began, and an old key does not go to a new address.
 func (p *Pool) Acquire(provider *routing.Provider) (*Exchange, error) {
 	h, ok := (*p.hosts.Load())[provider.ID]
-	if !ok || h.provider != provider && !h.reaches(provider) { // an old key must not go to a new address
-		return nil, failure(adapters.ClassConnect, "The provider is no longer configured.", nil)
+	if !ok || h.provider != provider && !h.reaches(provider) {
+		var err error
+		if h, err = p.newHost(provider); err != nil {
+			return nil, failure(adapters.ClassConnect, "The provider can not be reached.", err)
+		}
+		h.retired.Store(true)
 	}
 	x := p.exchange.Get().(*Exchange)
 	x.host = h

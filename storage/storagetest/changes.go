@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/storage"
 	"github.com/vel-gateway/vel/tenancy"
 )
@@ -21,7 +22,10 @@ func changes(t *testing.T, db *storage.DB) {
 	k.LastUsed = time.Time{} // no news: it changes with every call
 	o, err := db.Orgs().Get(ctx, a.org, a.org)
 	must(t, err)
-	same(t, "everything", whole, storage.Changes{Rev: whole.Rev, Whole: true, Orgs: []tenancy.Org{o}, Keys: []tenancy.APIKey{k}})
+	same(t, "everything", whole, storage.Changes{
+		Rev: whole.Rev, Whole: true, Orgs: []tenancy.Org{o}, Keys: []tenancy.APIKey{k},
+		Providers: []routing.ManagedProvider{a.provider}, Routes: []routing.ManagedRoute{a.route},
+	})
 	c, err := db.Changes(ctx, whole.Rev)
 	must(t, err)
 	same(t, "nothing new", c, storage.Changes{Rev: whole.Rev})

@@ -3,6 +3,7 @@ package storagetest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -203,4 +204,49 @@ func together(n int, f ...func() error) []error {
 
 func count(errs []error, err error) int {
 	return len(slices.DeleteFunc(slices.Clone(errs), func(e error) bool { return e != err }))
+}
+
+func subjects(t *testing.T, db *storage.DB) {
+	ctx := t.Context()
+	const issuer, subject = "https://id.example.com", "248289761001"
+	a, b := org(t, db, "a"), org(t, db, "b")
+	of := func(o tenancy.ID, email, subject string) tenancy.User {
+		return tenancy.User{Meta: meta(o, "user"), Email: email, Issuer: issuer, Subject: subject}
+	}
+	inA, inB := create(t, db.Users(), of(a, "a@example.com", subject)), create(t, db.Users(), of(b, "b@example.com", subject))
+	plain := create(t, db.Users(), tenancy.User{Meta: meta(a, "plain"), Email: "plain@example.com"})
+	create(t, db.Users(), tenancy.User{Meta: meta(a, "plain too"), Email: "plain-too@example.com"})
+	for o, want := range map[tenancy.ID]tenancy.User{a: inA, b: inB} {
+		u, err := db.FindSubject(ctx, o, issuer, subject)
+		must(t, err)
+		same(t, "the user of "+string(o), u, want)
+	}
+	for _, x := range []struct {
+		org             tenancy.ID
+		issuer, subject string
+	}{{a, issuer, "another"}, {a, "https://other.example.com", subject}, {"org_none", issuer, subject}, {a, "", ""}, {a, issuer, strings.ToUpper("x" + subject)}} {
+		_, err := db.FindSubject(ctx, x.org, x.issuer, x.subject)
+		wants(t, fmt.Sprint(x), err, tenancy.ErrNotFound)
+	}
+
+	_, err := db.Users().Create(ctx, vel, of(a, "thief@example.com", subject))
+	wants(t, "the same subject", err, &tenancy.Taken{Field: "subject"})
+	plain.Issuer, plain.Subject = issuer, subject
+	_, err = db.Users().Update(ctx, vel, plain)
+	wants(t, "a change to the same subject", err, &tenancy.Taken{Field: "subject"})
+	plain.Subject = "its own"
+	plain, err = db.Users().Update(ctx, vel, plain)
+	must(t, err)
+	u, err := db.FindSubject(ctx, a, issuer, "its own")
+	must(t, err)
+	same(t, "who was bound later", u, plain)
+
+	_, err = db.Orgs().Update(ctx, vel, tenancy.Org{Meta: tenancy.Meta{ID: a, Org: a, Name: "a"}, Disabled: true})
+	must(t, err)
+	if u, err := db.FindSubject(ctx, a, issuer, subject); err != nil || !u.Disabled {
+		t.Errorf("of a disabled organization: %+v, %v", u, err)
+	}
+	must(t, db.Orgs().Delete(ctx, vel, b, b, 0))
+	_, err = db.FindSubject(ctx, b, issuer, subject)
+	wants(t, "of a deleted organization", err, tenancy.ErrNotFound)
 }

@@ -24,12 +24,18 @@ func Run(t *testing.T, open func(t *testing.T) *storage.DB) {
 		"roles":          roles,
 		"users":          users,
 		"keys":           keys,
+		"providers":      providers,
+		"routes":         routes,
+		"in use":         inUse,
+		"sealed":         sealed,
+		"shown accounts": shownAccounts,
 		"references":     references,
 		"deletions":      deletions,
 		"tenants":        tenants,
 		"strange ids":    strangeIDs,
 		"candidates":     candidates,
 		"sessions":       sessions,
+		"subjects":       subjects,
 		"passwords":      passwords,
 		"rotation":       rotation,
 		"org of a key":   orgOfKey,
@@ -225,11 +231,13 @@ func users(t *testing.T, db *storage.DB) {
 	one := func(name string) tenancy.User {
 		return tenancy.User{
 			Meta: meta(a, name), Email: name + "@example.com", Password: "hash", Roles: []tenancy.ID{tenancy.OrgAdmin, role.ID}, Teams: []tenancy.ID{team.ID},
+			Issuer: "https://id.example.com", Subject: "subject of " + name,
 		}
 	}
 	// Nothing but the address must be unique.
 	v := create(t, db.Users(), one("name"))
 	same := one("name")
+	same.Subject = "other"
 	_, err := db.Users().Create(t.Context(), vel, same)
 	wants(t, "the same address", err, &tenancy.Taken{Field: "email"})
 	same.Email = "other@example.com"
@@ -246,6 +254,7 @@ func users(t *testing.T, db *storage.DB) {
 
 	u := create(t, db.Users(), one("changing"))
 	u.Name, u.Email, u.Roles, u.Teams, u.Disabled = "Zoë 'O''Hara' \\", "new@example.com", nil, nil, true
+	u.Issuer, u.Subject = "", ""
 	u.Password, u.LastLogin = "not by this way", at
 	changed, err := db.Users().Update(t.Context(), vel, u)
 	must(t, err)

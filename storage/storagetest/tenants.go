@@ -13,13 +13,15 @@ import (
 
 // tenant is an organization with one object of each kind.
 type tenant struct {
-	org     tenancy.ID
-	team    tenancy.Team
-	role    tenancy.Role
-	user    tenancy.User
-	key     tenancy.APIKey
-	session tenancy.Session
-	object  routing.StoredObject
+	org      tenancy.ID
+	team     tenancy.Team
+	role     tenancy.Role
+	user     tenancy.User
+	key      tenancy.APIKey
+	session  tenancy.Session
+	object   routing.StoredObject
+	provider routing.ManagedProvider
+	route    routing.ManagedRoute
 }
 
 func fill(t *testing.T, db *storage.DB, name string) tenant {
@@ -28,7 +30,7 @@ func fill(t *testing.T, db *storage.DB, name string) tenant {
 	v.team = create(t, db.Teams(), tenancy.Team{Meta: meta(v.org, "team")})
 	v.role = create(t, db.Roles(), tenancy.Role{Meta: meta(v.org, "role"), Permissions: tenancy.Allow(tenancy.ManageKeys)})
 	v.user = create(t, db.Users(), tenancy.User{
-		Meta: meta(v.org, "user"), Email: "user@example.com", Password: "hash", Roles: []tenancy.ID{v.role.ID}, Teams: []tenancy.ID{v.team.ID},
+		Meta: meta(v.org, "user"), Email: "user@example.com", Password: "hash", Roles: []tenancy.ID{v.role.ID}, Teams: []tenancy.ID{v.team.ID}, Issuer: "https://id.example.com", Subject: "of " + name,
 	})
 	v.key = create(t, db.Keys(), tenancy.APIKey{Meta: meta(v.org, "key"), Hash: hash("key of " + name), Team: v.team.ID, User: v.user.ID, Role: v.role.ID})
 	v.session = begin(t, db, v.user, time.Now())
@@ -36,6 +38,8 @@ func fill(t *testing.T, db *storage.DB, name string) tenant {
 		t.Fatalf("a first claim: %v, %v", won, err)
 	}
 	must(t, db.KeysUsed(t.Context(), map[tenancy.ID]time.Time{v.key.ID: at}))
+	v.provider = create(t, db.Providers(), oneProvider(v.org, "provider"))
+	v.route = create(t, db.Routes(), oneRoute(v.org, "route", "provider"))
 	v.object = routing.StoredObject{Org: v.org, ID: "file-" + name, Provider: "shared", Kind: "file", Created: at}
 	others, err := db.KeepObjects(t.Context(), []routing.StoredObject{v.object})
 	must(t, err)
@@ -57,6 +61,8 @@ func (v tenant) all(t *testing.T, db *storage.DB) (all []any) {
 	add(db.Roles().Get(ctx, v.org, v.role.ID))
 	add(db.Users().Get(ctx, v.org, v.user.ID))
 	add(db.Keys().Get(ctx, v.org, v.key.ID))
+	add(db.Providers().Get(ctx, v.org, v.provider.ID))
+	add(db.Routes().Get(ctx, v.org, v.route.ID))
 	add(db.Sessions(ctx, v.org, v.user.ID))
 	kept, _, err := db.Claim(ctx, v.org, "claim", "again")
 	add(kept, err)
@@ -85,6 +91,10 @@ func tenants(t *testing.T, db *storage.DB) {
 			if len(found) != 1 || found[0].ID != me.user.ID {
 				t.Errorf("candidates of one organization: %+v", found)
 			}
+		},
+		"FindSubject": func() {
+			_, err := db.FindSubject(ctx, me.org, other.user.Issuer, other.user.Subject)
+			none("a user", err)
 		},
 		"SetPassword": func() { none("a password", db.SetPassword(ctx, vel, me.org, other.user.ID, "mine")) },
 		"BeginSession": func() {
@@ -172,7 +182,10 @@ func tenants(t *testing.T, db *storage.DB) {
 				t.Errorf("my log: %s", text)
 			}
 		},
+		"Providers": func() { trespass(t, db.Providers(), me.org, other.provider.ID) },
+		"Routes":    func() { trespass(t, db.Routes(), me.org, other.route.ID) },
 		// These ask over all organizations, for the house itself.
+		"SealedBy": nil, "Reseal": nil,
 		"Record": nil, "Seal": nil, "SealNow": nil,
 		"KeyByHash": nil, "OrgOf": nil, "KeysUsed": nil, "Changes": nil, "Follow": nil, "IsNew": nil, "FirstStart": nil, "Clean": nil,
 		"Ping": nil, "Close": nil, "Migrate": nil, "Status": nil,

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vel-gateway/vel/routing"
+	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/storage"
 	"github.com/vel-gateway/vel/tenancy"
 )
@@ -73,6 +74,16 @@ func changing(t *testing.T, db *storage.DB, a tenant) map[string]leaving {
 			_, err := db.RotateKey(ctx, by, a.org, a.key.ID, 0, hash("y"), at)
 			must(t, err)
 		}, []string{"keys.rotate"}},
+		"Providers": {func() { walk(t, db.Providers(), oneProvider(a.org, "renamed-later")) }, []string{"providers.create", "providers.update", "providers.delete"}},
+		"Routes":    {func() { walk(t, db.Routes(), oneRoute(a.org, "x", "provider")) }, []string{"routes.create", "routes.update", "routes.delete"}},
+		"Reseal": {func() {
+			p := oneProvider(a.org, "sealed")
+			p.ID = tenancy.NewID("provider")
+			p.SetKey(keyring(t, "o"), secrets.New("canary"))
+			create(t, db.Providers(), p)
+			_, _, err := db.Reseal(ctx, by, keyring(t, "no"))
+			must(t, err)
+		}, []string{"providers.create", "secrets.rotate"}},
 		"SetPassword": {func() { must(t, db.SetPassword(ctx, by, a.org, a.user.ID, "new")) }, []string{"users.set_password"}},
 		"BeginSession": {func() {
 			s := session(a.user, time.Now())
@@ -121,8 +132,8 @@ func traces(t *testing.T, db *storage.DB) {
 	a := fill(t, db, "a")
 	methods := changing(t, db, a)
 	for _, reads := range []string{
-		"Candidates", "FindSession", "Sessions", "KeyByHash", "OrgOf", "ObjectOwners", "Objects", "Changes", "Follow", "IsNew", "Ping", "Status",
-		"Audit", "AuditHeads", "ExportAudit",
+		"Candidates", "FindSubject", "FindSession", "Sessions", "KeyByHash", "OrgOf", "ObjectOwners", "Objects", "Changes", "Follow", "IsNew", "Ping", "Status",
+		"Audit", "AuditHeads", "ExportAudit", "SealedBy",
 		"Seal", "SealNow", // they seal events and make none
 		"Close", "Migrate",
 	} {
@@ -194,7 +205,7 @@ func shown(t *testing.T, db *storage.DB) {
 	}
 	userID := string(u.ID)
 	want := []line{
-		{"users.create", "Zoë", "", `{"disabled":false,"email":"zoe@example.com","name":"Zoë","roles":["viewer"],"teams":[]}`},
+		{"users.create", "Zoë", "", `{"disabled":false,"email":"zoe@example.com","issuer":"","name":"Zoë","roles":["viewer"],"subject":"","teams":[]}`},
 		{"users.update", "Zoe", `{"name":"Zoë","roles":["viewer"]}`, `{"name":"Zoe","roles":[]}`},
 		{"users.set_password", "Zoe", `{}`, `{"password":"changed"}`},
 		{"keys.create", "ci", "", `{"disabled":false,"expires":"2027-01-31T12:00:00.123456Z","models":["gpt-4o"],"name":"ci","old_until":null,"role":"","shut":false,"team":"","user":"` + userID + `"}`},
@@ -202,7 +213,7 @@ func shown(t *testing.T, db *storage.DB) {
 		{"keys.update", "ci", `{"expires":"2027-01-31T12:00:00.123456Z"}`, `{"expires":null}`},
 		{"keys.update", "ci", `{}`, `{}`},
 		{"keys.delete", "ci", `{"disabled":false,"expires":null,"models":["gpt-4o"],"name":"ci","old_until":"2027-01-31T12:00:00.123456Z","role":"","shut":false,"team":"","user":"` + userID + `"}`, ""},
-		{"users.delete", "Zoe", `{"disabled":false,"email":"zoe@example.com","name":"Zoe","roles":[],"teams":[]}`, ""},
+		{"users.delete", "Zoe", `{"disabled":false,"email":"zoe@example.com","issuer":"","name":"Zoe","roles":[],"subject":"","teams":[]}`, ""},
 	}
 	same(t, "what is shown", got, want)
 	for _, secret := range []string{"canary", "argon2", hexOf("canary"), hexOf("another canary")} {

@@ -33,13 +33,13 @@ const adminKey = "sk-bench-admin-0123456789abcdef0123456789"
 
 // house is a Vel whose keys are in a database.
 type house struct {
-	name   string
-	engine string
-	keys   int
-	binary string
-	env    []string // what it needs besides its file
-	dir    string   // where its file is, and a SQLite database
-	url    string   // of the database, for database/sql
+	name     string
+	engine   string
+	keys     int
+	binary   string
+	env      []string // what it needs besides its file
+	dir      string   // where its file is, and a SQLite database
+	database string   // as its file names it
 }
 
 // houseConfig is velConfig without an organization.
@@ -58,19 +58,18 @@ func (h *house) prepare(ctx context.Context, dir, url, admin string) (err error)
 		return err
 	}
 	h.env = []string{"VEL_ADMIN_KEY=" + adminKey, "VEL_SECRET_KEY=" + apiKey}
-	h.url = admin
-	driver, setting := "pgx", url
+	driver, source := "pgx", admin
+	h.database = url
 	if h.engine == sqlite {
-		h.url = filepath.Join(h.dir, "vel.db")
-		driver, setting = sqlite, "sqlite:"+h.url
+		driver, source = sqlite, filepath.Join(h.dir, "vel.db")
+		h.database = "sqlite:" + source
 	}
-	h.env = append(h.env, "DATABASE_URL="+setting)
 	migrate := exec.CommandContext(ctx, h.binary, "migrate", "up")
-	migrate.Dir, migrate.Env = h.dir, append([]string{"HOME=" + h.dir}, h.env...)
+	migrate.Dir, migrate.Env = h.dir, append([]string{"HOME=" + h.dir, "DATABASE_URL=" + h.database}, h.env...)
 	if text, err := migrate.CombinedOutput(); err != nil {
 		return fmt.Errorf("migrate %s: %w\n%s", h.name, err, text)
 	}
-	db, err := sql.Open(driver, h.url)
+	db, err := sql.Open(driver, source)
 	if err != nil {
 		return err
 	}
@@ -125,8 +124,7 @@ func fill(ctx context.Context, db *sql.DB, keys int) error {
 // start starts the house between two addresses.
 func (h *house) start(listen, upstream string) (*process, error) {
 	file := filepath.Join(h.dir, "vel.yaml")
-	setting := strings.TrimPrefix(h.env[len(h.env)-1], "DATABASE_URL=")
-	if err := os.WriteFile(file, fmt.Appendf(nil, houseConfig, listen, setting, upstream), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, houseConfig, listen, h.database, upstream), 0o600); err != nil {
 		return nil, err
 	}
 	return startProcess(h.dir, h.name, h.env, []string{h.binary, "serve", "--config", file})

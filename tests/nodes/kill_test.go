@@ -53,7 +53,7 @@ type created struct {
 // creators is how many make keys at the same time.
 const creators = 8
 
-// create makes keys until the node is gone.
+// create makes keys on a node, kills it in the middle of that when enough were answered, and gives all that were.
 func create(t *testing.T, n *node, org, round string, enough int) (all []created) {
 	t.Helper()
 	var mu sync.Mutex // guards all

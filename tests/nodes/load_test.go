@@ -1,6 +1,7 @@
 package nodes
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 type load struct {
 	nodes []*node
 	keys  []key
+	model string // empty: one of the file
 
 	mu       sync.Mutex // guards what follows: every caller writes it
 	calls    int
@@ -65,7 +67,7 @@ func (l *load) call(n *node, k key, stream bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
 	defer cancel()
 	began := time.Now()
-	a, err := n.chat(ctx, k.secret, "sim-echo", stream)
+	a, err := n.chat(ctx, k.secret, cmp.Or(l.model, "sim-echo"), stream)
 	took := time.Since(began)
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -83,8 +83,12 @@ func isOpen(s *jsonschema.Schema, above []*jsonschema.Schema) bool {
 	if s.Ref != nil {
 		return isOpen(s.Ref, above)
 	}
-	if s.Types != nil && slices.Contains(s.Types.ToStrings(), "object") && s.AdditionalProperties != false {
-		return true
+	if s.Types != nil && slices.Contains(s.Types.ToStrings(), "object") {
+		// Names that only the data know, such as those of models, are no members: what stands under them has to be known.
+		values, named := s.AdditionalProperties.(*jsonschema.Schema)
+		if named && isOpen(values, above) || !named && s.AdditionalProperties != false {
+			return true
+		}
 	}
 	for _, p := range s.Properties {
 		if isOpen(p, above) {

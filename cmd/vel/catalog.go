@@ -1,0 +1,221 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/routing"
+	"github.com/vel-gateway/vel/secrets"
+	"github.com/vel-gateway/vel/storage"
+	"github.com/vel-gateway/vel/tenancy"
+)
+
+// catalog is what the database keeps of where calls go. App.mu guards it.
+type catalog struct {
+	providers map[tenancy.ID]routing.ManagedProvider
+	routes    map[tenancy.ID]routing.ManagedRoute
+}
+
+func newCatalog() *catalog {
+	return &catalog{map[tenancy.ID]routing.ManagedProvider{}, map[tenancy.ID]routing.ManagedRoute{}}
+}
+
+// learn takes what changed in the database, and tells whether any of it is the catalog's.
+func (c *catalog) learn(news storage.Changes) bool {
+	if news.Whole {
+		clear(c.providers)
+		clear(c.routes)
+	}
+	for _, p := range news.Providers {
+		c.providers[p.ID] = p
+		if p.Deleted {
+			delete(c.providers, p.ID)
+		}
+	}
+	for _, r := range news.Routes {
+		c.routes[r.ID] = r
+		if r.Deleted {
+			delete(c.routes, r.ID)
+		}
+	}
+	return news.Whole || len(news.Providers)+len(news.Routes) > 0
+}
+
+// joined is the file's configuration with what the catalog adds to it.
+type joined struct {
+	routing.Config
+	keys     []secrets.Secret    // of the catalog's providers
+	problems map[tenancy.ID]flaw // by object
+}
+
+// flaw is why an object of the catalog is not in force, or not all of it.
+type flaw struct {
+	kind, name string
+	shadowed   bool // the file has the name
+	reason     string
+}
+
+// joiner adds a catalog to a file's configuration. One bad object does not keep the others out.
+type joiner struct {
+	keyring *secrets.Keyring
+	kinds   map[string]*adapters.Adapter
+	exists  func(org tenancy.ID) bool
+}
+
+// join leaves out what the file shadows and what nothing can be made of.
+func (j *joiner) join(file routing.Config, c *catalog) joined {
+	all := joined{Config: file, problems: map[tenancy.ID]flaw{}}
+	all.Providers, all.Models = map[string]routing.ProviderConfig{}, map[string]routing.ModelConfig{}
+	maps.Copy(all.Providers, file.Providers)
+	maps.Copy(all.Models, file.Models)
+	for _, id := range slices.Sorted(maps.Keys(c.providers)) {
+		p := c.providers[id]
+		if _, taken := file.Providers[p.Name]; taken {
+			all.problems[id] = flaw{"provider", p.Name, true, shadow}
+			continue
+		}
+		settings, err := j.provider(&p, file.Defaults)
+		if err != nil {
+			all.problems[id] = flaw{"provider", p.Name, false, err.Error()}
+			continue
+		}
+		all.Providers[p.Name] = settings
+		all.keys = append(all.keys, *settings.APIKey)
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.routes)) {
+		r := c.routes[id]
+		if _, taken := file.Models[r.Name]; taken {
+			all.problems[id] = flaw{"route", r.Name, true, shadow}
+			continue
+		}
+		if err := j.route(&r); err != nil {
+			all.problems[id] = flaw{"route", r.Name, false, err.Error()}
+			continue
+		}
+		all.Models[r.Name] = r.Settings
+		if missing := without(&r.Settings, all.Providers); missing != "" {
+			all.problems[id] = flaw{"route", r.Name, false, missing}
+		}
+	}
+	return all
+}
+
+// shadow is what is wrong with an object whose name the file has.
+const shadow = "the configuration file declares another one with this name"
+
+// provider makes settings of a stored provider that can be built, with its key.
+func (j *joiner) provider(p *routing.ManagedProvider, defaults routing.DefaultsConfig) (settings routing.ProviderConfig, err error) {
+	if p.Problem != "" {
+		return settings, errors.New(p.Problem)
+	}
+	if err := firstFault(p.Validate); err != nil {
+		return settings, err
+	}
+	settings = p.Settings
+	if len(settings.Organizations) > 0 && !slices.ContainsFunc(settings.Organizations, j.exists) {
+		return settings, errors.New("none of its organizations exists")
+	}
+	key, err := p.Key(j.keyring)
+	if err != nil {
+		return settings, err
+	}
+	settings.APIKey = &key
+	_, err = build(p.Name, settings, defaults, j.kinds)
+	return settings, err
+}
+
+// build makes a provider alone.
+func build(name string, settings routing.ProviderConfig, defaults routing.DefaultsConfig, kinds map[string]*adapters.Adapter) (*routing.Provider, error) {
+	table, err := routing.Build(routing.Config{Defaults: defaults, Providers: map[string]routing.ProviderConfig{name: settings}}, kinds, 0)
+	if err != nil {
+		return nil, err
+	}
+	return table.Providers()[0], nil
+}
+
+// route checks a stored route. That its providers are there is another matter: it goes without those that are not.
+func (j *joiner) route(r *routing.ManagedRoute) error {
+	if r.Problem != "" {
+		return errors.New(r.Problem)
+	}
+	var named []string
+	for i := range r.Settings.Targets {
+		named = append(named, r.Settings.Targets[i].Provider)
+	}
+	return firstFault(func(fault func(field, problem, hint string)) { r.Validate(named, fault) })
+}
+
+func firstFault(validate func(fault func(field, problem, hint string))) (err error) {
+	validate(func(field, problem, _ string) {
+		if err == nil {
+			err = fmt.Errorf("%s: %s", field, problem)
+		}
+	})
+	return err
+}
+
+// without says which of a route's providers are not there.
+func without(m *routing.ModelConfig, providers map[string]routing.ProviderConfig) string {
+	for i := range m.Targets {
+		if _, ok := providers[m.Targets[i].Provider]; !ok {
+			return fmt.Sprintf("targets[%d].provider: %q is not there, or nothing can be made of it", i, m.Targets[i].Provider)
+		}
+	}
+	return ""
+}
+
+// alarm tells once of every object of the database that is not, or not wholly, in force, and of those that are again.
+func (a *App) alarm(now map[tenancy.ID]flaw) {
+	for _, id := range slices.Sorted(maps.Keys(now)) {
+		switch f := now[id]; {
+		case a.flaws[id] == f:
+		case f.shadowed:
+			a.log.Error("an object of the database is shadowed by the configuration file", f.attributes(id)...)
+		default:
+			a.log.Error("an object of the database is not wholly in force", f.attributes(id)...)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(a.flaws)) {
+		if _, still := now[id]; !still {
+			f := a.flaws[id]
+			a.log.Info("an object of the database is in force again, or gone", f.attributes(id)...)
+		}
+	}
+	a.flaws = now
+	for _, kind := range []string{"provider", "route"} {
+		var shadowed, faulty float64
+		for _, f := range now {
+			switch {
+			case f.kind != kind:
+			case f.shadowed:
+				shadowed++
+			default:
+				faulty++
+			}
+		}
+		a.shadowed.WithLabelValues(kind).Set(shadowed)
+		a.faulty.WithLabelValues(kind).Set(faulty)
+	}
+}
+
+// attributes are those of a line in the log.
+func (f *flaw) attributes(id tenancy.ID) []any {
+	return []any{slog.String("kind", f.kind), slog.String("name", f.name), slog.String("object", string(id)), slog.String("reason", f.reason)}
+}
+
+// problem says what keeps an object of the database from being in force on this node; empty: nothing.
+func (a *App) problem(id tenancy.ID) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.flaws[id].reason
+}
+
+func alarmGauge(name, help string) *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"kind"})
+}
