@@ -132,7 +132,7 @@ func BenchmarkCall(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			h := quiet(b, toRaw(rawBackend(b, c.answer)), priced)
 			conn, in := h.dial(), make([]byte, 64<<10)
-			ask := []byte(request("POST", "/v1/chat/completions", c.body, "Authorization: Bearer "+goodKey))
+			ask := []byte(request("POST", "/v1/chat/completions", c.body, "Authorization: Bearer "+goodKey, "User-Agent: a client"))
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := conn.Write(ask); err != nil {

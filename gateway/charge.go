@@ -11,7 +11,7 @@ type bill struct {
 	sum  money.Nano // at least this
 	gaps gap        // why it may be more
 	any  bool       // an attempt was executed
-	text [24]byte   // sum in dollars, for whoever writes it
+	text [24]byte   // sum in dollars
 }
 
 // gap is a set of reasons why a cost is not known as a whole.
