@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 
@@ -9,7 +10,8 @@ import (
 
 // A commit waits for the disk, and a hundred writers one after the other would wait a hundred times. So whoever has the
 // turn and sees others wait leaves the transaction open for the next one; the last of them commits for all. Each has a
-// savepoint of its own, and nobody is told of success before the commit.
+// savepoint of its own. Nobody is told anything before the commit, not of a failure either: it may come of what another
+// has written, which nobody else could see yet.
 
 // liteGroup is a transaction that several writers share.
 type liteGroup struct {
@@ -32,14 +34,15 @@ func (db *liteDB) write(ctx context.Context, as scope, f func(tx) error) error {
 		return liteFault(err)
 	}
 	g, err := db.join(ctx, f)
-	if err != nil {
+	if g == nil {
 		return err
 	}
 	<-g.done
-	return g.err
+	return cmp.Or(g.err, err)
 }
 
-// join runs f in the group that is open, or in a new one, and gives the turn away. It is called with the turn.
+// join runs f in the group that is open, or in a new one, and gives the turn away. Without a group nothing was written.
+// It is called with the turn.
 func (db *liteDB) join(ctx context.Context, f func(tx) error) (*liteGroup, error) {
 	defer db.handOn()
 	if err := ctx.Err(); err != nil {

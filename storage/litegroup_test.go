@@ -16,7 +16,8 @@ import (
 // writers is a file with a table, for those who write together.
 type writers struct {
 	*liteDB
-	t *testing.T
+	t     *testing.T
+	after func(err error) // what each of a crowd does at once when it has been told
 }
 
 func newWriters(t *testing.T) *writers {
@@ -30,7 +31,7 @@ func newWriters(t *testing.T) *writers {
 			t.Error(err)
 		}
 	})
-	w := &writers{db, t}
+	w := &writers{db, t, func(error) {}}
 	for _, statement := range []string{`create table parent (id bigint primary key)`, `create table child (id bigint references parent (id) deferrable initially deferred)`} {
 		if err := w.add(statement); err != nil {
 			t.Fatal(err)
@@ -84,6 +85,7 @@ func (w *writers) crowd(n int, ctx func(i int) context.Context, body func(i int,
 				in[i] = t.(liteTx).Tx
 				return body(i, t)
 			})
+			w.after(errs[i])
 		}()
 		w.waiting(i)
 	}
@@ -138,6 +140,11 @@ func TestWritersShareACommit(t *testing.T) {
 func TestWritersFailApart(t *testing.T) {
 	t.Parallel()
 	w := newWriters(t)
+	w.after = func(err error) {
+		if errors.As(err, new(*tenancy.Taken)) && !slices.Contains(w.kept(), 1) {
+			t.Errorf("%v is told before what it comes of can be seen", err)
+		}
+	}
 	left, leave := context.WithCancel(t.Context())
 	errs, in := w.crowd(6, func(i int) context.Context {
 		if i == 4 {

@@ -32,18 +32,8 @@ func (c *catalog) learn(news storage.Changes) bool {
 		clear(c.providers)
 		clear(c.routes)
 	}
-	for _, p := range news.Providers {
-		c.providers[p.ID] = p
-		if p.Deleted {
-			delete(c.providers, p.ID)
-		}
-	}
-	for _, r := range news.Routes {
-		c.routes[r.ID] = r
-		if r.Deleted {
-			delete(c.routes, r.ID)
-		}
-	}
+	take(c.providers, news.Providers)
+	take(c.routes, news.Routes)
 	return news.Whole || len(news.Providers)+len(news.Routes) > 0
 }
 

@@ -18,7 +18,8 @@ import (
 	"github.com/vel-gateway/vel/tenancy"
 )
 
-// openLimit is how long a start waits for the database. Whoever runs the process starts it again.
+// openLimit is how long a database may take to open, with its migrations and the wait for another node's. One that can not
+// be reached ends a start at once: whoever runs the process starts it again.
 const openLimit = 30 * time.Second
 
 // openDatabase opens what the configuration names and brings its schema up to date.

@@ -58,18 +58,8 @@ func (d *directory) learn(c storage.Changes) (orgs bool, err error) {
 		clear(d.orgs)
 		clear(d.keys)
 	}
-	for _, o := range c.Orgs {
-		d.orgs[o.ID] = o
-		if o.Deleted {
-			delete(d.orgs, o.ID)
-		}
-	}
-	for _, k := range c.Keys {
-		d.keys[k.ID] = k
-		if k.Deleted {
-			delete(d.keys, k.ID)
-		}
-	}
+	take(d.orgs, c.Orgs)
+	take(d.keys, c.Keys)
 	if c.Whole || len(c.Orgs) > 0 {
 		return true, d.build()
 	}
@@ -78,6 +68,21 @@ func (d *directory) learn(c storage.Changes) (orgs bool, err error) {
 	}
 	d.index = d.index.With(c.Keys)
 	return false, nil
+}
+
+// take puts what changed into what is kept: deleted objects go.
+func take[T any, P interface {
+	*T
+	tenancy.Object
+}](kept map[tenancy.ID]T, changed []T) {
+	for i := range changed {
+		m := tenancy.MetaOf(P(&changed[i]))
+		if m.Deleted {
+			delete(kept, m.ID)
+		} else {
+			kept[m.ID] = changed[i]
+		}
+	}
 }
 
 // setStale says whether the database has been away for too long, and whether that is news.
