@@ -45,7 +45,8 @@ var goldens = []golden{
 	{
 		"tools", "api.openai.com", adapters.ChatCompletions, "gpt-4o", false,
 		`{"choices":[{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":82,"completion_tokens":17,"total_tokens":99}}`,
-		82, 17, map[adapters.Unit]int64{adapters.Input: 82, adapters.Output: 17},
+		82, 17,
+		map[adapters.Unit]int64{adapters.Input: 82, adapters.Output: 17},
 		"0.000375", // 82 × 2.5 + 17 × 10
 	},
 	{
@@ -57,13 +58,15 @@ var goldens = []golden{
 	{
 		"audio", "api.openai.com", adapters.ChatCompletions, "gpt-audio", false,
 		chat(`{"prompt_tokens":100,"completion_tokens":60,"total_tokens":160,"prompt_tokens_details":{"cached_tokens":0,"text_tokens":20,"audio_tokens":80},"completion_tokens_details":{"text_tokens":10,"audio_tokens":50,"reasoning_tokens":0}}`),
-		100, 60, map[adapters.Unit]int64{adapters.Input: 20, adapters.AudioIn: 80, adapters.Output: 10, adapters.AudioOut: 50},
+		100, 60,
+		map[adapters.Unit]int64{adapters.Input: 20, adapters.AudioIn: 80, adapters.Output: 10, adapters.AudioOut: 50},
 		"0.00591", // 20 × 2.5 + 80 × 32 + 10 × 10 + 50 × 64
 	},
 	{ // cached sound is in both numbers
 		"cached audio", "api.openai.com", adapters.ChatCompletions, "gpt-audio", true,
 		chatStream(`{"prompt_tokens":100,"completion_tokens":10,"total_tokens":110,"prompt_tokens_details":{"cached_tokens":64,"text_tokens":20,"audio_tokens":80,"cached_tokens_details":{"text_tokens":4,"audio_tokens":60}}}`),
-		100, 10, map[adapters.Unit]int64{adapters.Input: 16, adapters.CacheRead: 64, adapters.AudioIn: 20, adapters.Output: 10},
+		100, 10,
+		map[adapters.Unit]int64{adapters.Input: 16, adapters.CacheRead: 64, adapters.AudioIn: 20, adapters.Output: 10},
 		"0.00094", // (16 + 64) × 2.5 + 20 × 32 + 10 × 10; it has no price of what is cached
 	},
 	{ // one search; to open a page is none
@@ -80,14 +83,16 @@ var goldens = []golden{
 	{
 		"embeddings", "api.openai.com", adapters.Embeddings, "text-embedding-3-small", false,
 		`{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.1]}],"usage":{"prompt_tokens":8,"total_tokens":8}}`,
-		8, 0, map[adapters.Unit]int64{adapters.Input: 8},
+		8, 0,
+		map[adapters.Unit]int64{adapters.Input: 8},
 		"0.00000016", // 8 × 0.02
 	},
 	{
 		"completions", "api.openai.com", adapters.Completions, "gpt-3.5-turbo-instruct", true,
 		data(`{"id":"c","object":"text_completion","choices":[{"index":0,"text":"x","finish_reason":"stop"}]}`) +
 			data(`{"id":"c","object":"text_completion","choices":[],"usage":{"prompt_tokens":5,"completion_tokens":7,"total_tokens":12}}`) + data("[DONE]"),
-		5, 7, map[adapters.Unit]int64{adapters.Input: 5, adapters.Output: 7},
+		5, 7,
+		map[adapters.Unit]int64{adapters.Input: 5, adapters.Output: 7},
 		"0.0000215", // 5 × 1.5 + 7 × 2
 	},
 	{
@@ -97,14 +102,16 @@ var goldens = []golden{
 	{
 		"pictures", "api.openai.com", adapters.ImageEdits, "gpt-image-1", false,
 		`{"created":1,"data":[{"b64_json":"AAAA"}],"usage":{"total_tokens":100,"input_tokens":50,"output_tokens":50,"input_tokens_details":{"text_tokens":10,"image_tokens":40}}}`,
-		50, 50, map[adapters.Unit]int64{adapters.Input: 10, adapters.ImageIn: 40, adapters.ImageOut: 50, adapters.Images: 1},
+		50, 50,
+		map[adapters.Unit]int64{adapters.Input: 10, adapters.ImageIn: 40, adapters.ImageOut: 50, adapters.Images: 1},
 		"0.00245", // 10 × 5 + 40 × 10 + 50 × 40
 	},
 	{
 		"pictures", "api.openai.com", adapters.ImageGenerations, "gpt-image-1", true,
 		event("image_generation.partial_image", `{"type":"image_generation.partial_image","b64_json":"AAAA","partial_image_index":0}`) +
 			event("image_generation.completed", `{"type":"image_generation.completed","b64_json":"AAAA","usage":{"total_tokens":60,"input_tokens":10,"output_tokens":50,"input_tokens_details":{"text_tokens":10,"image_tokens":0}}}`),
-		10, 50, map[adapters.Unit]int64{adapters.Input: 10, adapters.ImageOut: 50, adapters.Images: 1},
+		10, 50,
+		map[adapters.Unit]int64{adapters.Input: 10, adapters.ImageOut: 50, adapters.Images: 1},
 		"0.00205", // 10 × 5 + 50 × 40
 	},
 	{
@@ -120,39 +127,45 @@ var goldens = []golden{
 	},
 	{
 		"seconds of sound", "api.openai.com", adapters.Translations, "whisper-1", false,
-		`{"text":"Hi","usage":{"type":"duration","seconds":9}}`, 0, 0, map[adapters.Unit]int64{adapters.AudioMillis: 9000},
+		`{"text":"Hi","usage":{"type":"duration","seconds":9}}`, 0, 0,
+		map[adapters.Unit]int64{adapters.AudioMillis: 9000},
 		"0.0009", // 0.36 an hour × 9 s
 	},
 	{
 		"speech", "api.openai.com", adapters.Speech, "gpt-4o-mini-tts", true,
 		event("speech.audio.delta", `{"type":"speech.audio.delta","audio":"AAAA"}`) +
 			event("speech.audio.done", `{"type":"speech.audio.done","usage":{"input_tokens":5,"output_tokens":80,"total_tokens":85}}`),
-		5, 80, map[adapters.Unit]int64{adapters.Input: 5, adapters.AudioOut: 80},
+		5, 80,
+		map[adapters.Unit]int64{adapters.Input: 5, adapters.AudioOut: 80},
 		"0.000963", // 5 × 0.6 + 80 × 12
 	},
 	{
 		"usage in x_groq", "api.groq.com", adapters.ChatCompletions, "llama-3.3-70b-versatile", true,
 		data(`{"id":"c","choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}],"x_groq":{"id":"req_1"}}`) +
 			data(`{"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"x_groq":{"id":"req_1","usage":{"queue_time":0.05,"prompt_tokens":24,"prompt_time":0.001,"completion_tokens":3,"completion_time":0.01,"total_tokens":27,"total_time":0.011}}}`) + data("[DONE]"),
-		24, 3, map[adapters.Unit]int64{adapters.Input: 24, adapters.Output: 3},
+		24, 3,
+		map[adapters.Unit]int64{adapters.Input: 24, adapters.Output: 3},
 		"0.00001653", // 24 × 0.59 + 3 × 0.79
 	},
 	{ // https://console.groq.com/docs/prompt-caching
 		"cached, reasoning", "api.groq.com", adapters.ChatCompletions, "openai/gpt-oss-120b", false,
 		chat(`{"queue_time":0.026,"prompt_tokens":4641,"prompt_time":0.009,"completion_tokens":1817,"completion_time":5.5,"total_tokens":6458,"total_time":5.6,"prompt_tokens_details":{"cached_tokens":4608},"completion_tokens_details":{"reasoning_tokens":1000}}`),
-		4641, 1817, map[adapters.Unit]int64{adapters.Input: 33, adapters.CacheRead: 4608, adapters.Output: 817, adapters.Reasoning: 1000},
+		4641, 1817,
+		map[adapters.Unit]int64{adapters.Input: 33, adapters.CacheRead: 4608, adapters.Output: 817, adapters.Reasoning: 1000},
 		"0.00144075", // 33 × 0.15 + 4608 × 0.075 + 1817 × 0.6
 	},
 	{
 		"responses", "api.groq.com", adapters.Responses, "openai/gpt-oss-20b", false,
 		response(`"output":[],"usage":{"input_tokens":100,"input_tokens_details":{"cached_tokens":40},"output_tokens":30,"output_tokens_details":{"reasoning_tokens":10},"total_tokens":130}`),
-		100, 30, map[adapters.Unit]int64{adapters.Input: 60, adapters.CacheRead: 40, adapters.Output: 20, adapters.Reasoning: 10},
+		100, 30,
+		map[adapters.Unit]int64{adapters.Input: 60, adapters.CacheRead: 40, adapters.Output: 20, adapters.Reasoning: 10},
 		"0.000015", // 60 × 0.075 + 40 × 0.0375 + 30 × 0.3 = 4.5 + 1.5 + 9
 	},
 	{
 		"time of sound", "api.groq.com", adapters.Transcriptions, "whisper-large-v3-turbo", false,
 		`{"task":"transcribe","language":"English","duration":8.47,"text":"Hi","segments":[],"x_groq":{"id":"req_1"}}`,
-		0, 0, map[adapters.Unit]int64{adapters.AudioMillis: 8470},
+		0, 0,
+		map[adapters.Unit]int64{adapters.AudioMillis: 8470},
 		"0.000094111", // 0.04 an hour × 8.47 s = 0.0000941111…
 	},
 	{
@@ -172,19 +185,22 @@ var goldens = []golden{
 	{
 		"cached beside the details", "api.deepseek.com", adapters.ChatCompletions, "deepseek-v3.1-terminus", false,
 		chat(`{"prompt_tokens":100,"completion_tokens":9,"total_tokens":109,"prompt_cache_hit_tokens":64,"prompt_cache_miss_tokens":36}`),
-		100, 9, map[adapters.Unit]int64{adapters.Input: 36, adapters.CacheRead: 64, adapters.Output: 9},
+		100, 9,
+		map[adapters.Unit]int64{adapters.Input: 36, adapters.CacheRead: 64, adapters.Output: 9},
 		"0.00002659", // 36 × 0.27 + 64 × 0.13 + 9 × 0.95
 	},
 	{ // its reasoning is not in completion_tokens
 		"reasoning beside the sum", "api.x.ai", adapters.ChatCompletions, "grok-4.3", false,
 		chat(`{"prompt_tokens":32,"completion_tokens":9,"total_tokens":135,"prompt_tokens_details":{"text_tokens":32,"audio_tokens":0,"image_tokens":0,"cached_tokens":0},"completion_tokens_details":{"reasoning_tokens":94,"audio_tokens":0},"num_sources_used":0}`),
-		32, 103, map[adapters.Unit]int64{adapters.Input: 32, adapters.Output: 9, adapters.Reasoning: 94},
+		32, 103,
+		map[adapters.Unit]int64{adapters.Input: 32, adapters.Output: 9, adapters.Reasoning: 94},
 		"0.0002975", // 32 × 1.25 + 103 × 2.5
 	},
 	{ // a proxy that counts as Anthropic does
 		"cache beside the sum", "api.anthropic.com", adapters.ChatCompletions, "claude-sonnet-4-5", false,
 		chat(`{"prompt_tokens":10,"completion_tokens":5,"total_tokens":115,"prompt_tokens_details":{"cached_tokens":90,"cache_creation_input_tokens":10}}`),
-		110, 5, map[adapters.Unit]int64{adapters.Input: 10, adapters.CacheRead: 90, adapters.CacheWrite: 10, adapters.Output: 5},
+		110, 5,
+		map[adapters.Unit]int64{adapters.Input: 10, adapters.CacheRead: 90, adapters.CacheWrite: 10, adapters.Output: 5},
 		"0.0001695", // 10 × 3 + 90 × 0.3 + 10 × 3.75 + 5 × 15
 	},
 }
