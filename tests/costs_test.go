@@ -1,8 +1,7 @@
 package tests
 
 import (
-	"os"
-	"path/filepath"
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -130,20 +129,40 @@ func TestListedPrice(t *testing.T) {
 // TestSimulatedPrices: a gateway without a provider bills its pretend models as its simulator does.
 func TestSimulatedPrices(t *testing.T) {
 	t.Parallel()
-	p := vel.Start(t, vel.Options{})
-	key, err := os.ReadFile(filepath.Join(p.Dir, "data", "first.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	o := openOffice(t, "")
+	key := o.firstKey(t)
 	for _, profile := range simulator.Profiles() {
 		if profile.Model == "sim-flaky" || profile.Echo {
 			continue // not offered
 		}
-		a := ask(t, request(t, "POST", p.URL+"/v1/chat/completions", strings.TrimSpace(string(key)), chat(profile.Model, "[[latency=0s chunks=3]] one two", "")))
-		r := recordOf(t, p, a)
+		a := ask(t, request(t, "POST", o.URL+"/v1/chat/completions", key, chat(profile.Model, "[[latency=0s chunks=3]] one two", "")))
+		r := recordOf(t, o.Process, a)
 		want := profile.Price.Request + (profile.Price.Input*r.TokensIn+profile.Price.Output*r.TokensOut)/1_000_000
 		if got := a.header.Get("X-Vel-Cost"); got == "" || nanos(t, got) != want {
 			t.Errorf("%s: x-vel-cost %q, want %d nano-dollars", profile.Model, got, want)
 		}
 	}
+}
+
+// TestPriceOfTheDatabase: a provider of the database has its prices among its settings, and a change holds at once.
+func TestPriceOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	sim := simulate(t)
+	o := openOffice(t, "")
+	key := o.firstKey(t)
+	body := sim.account("priced")
+	body["prices"] = members{"sim-echo": members{"input": "0", "output": "0", "request": "0.5"}}
+	at := "/api/providers/" + o.root.create(t, "/api/providers", body)["id"].(string)
+	o.root.create(t, "/api/routes", members{"name": "echo", "targets": []members{{"provider": "priced", "model": "sim-echo"}}})
+	costs := func(want string) func() bool {
+		return func() bool { return o.calls(t, key, "echo").header.Get("X-Vel-Cost") == want }
+	}
+	soon(t, "the price to hold", costs("0.5"))
+	body["prices"] = members{"sim-echo": members{"input": "1e3"}}
+	if p := o.root.do(t, "PUT", at, body).problem(t, http.StatusUnprocessableEntity, "invalid"); len(p.Errors) != 1 || p.Errors[0].Location != "body.prices.sim-echo.input" {
+		t.Errorf("%+v", p.Errors)
+	}
+	body["prices"] = members{"sim-echo": members{"input": "0", "output": "0", "request": "0.25"}}
+	o.root.do(t, "PUT", at, body).want(t, http.StatusOK)
+	soon(t, "the new price to hold", costs("0.25"))
 }
