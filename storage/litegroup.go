@@ -74,7 +74,7 @@ func (g *liteGroup) apart(f func(tx) error) error {
 	defer func() {
 		// SQLite gives up all of a transaction where the disk is full or fails: then there is nothing to go back to.
 		if _, err := t.exec(ctx, ended); err != nil {
-			g.err = err
+			g.err = &tenancy.Unavailable{Cause: err}
 		}
 	}()
 	if err := f(t); err != nil {

@@ -218,7 +218,8 @@ func TestBrokenGroup(t *testing.T) {
 		}
 		return insert(i, t)
 	})
-	if errs[0] == nil || errs[1] == nil || errs[2] != nil {
+	away := new(*tenancy.Unavailable)
+	if !errors.As(errs[0], away) || !errors.As(errs[1], away) || errs[2] != nil {
 		t.Errorf("errors %v", errs)
 	}
 	if got := w.kept(); !slices.Equal(got, []int64{3}) {
