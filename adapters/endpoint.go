@@ -33,6 +33,10 @@ var endpointNames = [endpoints]string{
 	"audio/translations", "objects",
 }
 
+// Charged tells whether a provider charges for a call as such. A count of tokens is free, and what a call on objects
+// starts (a batch, a fine-tuning) is not told by its answer.
+func (e Endpoint) Charged() bool { return e != ResponsesInputTokens && e != Objects }
+
 // String is the path below /v1, as it stands in logs, metrics and records; "objects" for Objects.
 func (e Endpoint) String() string {
 	if e < endpoints {

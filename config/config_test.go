@@ -25,7 +25,7 @@ func TestExampleIsAccepted(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{
-		"providers.local.limits", "providers.local.prices",
+		"providers.local.limits",
 		"models.auto.rules", "models.careful.hedge", "models.careful.cache", "models.careful.mirror",
 		"models.fast.strategy", "models.fast.sticky", "models.fast.targets[0].weight", "models.fast.targets[1].weight",
 		"organizations.acme.budget", "organizations.acme.limits",

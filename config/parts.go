@@ -69,7 +69,7 @@ var treatments = [...]treatment{
 	{path: "providers.*.tls", effect: enforced},
 	{path: "providers.*.proxy", effect: enforced},
 	{path: "providers.*.limits", why: "no call is counted against the provider's limits yet"},
-	{path: "providers.*.prices", why: "no cost is computed yet"},
+	{path: "providers.*.prices", effect: enforced},
 
 	{path: "models.*.targets[].provider", effect: enforced},
 	{path: "models.*.targets[].model", effect: enforced},
@@ -87,13 +87,13 @@ var treatments = [...]treatment{
 	{path: "models.*.strict", effect: enforced},
 
 	{path: "organizations.*.limits", why: "no call is counted yet"},
-	{path: "organizations.*.budget", why: "no cost is computed yet, so nothing could be held to a budget"},
+	{path: "organizations.*.budget", why: "nothing is held to a budget yet"},
 	{path: "organizations.*.keys.*.key", effect: enforced},
 	{path: "organizations.*.keys.*.models", effect: enforced},
 	{path: "organizations.*.keys.*.expires", effect: enforced},
 	{path: "organizations.*.keys.*.disabled", effect: enforced},
 	{path: "organizations.*.keys.*.limits", why: "no call is counted yet"},
-	{path: "organizations.*.keys.*.budget", why: "no cost is computed yet, so nothing could be held to a budget"},
+	{path: "organizations.*.keys.*.budget", why: "nothing is held to a budget yet"},
 }
 
 // parts walks the file and sorts out what is written and not off.

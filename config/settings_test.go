@@ -14,9 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/admin"
 	"github.com/vel-gateway/vel/gateway"
+	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/tenancy"
@@ -68,7 +70,10 @@ var settings = map[string]string{
 	"providers.*.timeouts.connect": "1s", "providers.*.timeouts.first_byte": "1s", "providers.*.timeouts.idle": "1s",
 	"providers.*.breaker.failures": "7", "providers.*.breaker.window": "7s", "providers.*.breaker.cooldown": "7s",
 	"providers.*.limits.rpm": "7", "providers.*.limits.in_flight": "7",
-	"providers.*.prices.*.input": "7", "providers.*.prices.*.output": "7",
+	"providers.*.prices.*.input": "7", "providers.*.prices.*.cached_input": "7", "providers.*.prices.*.cache_write": "7",
+	"providers.*.prices.*.output": "7", "providers.*.prices.*.reasoning": "7", "providers.*.prices.*.audio_input": "7",
+	"providers.*.prices.*.audio_output": "7", "providers.*.prices.*.image_input": "7", "providers.*.prices.*.image_output": "7",
+	"providers.*.prices.*.audio_hour": "7", "providers.*.prices.*.image": "7", "providers.*.prices.*.search": "7", "providers.*.prices.*.request": "7",
 
 	"models.*.strategy": "fastest", "models.*.sticky.by": "user", "models.*.sticky.ttl": "7m",
 	"models.*.hedge.after": "p50", "models.*.hedge.max_extra_cost": "7%", "models.*.cache.ttl": "7m",
@@ -171,7 +176,7 @@ func observe(t *testing.T, env []string) observed {
 		c.Routing.Models[name] = m
 	}
 	for name, p := range c.Routing.Providers {
-		p.Limits, p.Prices = nil, nil
+		p.Limits = nil
 		c.Routing.Providers[name] = p
 	}
 	kinds := map[string]*adapters.Adapter{
@@ -192,8 +197,29 @@ func observe(t *testing.T, env []string) observed {
 		MaxAge   time.Duration
 		Audit    time.Duration
 		SignOn   admin.OIDC
-	}{c.Gateway, c.Log, table, c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention.Audit, c.SignOn}
+		Costs    map[string]money.Nano
+	}{c.Gateway, c.Log, table, c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention.Audit, c.SignOn, costs(t, &c.Routing)}
 	return o
+}
+
+// costs is what a call that uses some of everything costs at the operator's prices, by provider and model.
+func costs(t *testing.T, c *routing.Config) map[string]money.Nano {
+	t.Helper()
+	var usage adapters.Usage
+	for i := range usage {
+		usage[i] = 1000
+	}
+	all := map[string]money.Nano{}
+	for name, p := range c.Providers {
+		for model, price := range p.Prices {
+			priced, err := accounting.NewPrice(price.Dollars())
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[name+"/"+model], _ = priced.Cost(&usage, time.Now())
+		}
+	}
+	return all
 }
 
 // leaves are the patterns of all values of a type.

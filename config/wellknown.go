@@ -29,8 +29,16 @@ var wellKnown = [...]struct {
 	{"perplexity", "PERPLEXITY_API_KEY", []string{"sonar", "sonar-pro", "sonar-reasoning-pro", "sonar-deep-research"}},
 }
 
-// simulated are the models of the simulator that are offered when there is nothing else.
-var simulated = [...]string{"sim-fast", "sim-strong", "sim-small", "sim-search"}
+// simulated are the models of the simulator that are offered when there is nothing else, with the prices that it bills.
+var simulated = [...]struct {
+	model string
+	price routing.PriceConfig
+}{
+	{"sim-fast", routing.PriceConfig{Input: "0.59", Output: "0.79"}},
+	{"sim-strong", routing.PriceConfig{Input: "2.5", Output: "7.5"}},
+	{"sim-small", routing.PriceConfig{Input: "0.15", Output: "0.6"}},
+	{"sim-search", routing.PriceConfig{Input: "1", Output: "1", Request: "0.005"}},
+}
 
 // wellKnown adds the providers whose keys the environment has and the file does not declare, with those of
 // their models whose names the file does not give to something else. Without any provider it adds the
@@ -55,10 +63,16 @@ func (d *decoder) wellKnown(c *routing.Config) (onlySimulator bool) {
 		return false
 	}
 	key := secrets.New(none)
-	c.Providers[SimulatorProvider] = routing.ProviderConfig{
-		Kind: "openai", BaseURL: simulatorNowhere, APIKey: &key, AllowPrivate: true,
+	prices := make(map[string]routing.PriceConfig, len(simulated))
+	models := make([]string, 0, len(simulated))
+	for _, known := range simulated {
+		prices[known.model] = known.price
+		models = append(models, known.model)
 	}
-	offer(c, SimulatorProvider, simulated[:])
+	c.Providers[SimulatorProvider] = routing.ProviderConfig{
+		Kind: "openai", BaseURL: simulatorNowhere, APIKey: &key, AllowPrivate: true, Prices: prices,
+	}
+	offer(c, SimulatorProvider, models)
 	return true
 }
 
@@ -73,7 +87,7 @@ func offer(c *routing.Config, provider string, models []string) {
 // DropSimulator takes the simulated provider and its models out again: there are others.
 func (c *Config) DropSimulator() {
 	delete(c.Routing.Providers, SimulatorProvider)
-	for _, model := range simulated {
-		delete(c.Routing.Models, model)
+	for _, known := range simulated {
+		delete(c.Routing.Models, known.model)
 	}
 }

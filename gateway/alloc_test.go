@@ -130,9 +130,9 @@ func BenchmarkCall(b *testing.B) {
 		"stream": {streamBody, streamHead + chunk(piece+finish+done) + lastChunk, lastChunk},
 	} {
 		b.Run(name, func(b *testing.B) {
-			h := quiet(b, toRaw(rawBackend(b, c.answer)))
+			h := quiet(b, toRaw(rawBackend(b, c.answer)), priced)
 			conn, in := h.dial(), make([]byte, 64<<10)
-			ask := []byte(request("POST", "/v1/chat/completions", c.body, "Authorization: Bearer "+goodKey))
+			ask := []byte(request("POST", "/v1/chat/completions", c.body, "Authorization: Bearer "+goodKey, "User-Agent: a client"))
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := conn.Write(ask); err != nil {
@@ -152,7 +152,7 @@ func BenchmarkCall(b *testing.B) {
 
 // BenchmarkExecute is the pipeline alone, without a client's connection.
 func BenchmarkExecute(b *testing.B) {
-	h := quiet(b, toRaw(rawBackend(b, jsonAnswer(200, completion))))
+	h := quiet(b, toRaw(rawBackend(b, jsonAnswer(200, completion))), priced)
 	each := func(p []byte) error { _, err := io.Discard.Write(p); return err }
 	r := &Request{As: h.as(1), Endpoint: adapters.ChatCompletions, Body: []byte(chatBody)}
 	b.ReportAllocs()

@@ -46,7 +46,7 @@ func (p *Pipeline) attempt(c *Call) error {
 // try makes one attempt, up to the point where the answer's head could be written.
 func (p *Pipeline) try(c *Call, move routing.Move) error {
 	c.tryBegun, c.foreign = time.Now(), c.foreign[:0]
-	c.outcome = routing.Outcome{Target: move.Target}
+	c.outcome, c.charged = routing.Outcome{Target: move.Target}, false
 	if err := c.encode(); err != nil {
 		c.outcome.Refused = true // this provider can not do what is asked, and is not asked
 		return err
@@ -64,6 +64,9 @@ func (p *Pipeline) try(c *Call, move routing.Move) error {
 	}
 	if err != nil {
 		return p.abandon(c, err)
+	}
+	if c.answered = true; c.ended && c.stream == nil {
+		c.charge() // in time for the head
 	}
 	c.outcome.Pass.Answered() // a breaker that probes need not wait for the end of a stream
 	return nil
@@ -216,6 +219,7 @@ func (p *Pipeline) abandon(c *Call, err error) error {
 	if why := c.endedBy(); why != adapters.ClassNone {
 		failed = endedError(why)
 	}
+	c.chargeFailed(failed.Class)
 	x := c.exchange
 	c.hold(nil)
 	if x != nil {

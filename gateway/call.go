@@ -41,6 +41,8 @@ type Call struct {
 	outcome  routing.Outcome
 	tryBegun time.Time
 	trying   bool // an attempt is under way that was not observed yet
+	answered bool // it brought an answer
+	charged  bool // it is on the bill
 	codec    adapters.Codec
 	exchange *upstream.Exchange // written under mu
 	stream   adapters.Stream    // nil: the answer is relayed as a whole
@@ -62,6 +64,7 @@ type Call struct {
 	torn    bool                     // the connection broke after the end: it can not be used again
 	length  int                      // of the answer, or -1
 	usage   adapters.Usage
+	bill    bill
 	first   time.Duration // from begun to the first byte for the client
 	refusal int           // the status that the client saw instead of an answer
 

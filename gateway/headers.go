@@ -37,6 +37,7 @@ var (
 	nameProvider   = []byte("X-Vel-Provider")
 	nameModel      = []byte("X-Vel-Model")
 	nameAttempts   = []byte("X-Vel-Attempts")
+	nameCost       = []byte("X-Vel-Cost")
 	nameCache      = []byte("Cache-Control")
 	nameBuffering  = []byte("X-Accel-Buffering")
 	typeStream     = []byte("text/event-stream; charset=utf-8")
@@ -80,6 +81,9 @@ func writeHead(r *fasthttp.Response, c *Call) {
 	}
 	to.SetBytesV("X-Request-Id", []byte(c.ID))
 	writeRouted(to, c)
+	if c.stream == nil && c.charged && c.bill.gaps == 0 {
+		to.SetCanonical(nameCost, c.bill.dollars())
+	}
 	for _, name := range toClient {
 		if v := from.Peek(name); len(v) > 0 {
 			to.SetBytesV(name, v)

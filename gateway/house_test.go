@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/adapters/openai"
 	"github.com/vel-gateway/vel/gateway/upstream"
@@ -222,6 +223,7 @@ func (h *house) publish(p *Pipeline, keys ...string) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	table.Price(h.priceOf)
 	use, err := p.pool.Prepare(table.Providers())
 	if err != nil {
 		h.t.Fatal(err)
@@ -229,6 +231,19 @@ func (h *house) publish(p *Pipeline, keys ...string) {
 	use()
 	h.state.Retain(table)
 	p.Publish(&Snapshot{Keys: index, Routes: table, Redactor: secrets.NewRedactor(secrets.New(ourSecret)), Rev: 1})
+}
+
+// priceOf is what the configuration says.
+func (h *house) priceOf(p *routing.Provider, model string) routing.Pricer {
+	written, ok := h.routing.Providers[p.Name].Prices[model]
+	if !ok {
+		return nil
+	}
+	price, err := accounting.NewPrice(written.Dollars())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return price
 }
 
 // logBuffer is a log that a test reads.

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/routing"
 )
 
@@ -24,12 +25,15 @@ type Metrics struct {
 	panics     prometheus.Counter
 	refused    prometheus.Counter
 	broken     *prometheus.CounterVec
+	cost       *prometheus.CounterVec
+	unpriced   *prometheus.CounterVec
 
 	objectsLost prometheus.Counter
 
-	mu     sync.RWMutex // guards the two maps of children: looking one up by its labels costs ten times as much
+	mu     sync.RWMutex // guards the three maps of children: looking one up by its labels costs ten times as much
 	byCall map[callLabels]*callSeries
 	byTry  map[tryLabels]*trySeries
+	byCost map[*routing.Target]*costSeries
 }
 
 type callLabels struct {
@@ -49,6 +53,9 @@ type tryLabels struct {
 }
 
 type trySeries struct{ attempts, errors prometheus.Counter }
+
+// costSeries is of one target, which belongs to one route.
+type costSeries struct{ cost, noPrice, noUsage prometheus.Counter }
 
 type statusClass uint8
 
@@ -90,6 +97,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		tokens:     counter("vel_tokens_total", "Tokens that providers reported.", "route", "provider", "model", "kind"),
 		attempts:   counter("vel_attempts_total", "Attempts that ended, by what became of them.", "provider", "model", "outcome"),
 		errors:     counter("vel_upstream_errors_total", "Attempts that the provider failed, by class.", "provider", "model", "class"),
+		cost:       counter("vel_cost_dollars_total", "What calls cost, as far as it is known.", "route", "provider", "model"),
+		unpriced:   counter("vel_unpriced_calls_total", "Executed attempts of which the cost is not known, or not all of it.", "provider", "model", "reason"),
 		breakers:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "vel_breaker_open", Help: "1 while the target's breaker is open or half-open."}, []string{"target"}),
 		streams:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_open_streams", Help: "Streams that are relayed now."}),
 		panics:     prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_panics_total", Help: "Calls and other requests that ended in a panic; each is a bug."}),
@@ -97,7 +106,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 
 		objectsLost: prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_objects_lost_total", Help: "Objects of which could not be written down who made them."}),
 
-		byCall: map[callLabels]*callSeries{}, byTry: map[tryLabels]*trySeries{},
+		byCall: map[callLabels]*callSeries{}, byTry: map[tryLabels]*trySeries{}, byCost: map[*routing.Target]*costSeries{},
 	}
 	r.MustRegister(m.breakers, m.streams, m.panics, m.refused, m.objectsLost)
 	return m
@@ -118,6 +127,7 @@ func (m *Metrics) Forget() {
 	defer m.mu.Unlock()
 	clear(m.byCall)
 	clear(m.byTry)
+	clear(m.byCost)
 }
 
 // call counts a call that ended with what the client saw.
@@ -191,4 +201,34 @@ func outcomeName(class adapters.Class) string {
 		return "answered"
 	}
 	return class.String()
+}
+
+// charge counts what an executed attempt costs.
+func (m *Metrics) charge(route string, t *routing.Target, cost money.Nano, missing gap) {
+	s := m.ofCost(route, t)
+	s.cost.Add(cost.Dollars())
+	switch missing {
+	case noPrice:
+		s.noPrice.Inc()
+	case noUsage:
+		s.noUsage.Inc()
+	}
+}
+
+func (m *Metrics) ofCost(route string, t *routing.Target) *costSeries {
+	m.mu.RLock()
+	s := m.byCost[t]
+	m.mu.RUnlock()
+	if s != nil {
+		return s
+	}
+	s = &costSeries{
+		cost:    m.cost.WithLabelValues(route, t.Provider.Name, t.Model),
+		noPrice: m.unpriced.WithLabelValues(t.Provider.Name, t.Model, noPrice.String()),
+		noUsage: m.unpriced.WithLabelValues(t.Provider.Name, t.Model, noUsage.String()),
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.byCost[t] = s
+	return s
 }

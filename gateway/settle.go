@@ -29,6 +29,9 @@ func (p *Pipeline) Settle(c *Call, cause error) {
 		c.usage, _ = c.stream.Usage()
 		c.learnStream()
 	}
+	if c.answered {
+		c.charge()
+	}
 	total := time.Since(c.begun)
 	status := c.status(class)
 	p.metrics.call(c, class, status, total)
@@ -96,6 +99,7 @@ func (p *Pipeline) writeLine(c *Call, class adapters.Class, status int, total ti
 	}
 	in, out := c.usage.Tokens()
 	route, provider, model := c.went()
+	agent, cost := c.texts()
 	line := slog.NewRecord(c.begun.Add(total), slog.LevelInfo, "call", 0) // no source line: finding it costs more than the line
 	line.AddAttrs(
 		slog.String("id", c.ID), slog.String("endpoint", c.Content.Endpoint.String()), slog.Bool("stream", c.Content.Stream),
@@ -104,8 +108,16 @@ func (p *Pipeline) writeLine(c *Call, class adapters.Class, status int, total ti
 		slog.String("route", route), slog.String("provider", provider), slog.String("model", model), slog.Int("attempts", c.attempts),
 		slog.Float64("first_token_ms", milliseconds(c.first)), slog.Float64("total_ms", milliseconds(total)),
 		slog.Int64("tokens_in", in), slog.Int64("tokens_out", out),
-		slog.String("dropped", strings.Join(c.request.Dropped, ", ")), slog.String("client", c.Client), slog.String("agent", string(c.Agent)))
+		slog.String("cost_usd", cost), slog.String("unpriced", c.bill.gaps.String()),
+		slog.String("dropped", strings.Join(c.request.Dropped, ", ")), slog.String("client", c.Client), slog.String("agent", agent))
 	_ = p.log.Handler().Handle(context.Background(), line) // when the log can not be written, there is nothing to say it to
+}
+
+// texts are what of the line is in memory that the next call will use, while the line may still wait to be written. One
+// string for both costs one allocation.
+func (c *Call) texts() (agent, cost string) {
+	both := string(c.Agent) + string(c.bill.dollars())
+	return both[:len(c.Agent)], both[len(c.Agent):]
 }
 
 // went names where the call went; empty what it did not reach.

@@ -55,12 +55,17 @@ func Build(cfg Config, kinds map[string]*adapters.Adapter, created int64) (*Tabl
 	return t, nil
 }
 
+// Speaks is which adapter it needs: its kind, and as "perplexity/chat" an API that is not the kind's usual one.
+func (c *ProviderConfig) Speaks() string {
+	if c.API == "chat" {
+		return c.Kind + "/" + c.API
+	}
+	return c.Kind
+}
+
 func (b *builder) provider(name string) (*Provider, error) {
 	c := b.cfg.Providers[name]
-	kind := c.Kind
-	if c.API == "chat" {
-		kind += "/" + c.API
-	}
+	kind := c.Speaks()
 	a, ok := b.kinds[kind]
 	if !ok {
 		return nil, fmt.Errorf("there is no adapter for %s", kind)

@@ -70,12 +70,6 @@ type ProviderTLS struct {
 	CA string `yaml:"ca" jsonschema:"description=A PEM file of authorities to believe instead of the system's."`
 }
 
-// PriceConfig is the price of a model in dollars per million tokens, as decimals so that no digit is lost.
-type PriceConfig struct {
-	Input  string `yaml:"input" jsonschema:"description=Dollars per million tokens that are sent."`
-	Output string `yaml:"output" jsonschema:"description=Dollars per million tokens that come back."`
-}
-
 // ModelConfig is one public name and where its calls may go.
 type ModelConfig struct {
 	Strategy string          `yaml:"strategy" jsonschema:"description=How a target is chosen: in order (fallback) unless written.,enum=fallback,enum=weighted,enum=fastest,enum=cheapest,enum=least_request"`

@@ -28,7 +28,7 @@ func exampleConfig() Config {
 			Organizations: []tenancy.ID{"acme"},
 			Timeouts:      TimeoutsConfig{FirstByte: new(10 * time.Minute)},
 			Limits:        &AccountLimits{RPM: new(int64(300)), InFlight: new(int64(16))},
-			Prices:        map[string]PriceConfig{"llama-3.3-70b": {"0.10", "0.30"}},
+			Prices:        map[string]PriceConfig{"llama-3.3-70b": {Input: "0.10", Output: "0.30"}},
 		},
 	}
 	c.Models = map[string]ModelConfig{
@@ -75,7 +75,7 @@ func TestExampleIsValid(t *testing.T) {
 	var paths []string
 	c.Unenforced(func(path string) { paths = append(paths, path) })
 	want := []string{
-		"providers.local.limits", "providers.local.prices", "models.auto.rules", "models.careful.hedge",
+		"providers.local.limits", "models.auto.rules", "models.careful.hedge",
 		"models.careful.cache", "models.careful.mirror", "models.fast.strategy", "models.fast.sticky",
 	}
 	if diff := cmp.Diff(want, paths); diff != "" {
@@ -138,8 +138,9 @@ func TestFaults(t *testing.T) {
 		{provider(func(p *ProviderConfig) { p.Organizations = []tenancy.ID{} }), "providers.local.organizations"},
 		{provider(func(p *ProviderConfig) { p.Organizations = []tenancy.ID{"a", "", "a"} }), "providers.local.organizations[1] providers.local.organizations[2]"},
 		{provider(func(p *ProviderConfig) { p.TLS.CA = "ca\n.pem" }), "providers.local.tls.ca"},
-		{provider(func(p *ProviderConfig) { p.Prices["x"] = PriceConfig{"-1", "1e3"} }), "providers.local.prices.x.input providers.local.prices.x.output"},
-		{provider(func(p *ProviderConfig) { p.Prices["x"] = PriceConfig{"0.1234567", ""} }), "providers.local.prices.x.input providers.local.prices.x.output"},
+		{provider(func(p *ProviderConfig) { p.Prices["x"] = PriceConfig{Input: "-1", Output: "1e3"} }), "providers.local.prices.x.input providers.local.prices.x.output"},
+		{provider(func(p *ProviderConfig) { p.Prices["x"] = PriceConfig{Input: "0.1234567", Request: "1000000"} }), "providers.local.prices.x.input providers.local.prices.x.request"},
+		{provider(func(p *ProviderConfig) { p.Prices["x"] = PriceConfig{} }), "providers.local.prices.x"},
 		{provider(func(p *ProviderConfig) { p.Proxy = "http://proxy:3128" }), ""},
 		{provider(func(p *ProviderConfig) { p.Proxy = "ftp://proxy:3128" }), "providers.local.proxy"},
 		{provider(func(p *ProviderConfig) { p.Proxy = "http://canary@proxy:3128" }), "providers.local.proxy"},

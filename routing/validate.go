@@ -26,7 +26,6 @@ var (
 	stickies   = []string{"key", "user", "session", "prefix"}
 
 	nameForm       = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-	priceForm      = regexp.MustCompile(`^[0-9]{1,9}(\.[0-9]{1,6})?$`) // six decimals: a whole number of pico-dollars a token
 	percentForm    = regexp.MustCompile(`^[0-9]{1,3}(\.[0-9]{1,3})?%$`)
 	percentileForm = regexp.MustCompile(`^p[1-9][0-9]?$`)
 )
@@ -62,7 +61,6 @@ func (c *Config) Unenforced(each func(path string)) {
 	for _, name := range slices.Sorted(maps.Keys(c.Providers)) {
 		p, at := c.Providers[name], "providers."+name
 		mark(p.Limits != nil, at+".limits")
-		mark(p.Prices != nil, at+".prices")
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
 		m, at := c.Models[name], "models."+name

@@ -2,7 +2,6 @@ package routing
 
 import (
 	"fmt"
-	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -107,10 +106,5 @@ func (k checker) account(at string, p *ProviderConfig) {
 			}
 		}
 	}
-	for _, model := range slices.Sorted(maps.Keys(p.Prices)) {
-		price, here := p.Prices[model], at+".prices."+model
-		k.text(here, "the model's name", model)
-		k.form(here+".input", price.Input, priceForm, `write dollars per million tokens with at most six decimals, in quotes: "0.10"`)
-		k.form(here+".output", price.Output, priceForm, `write dollars per million tokens with at most six decimals, in quotes: "0.30"`)
-	}
+	k.prices(at+".prices", p.Prices)
 }

@@ -22,7 +22,7 @@ var forwarded = []string{
 var relayed = []string{
 	"Cache-Control", "Connection", "Content-Length", "Content-Type", "Date", "Openai-Processing-Ms", "Openai-Version",
 	"Retry-After", "Retry-After-Ms", "Vary", "X-Accel-Buffering", "X-Request-Id", "X-Should-Retry", "X-Upstream-Request-Id",
-	"X-Vel-Attempts", "X-Vel-Model", "X-Vel-Provider",
+	"X-Vel-Attempts", "X-Vel-Cost", "X-Vel-Model", "X-Vel-Provider",
 }
 
 func TestRequestHeaders(t *testing.T) {

@@ -35,14 +35,15 @@ var responseEvents = eventKind{
 	},
 }
 
-// countSearches counts the searches on the web that stand in a response's output; they have a price of their own.
-// Where the usage says how many there were, that is the number.
+// countSearches counts the searches on the web that stand in a response's output; they have a price of their own. A call
+// of the tool that opens a page or looks for something in it is none, and free
+// (https://platform.openai.com/docs/guides/tools-web-search). Where the usage says how many there were, that is the number.
 func countSearches(u adapters.Usage, response string) adapters.Usage {
 	if u[adapters.Searches] > 0 {
 		return u
 	}
 	gjson.Get(response, "output").ForEach(func(_, item gjson.Result) bool {
-		if item.Get("type").Str == "web_search_call" {
+		if action := item.Get("action.type").Str; item.Get("type").Str == "web_search_call" && (action == "" || action == "search") {
 			u[adapters.Searches]++
 		}
 		return true

@@ -9,6 +9,7 @@ import (
 // counts are the numbers of a usage object as they stand there: overlapping.
 type counts struct {
 	prompt, cached, written, audioIn, imageIn        int64
+	cachedAudio, cachedImage                         int64 // which are in cached, and in audioIn and imageIn too
 	completion, reasoning, audioOut, imageOut, total int64
 	millis, searches                                 int64
 }
@@ -51,12 +52,25 @@ func (c *counts) promptDetails(details string) {
 		switch m.key {
 		case "cached_tokens", "cache_read_input_tokens":
 			c.cached = max(c.cached, count(m.value))
+		case "cached_tokens_details":
+			c.cachedDetails(m.value)
 		case "cache_write_tokens", "cache_creation_input_tokens":
 			c.written = count(m.value)
 		case "audio_tokens":
 			c.audioIn = count(m.value)
 		case "image_tokens":
 			c.imageIn = count(m.value)
+		}
+	}
+}
+
+func (c *counts) cachedDetails(details string) {
+	for m := over(details); m.next(); {
+		switch m.key {
+		case "audio_tokens":
+			c.cachedAudio = count(m.value)
+		case "image_tokens":
+			c.cachedImage = count(m.value)
 		}
 	}
 }
@@ -108,8 +122,8 @@ func (c *counts) disjoint() adapters.Usage {
 	}
 	part(adapters.CacheRead, c.cached, &c.prompt)
 	part(adapters.CacheWrite, c.written, &c.prompt)
-	part(adapters.AudioIn, c.audioIn, &c.prompt)
-	part(adapters.ImageIn, c.imageIn, &c.prompt)
+	part(adapters.AudioIn, max(c.audioIn-c.cachedAudio, 0), &c.prompt)
+	part(adapters.ImageIn, max(c.imageIn-c.cachedImage, 0), &c.prompt)
 	part(adapters.Input, c.prompt, &c.prompt)
 	part(adapters.Reasoning, c.reasoning, &c.completion)
 	part(adapters.AudioOut, c.audioOut, &c.completion)

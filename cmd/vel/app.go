@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/config"
 	"github.com/vel-gateway/vel/gateway"
 	"github.com/vel-gateway/vel/gateway/upstream"
@@ -29,6 +30,7 @@ type App struct {
 	state    *routing.State
 	pool     *upstream.Pool
 	metrics  *gateway.Metrics
+	prices   *accounting.PriceBook // those that come with the program
 	pipeline *gateway.Pipeline
 	server   *gateway.Server
 	sim      *simulated // nil: there are providers
@@ -76,6 +78,9 @@ func (a *App) Start(cfg *config.Config) (err error) {
 		}
 	}()
 	a.started, a.began = processOf(cfg), time.Now()
+	if a.prices, err = accounting.NewPriceBook(); err != nil {
+		return err
+	}
 	watcher, err := upstream.NewWatcher()
 	if err != nil {
 		return err

@@ -72,6 +72,9 @@ func (a *App) rebuild(cfg *config.Config) error {
 	if err != nil {
 		return fmt.Errorf("build routes: %w", err)
 	}
+	if err := a.price(table, &all.Config); err != nil {
+		return err
+	}
 	if org, only := a.directory.only(); only {
 		table.OfOne(org)
 	}

@@ -99,6 +99,8 @@ type Record struct {
 	TotalMS      *float64 `json:"total_ms"`
 	TokensIn     int64    `json:"tokens_in"`
 	TokensOut    int64    `json:"tokens_out"`
+	CostUSD      string   `json:"cost_usd"`
+	Unpriced     string   `json:"unpriced"`
 	Key          string   `json:"key"`
 	Org          string   `json:"org"`
 	Class        string   `json:"class"`

@@ -1,0 +1,88 @@
+package accounting
+
+import (
+	"time"
+
+	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/money"
+)
+
+// Price is what a model costs at a provider. It is immutable.
+type Price struct{ periods []period }
+
+// period is what holds from a day on, or at some hours of every day. The last one that fits holds; the first one holds
+// where none does.
+type period struct {
+	from  time.Time        // zero: ever since
+	daily [2]time.Duration // since midnight in UTC, perhaps over it; equal: all day
+	base  rates
+	tiers []tier // by their size
+}
+
+// tier holds instead for a whole call with more input tokens than above, all classes of them together.
+type tier struct {
+	above int64
+	rates rates
+}
+
+// NewPrice makes the price of a model of decimals by the names of their classes, dollars for a million tokens, for an
+// hour of sound, or for one. The classes are those of providers.*.prices.* in the file.
+func NewPrice(dollars map[string]string) (*Price, error) {
+	r := none()
+	for name, decimal := range dollars {
+		if err := r.set(name, decimal); err != nil {
+			return nil, err
+		}
+	}
+	return &Price{periods: []period{{base: r.filled()}}}, nil
+}
+
+// Cost is what an attempt that was executed at a time costs, rounded half up to a nano-dollar. If it is not whole, it is
+// the part that is known: something that was used has no price, or the usage is not told. No price at all is nil, and
+// costs an unknown sum.
+func (p *Price) Cost(u *adapters.Usage, at time.Time) (cost money.Nano, whole bool) {
+	if p == nil {
+		return 0, false
+	}
+	sum, whole := p.at(at).of(u).cost(u)
+	return sum.Nano(), whole
+}
+
+func (p *Price) at(t time.Time) *period {
+	for i := len(p.periods) - 1; i > 0; i-- {
+		if p.periods[i].holds(t) {
+			return &p.periods[i]
+		}
+	}
+	return &p.periods[0]
+}
+
+func (p *period) holds(t time.Time) bool {
+	if t.Before(p.from) {
+		return false
+	}
+	begin, end := p.daily[0], p.daily[1]
+	if begin == end {
+		return true
+	}
+	const day = 24 * time.Hour
+	now := time.Duration(t.UnixNano()) % day // midnight in UTC is a multiple of a day
+	if begin < end {
+		return begin <= now && now < end
+	}
+	return begin <= now || now < end
+}
+
+// of is the rates for a call of this size.
+func (p *period) of(u *adapters.Usage) *rates {
+	if len(p.tiers) == 0 {
+		return &p.base
+	}
+	in, _ := u.Tokens()
+	for i := len(p.tiers) - 1; i >= 0; i-- {
+		if in > p.tiers[i].above {
+			return &p.tiers[i].rates
+		}
+	}
+	return &p.base
+}
