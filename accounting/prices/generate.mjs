@@ -109,7 +109,7 @@ const providers = taken.map((id) => {
   return `  {"id": ${one(id)}, "models": [\n${models.map(model).filter(isListed).map((m) => `    ${one(m)}`).join(",\n")}\n  ]}`;
 });
 console.log(`{
-"source": "https://www.npmjs.com/package/${manifest.name}",
+"source": "npm ${manifest.name}",
 "version": ${one(manifest.version)},
 "license": ${one(manifest.license)},
 "copyright": ${one(/Copyright.*/.exec(readFileSync(join(from, "LICENSE"), "utf8"))[0])},
