@@ -79,9 +79,7 @@ var changes = map[string]func(t *testing.T, p *pair, org string){
 		last := p.a.must(t, http.StatusOK, "POST", k.path("/rotate"), object{"overlap_seconds": 0}).field("secret")
 		p.opens(t, last)
 		p.refuses(t, next, http.StatusUnauthorized)
-		if status := p.b.call(t, k.secret, "sim-echo"); status != http.StatusUnauthorized {
-			t.Errorf("the secret before the last two gets %d", status)
-		}
+		p.refuses(t, k.secret, http.StatusUnauthorized) // it may know the last secret, asked for by a call, before it hears of the change
 	},
 	"the models of a key": func(t *testing.T, p *pair, org string) {
 		k := p.a.newKey(t, org, "key", object{"models": []string{"sim-echo"}})
