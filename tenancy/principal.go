@@ -23,6 +23,9 @@ type Principal struct {
 	Identity
 	Name   string // of the key, for people
 	Role   ID     // what the key may do at /api; empty: nothing
+
+	KeepContent bool // the organization wants the prompts and answers of its calls to be kept
+
 	models map[string]struct{}
 	used   *atomic.Int64 // unix seconds of the last call; the one thing in here that changes
 }
