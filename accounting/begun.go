@@ -83,12 +83,12 @@ func interrupted(r *Record) *Record {
 // needed one tidying ago: by now what made it so is on the disk.
 func (s *Shipper) tidy() error {
 	s.tidied = time.Now()
-	s.recorder.retry()
-	s.endOrphans()
-	s.watch()
 	if err := s.spool.Remove(s.passed); err != nil {
 		return fmt.Errorf("remove what is stored: %w", err)
 	}
+	s.recorder.retry()
+	s.endOrphans()
+	s.watch()
 	passed := s.stored
 	for id, call := range s.begun {
 		if call.segment < s.stored.Segment && !call.again && !call.ended {

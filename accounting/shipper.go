@@ -140,7 +140,7 @@ var errWaiting = errors.New("some records are in memory only: the spool does not
 // Drain ships everything that is in the spool now, and removes it.
 func (s *Shipper) Drain(ctx context.Context) error {
 	for ctx.Err() == nil {
-		read := s.batch.to
+		read, waiting := s.batch.to, s.recorder.waiting.len()
 		more, err := s.fill(ctx)
 		if err != nil {
 			return err
@@ -154,7 +154,7 @@ func (s *Shipper) Drain(ctx context.Context) error {
 		if err := s.tidy(); err != nil {
 			return err
 		}
-		if s.batch.to == read { // nothing was left, so nothing was removed at the first look only
+		if s.batch.to == read && s.recorder.waiting.len() == waiting { // then also nothing was removed at the first look only
 			return s.left()
 		}
 	}
