@@ -39,6 +39,7 @@ type Pipeline struct {
 	log      *slog.Logger
 	calls    sync.Pool
 	fresh    *freshKeys // nil: the index knows all keys
+	recorder Recorder   // nil: nothing is recorded
 }
 
 // NewPipeline makes a pipeline. Publish must be called before the first call.
