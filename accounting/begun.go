@@ -14,12 +14,12 @@ import (
 // begunCall is a call of which the beginning was read, and no end.
 type begunCall struct {
 	record  []byte
-	segment uint64 // in which it stands last, as far as was read
-	again   bool   // it was written again, which was not read yet
-	missed  bool   // it is not open any more, but its end was not read
+	segment uint64       // in which it stands last, as far as was read
+	again   bool         // it was written again, which was not read yet
+	missed  bool         // it is not open any more, but its end was not read
 	due     spool.Cursor // before it the end must stand
-	orphan  bool   // there is no end
-	ended   bool   // it was written in its place, which was not read yet
+	orphan  bool         // there is no end
+	ended   bool         // it was written in its place, which was not read yet
 }
 
 // begunCalls has as many calls as are under way, and those of a process that is gone.

@@ -157,6 +157,36 @@ func TestRejectedRecordsBlockNothing(t *testing.T) {
 	}
 }
 
+// When the process ends while a batch is tried in halves, only what is not stored yet comes again.
+func TestABatchOfWhichAPartIsStored(t *testing.T) {
+	t.Parallel()
+	store := newMemory()
+	ctx, stop := context.WithCancel(t.Context())
+	store.away = func(_ int, records []accounting.Record) error {
+		switch {
+		case len(records) == 4:
+			return &accounting.Rejected{Cause: errors.New("as a whole")}
+		case records[0].ID == "req_3" && ctx.Err() == nil:
+			stop()
+			return errAway
+		}
+		return nil
+	}
+	n := start(t, t.TempDir(), store, spool.Options{}, accounting.Shipping{}, accounting.Refuse)
+	defer n.crash(t)
+	ids := []tenancy.ID{"req_1", "req_2", "req_3", "req_4"}
+	end(n.recorder, ids...)
+	if err := n.shipper.Drain(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	n.drain(t)
+	for _, id := range ids {
+		if got := store.is(id); !slices.Equal(got, []accounting.State{accounting.Ended}) {
+			t.Errorf("%s is %v", id, got)
+		}
+	}
+}
+
 // While the database is away calls are recorded, and when it is back everything comes, without hands.
 func TestTheDatabaseIsAway(t *testing.T) {
 	t.Parallel()
@@ -400,7 +430,9 @@ func (m *model) ship(t *rapid.T) {
 	m.store.away, m.store.unsure = nil, nil
 }
 
-func (m *model) fail(*rapid.T)  { m.store.away = func(int, []accounting.Record) error { return errAway } }
+func (m *model) fail(*rapid.T) {
+	m.store.away = func(int, []accounting.Record) error { return errAway }
+}
 func (m *model) doubt(*rapid.T) { m.store.unsure = func(int) error { return errAway } }
 
 func (m *model) crash(t *rapid.T) {
