@@ -88,7 +88,8 @@ type node struct {
 func start(t interface {
 	Helper()
 	Fatal(args ...any)
-}, dir string, store accounting.Store, o spool.Options, s accounting.Shipping, full accounting.OnFull) *node {
+}, dir string, store accounting.Store, o spool.Options, s accounting.Shipping, full accounting.OnFull,
+) *node {
 	t.Helper()
 	sp, err := spool.Open(dir, o)
 	if err != nil {
