@@ -81,6 +81,10 @@ func NewShipper(r *Recorder, store Store, o Shipping, log *slog.Logger) *Shipper
 	}
 }
 
+// Shipped is how many records it has brought into the store, and how many it has put aside because that will never take
+// them.
+func (s *Shipper) Shipped() (records, dead uint64) { return s.counts.records.Load(), s.counts.dead.Load() }
+
 // Run ships until ctx ends, and then what there is, for a bounded time. What is left stays in the spool.
 func (s *Shipper) Run(ctx context.Context) {
 	for ctx.Err() == nil {

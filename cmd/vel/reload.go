@@ -115,10 +115,11 @@ type process struct {
 	database storage.Config
 	maxAge   time.Duration
 	signOn   admin.OIDC
+	spool    config.Spool
 }
 
 func processOf(cfg *config.Config) process {
-	return process{cfg.Gateway, cfg.Log, storageConfig(cfg), cfg.MaxAge, cfg.SignOn}
+	return process{cfg.Gateway, cfg.Log, storageConfig(cfg), cfg.MaxAge, cfg.SignOn, cfg.Spool}
 }
 
 // differs names the settings that a reload leaves as they were.
@@ -132,6 +133,7 @@ func (p process) differs(cfg *config.Config) (paths []string) {
 		"log":              p.log != now.log,
 		"database":         p.database.SQLite != now.database.SQLite || p.database.URL.Reveal() != now.database.URL.Reveal(),
 		"database_direct":  p.database.Direct.Reveal() != now.database.Direct.Reveal(),
+		"spool":            p.spool != now.spool,
 		"snapshot_max_age": p.maxAge != now.maxAge,
 	} {
 		if changed {
