@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/routing"
@@ -141,6 +142,7 @@ func TestFreeCallsAreNotCharged(t *testing.T) {
 type fixed money.Nano
 
 func (f fixed) Cost(*adapters.Usage, time.Time) (money.Nano, bool) { return money.Nano(f), true }
+func (f fixed) Version() string                                    { return "fixed" }
 
 // Charging a call and writing down what it cost takes no memory.
 func TestChargeAllocatesNothing(t *testing.T) {
@@ -151,11 +153,13 @@ func TestChargeAllocatesNothing(t *testing.T) {
 	c.Content.Endpoint, c.plan.Route, c.outcome.Target = adapters.ChatCompletions, r, r.Targets[0]
 	text := ""
 	charge := func() {
-		c.charged, c.bill = false, bill{}
+		c.charged, c.record = false, accounting.Record{Attempts: c.record.Attempts[:0]}
+		c.beginAttempt()
 		c.usage[adapters.Input], c.usage[adapters.Output] = 3, 5
 		c.charge()
-		text = view(c.bill.dollars())
+		text = view(c.record.Cost.Append(c.cost[:0]))
 	}
+	charge()
 	if n := testing.AllocsPerRun(100, charge); n != 0 || text != firstCost {
 		t.Errorf("%v allocations, cost %s", n, text)
 	}
@@ -173,9 +177,11 @@ func TestChargeOverflows(t *testing.T) {
 	c.Content.Endpoint, c.plan.Route, c.outcome.Target = adapters.ChatCompletions, r, &target
 	for range 2 {
 		c.charged = false
+		c.beginAttempt()
+		c.usage[adapters.Input] = 1
 		c.charge()
 	}
-	if c.bill.sum != 1<<62 || c.bill.gaps != noPrice {
-		t.Errorf("sum %s, gaps %s", c.bill.sum, c.bill.gaps)
+	if c.record.Cost != 1<<62 || c.record.Unpriced != noPrice {
+		t.Errorf("sum %s, unpriced %s", c.record.Cost, c.record.Unpriced)
 	}
 }
