@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +21,10 @@ var (
 )
 
 const firstCost, secondCost = "0.0000575", "0.000008"
+
+// What is estimated at p1 where nobody counts: 8 tokens of input, which are 4 for the message, 3 for the answer and one for
+// "hi"; two for "hello", one for "hel".
+const guessedPrompt, guessedWhole, guessedPiece = "0.00002", "0.00004", "0.00003"
 
 func priced(h *house) {
 	for name, price := range map[string]routing.PriceConfig{"p1": atFirst, "p2": atSecond} {
@@ -53,8 +59,8 @@ func TestCallsAreCharged(t *testing.T) {
 		"a stream":         {[]func(*asked) bool{streamed}, streamBody, priced, 200, "", firstCost, "", firstCost},
 		"a large answer":   {[]func(*asked) bool{answers(jsonAnswer(200, largeUsed))}, chatBody, priced, 200, "", firstCost, "", firstCost},
 		"no price":         {[]func(*asked) bool{whole}, chatBody, func(*house) {}, 200, "", "0", "no_price", "0"},
-		"no usage":         {[]func(*asked) bool{answers(jsonAnswer(200, unmetered))}, chatBody, priced, 200, "", "0", "no_usage", "0"},
-		"a stream without": {[]func(*asked) bool{answers(streamHead + chunk(piece+finish+done) + lastChunk)}, streamBody, priced, 200, "", "0", "no_usage", "0"},
+		"no usage":         {[]func(*asked) bool{answers(jsonAnswer(200, unmetered))}, chatBody, priced, 200, "", guessedWhole, "", guessedWhole},
+		"a stream without": {[]func(*asked) bool{answers(streamHead + chunk(piece+finish+done) + lastChunk)}, streamBody, priced, 200, "", guessedPiece, "", guessedPiece},
 		"a part unpriced": {[]func(*asked) bool{whole}, chatBody, func(h *house) {
 			p := h.routing.Providers["p1"]
 			p.Prices = map[string]routing.PriceConfig{"upstream-model": {Input: "2.5"}}
@@ -67,7 +73,7 @@ func TestCallsAreCharged(t *testing.T) {
 		},
 		"the first one was lost": {
 			[]func(*asked) bool{func(a *asked) bool { a.reset(); return false }, whole},
-			chatBody, priced, 200, "", secondCost, "no_usage", "0",
+			chatBody, priced, 200, "", "0.000028", "", guessedPrompt,
 		},
 		"the first one was charged": {
 			[]func(*asked) bool{answers(jsonAnswer(200, garbledUsed)), whole},
@@ -75,7 +81,7 @@ func TestCallsAreCharged(t *testing.T) {
 		},
 		"broken off": {
 			[]func(*asked) bool{func(a *asked) bool { a.send(streamHead + chunk(piece)); return false }},
-			streamBody, priced, 200, "", "0", "no_usage", "0",
+			streamBody, priced, 200, "", guessedPiece, "", guessedPiece,
 		},
 		"broken off after its usage": {
 			[]func(*asked) bool{func(a *asked) bool { a.send(streamHead + chunk(piece+usageEvent)); return false }},
@@ -93,7 +99,11 @@ func TestCallsAreCharged(t *testing.T) {
 			if line["cost_usd"] != c.cost || line["unpriced"] != c.lacks {
 				t.Errorf("cost_usd %v, unpriced %v, want %q and %q", line["cost_usd"], line["unpriced"], c.cost, c.lacks)
 			}
-			if got := h.metric("vel_cost_dollars_total", "route", "m", "model", "upstream-model"); got != dollars(t, c.cost) {
+			estimated := slices.Contains([]string{guessedPrompt, guessedWhole, guessedPiece}, c.first)
+			if line["estimated"] != estimated || h.metric("vel_estimated_attempts_total") != map[bool]float64{true: 1}[estimated] {
+				t.Errorf("estimated %v, in the metrics %v; want %v", line["estimated"], h.metric("vel_estimated_attempts_total"), estimated)
+			}
+			if got := h.metric("vel_cost_dollars_total", "route", "m", "model", "upstream-model"); math.Abs(got-dollars(t, c.cost)) > 1e-12 {
 				t.Errorf("vel_cost_dollars_total %v, want %s", got, c.cost)
 			}
 			if got := h.metric("vel_cost_dollars_total", "provider", "p1"); got != dollars(t, c.first) {
@@ -122,6 +132,21 @@ func dollars(t *testing.T, text string) float64 {
 		t.Fatal(err)
 	}
 	return n.Dollars()
+}
+
+// What is no text can not be counted, and costs an unknown sum.
+func TestWhatCanNotBeCounted(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, []func(*asked) bool{answers("HTTP/1.1 200 OK\r\nContent-Type: audio/mpeg\r\nContent-Length: 4\r\n\r\nID3!")}, priced)
+	c := h.dial()
+	c.write(request("POST", "/v1/audio/speech", `{"model":"m","input":"hi","voice":"alloy"}`, "Authorization: Bearer "+goodKey))
+	if g := c.answer(); g.StatusCode != 200 || g.Header.Get("X-Vel-Cost") != "" {
+		t.Errorf("status %d, x-vel-cost %q", g.StatusCode, g.Header.Get("X-Vel-Cost"))
+	}
+	line := h.settled(1)
+	if line["cost_usd"] != "0" || line["unpriced"] != "no_usage" || line["estimated"] != false || h.metric("vel_unpriced_calls_total", "reason", "no_usage") != 1 {
+		t.Errorf("line %v", line)
+	}
 }
 
 // A count of tokens is free: it costs nothing, and nothing is missing.

@@ -78,7 +78,7 @@ func (c *counter) run() {
 	for m := range c.queue {
 		begun := time.Now()
 		size := m.size()
-		c.settle(m)
+		c.pipe.settleMetered(m, c.count)
 		c.mu.Lock()
 		c.memory -= size
 		c.mu.Unlock()
@@ -96,16 +96,14 @@ func (c *counter) rest(d time.Duration) {
 	}
 }
 
-func (c *counter) settle(m *metering) {
+// count counts the tokens of a text. A text with which that is not possible is estimated by its length.
+func (c *counter) count(model string, t *adapters.Text) (n int64) {
 	defer func() {
-		if reason := recover(); reason != nil {
+		if reason := recover(); reason != nil { // it may quote the text
 			c.pipe.metrics.panics.Inc()
-			c.pipe.log.Error("panic in the count of a call", slog.String("id", string(m.record.ID)), slog.Any("panic", reason), slog.String("stack", string(debug.Stack())))
+			c.pipe.log.Error("panic in counting tokens", slog.String("model", model), slog.String("stack", string(debug.Stack())))
+			n = t.Guess()
 		}
 	}()
-	c.pipe.settleMetered(m, c.count)
-}
-
-func (c *counter) count(model string, t *adapters.Text) int64 {
 	return t.Count(func(text string) int64 { return c.tokens.Count(model, text) })
 }
