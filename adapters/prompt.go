@@ -1,6 +1,10 @@
 package adapters
 
-import "github.com/tidwall/gjson"
+import (
+	"bytes"
+
+	"github.com/tidwall/gjson"
+)
 
 // What a prompt is charged for beside its text. A message, and the beginning of the answer, cost as many tokens as OpenAI
 // says (https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken): three for each message, one for its role
@@ -51,6 +55,31 @@ func (c *Content) Prompt(into *Text) {
 	if c.Endpoint != Embeddings && c.Endpoint != Completions {
 		into.AddTokens(tokensPerAnswer)
 	}
+}
+
+// mediumMark is in front of what is no text and stands in a body all the same.
+const mediumMark = ";base64,"
+
+// GuessInput is how many tokens what is asked has, by its length alone, where it stands in the body. Sound and pictures in
+// there count like one that is fetched from elsewhere.
+func (c *Content) GuessInput(at Span) int64 {
+	if at.Empty() {
+		return 0
+	}
+	rest, size, tokens := c.Body[at.Start:at.End], 0, int64(0)
+	for {
+		i := bytes.Index(rest, []byte(mediumMark))
+		if i < 0 {
+			break
+		}
+		size, rest = size+i, rest[i+len(mediumMark):]
+		end := bytes.IndexByte(rest, '"')
+		if end < 0 {
+			break
+		}
+		rest, tokens = rest[end:], tokens+tokensPerMedium
+	}
+	return tokens + int64(size+len(rest)+bytesOfToken-1)/bytesOfToken
 }
 
 // plain adds a text, a list of them, or tokens, which need not be counted.

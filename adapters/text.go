@@ -72,13 +72,23 @@ func (t *Text) Reset(limit int) { *t = Text{Limit: limit, kept: t.kept[:0]} }
 // Empty tells whether nothing was added.
 func (t *Text) Empty() bool { return t.size == 0 && t.beside == 0 }
 
+// Unread adds the length of a text of which nothing was looked at.
+func (t *Text) Unread(size int) { t.size += size }
+
+// Size is how long the text is as a whole, in JSON.
+func (t *Text) Size() int { return t.size }
+
 // Held is how much memory the text needs.
 func (t *Text) Held() int { return len(t.kept) }
 
-// Clone is a text with memory of its own.
-func (t *Text) Clone() Text {
-	c := *t
-	c.kept = bytes.Clone(t.kept)
+// Clone is the text in memory of its own, of which it keeps no more than so many bytes.
+func (t *Text) Clone(limit int) Text {
+	c := Text{size: t.size, beside: t.beside}
+	c.kept = bytes.Clone(t.kept[:min(len(t.kept), limit)])
+	if len(c.kept) < len(t.kept) {
+		c.kept = whole(c.kept)
+	}
+	c.parts = bytes.Count(c.kept, []byte{endOfPart})
 	return c
 }
 
@@ -100,6 +110,8 @@ func (t *Text) Count(of func(text string) int64) int64 {
 	}
 	if kept := len(t.kept) - t.parts; kept > 0 && t.size > kept {
 		counted = counted * int64(t.size) / int64(kept)
+	} else if kept == 0 {
+		return t.Guess()
 	}
 	return t.beside + counted
 }
@@ -135,6 +147,22 @@ func (t *Texts) Reset(limit int) {
 	t.Said.Reset(limit)
 	t.Thought.Reset(limit)
 }
+
+// Forget empties both and gives memory back that is larger than so many bytes.
+func (t *Texts) Forget(above int) {
+	t.Said.forget(above)
+	t.Thought.forget(above)
+}
+
+func (t *Text) forget(above int) {
+	if cap(t.kept) > above {
+		t.kept = nil
+	}
+	t.Reset(0)
+}
+
+// Clone is both in memory of their own.
+func (t *Texts) Clone(limit int) Texts { return Texts{t.Said.Clone(limit), t.Thought.Clone(limit)} }
 
 // TextStream is a stream that can collect the text of its answer while it passes, for when its provider tells no usage.
 type TextStream interface {

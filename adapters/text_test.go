@@ -110,7 +110,7 @@ func TestTextIsUsedAgain(t *testing.T) {
 		text.Add([]byte("ab"))
 		text.End()
 		text.Add([]byte("cd"))
-		if copied := text.Clone(); copied.String() != "ab\ncd" || text.Cut() {
+		if copied := text.Clone(8); copied.String() != "ab\ncd" || copied.Cut() || text.Cut() {
 			t.Errorf("%q", copied.String())
 		}
 	}

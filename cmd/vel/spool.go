@@ -10,8 +10,8 @@ import (
 	"github.com/vel-gateway/vel/config"
 )
 
-// record begins to write down every call in the node's spool, and to bring what is there into the database. When the
-// process ends, what is left of it comes after the last call and before the database is closed.
+// record begins to write down every call in the node's spool, and to bring what is there into the database. It stops after
+// the last call, and before the database is closed.
 func (a *App) record(cfg *config.Config) error {
 	s, err := openSpool(cfg.Spool, a.log)
 	if err != nil {
@@ -23,6 +23,8 @@ func (a *App) record(cfg *config.Config) error {
 	a.onStop(background(shipper.Run))
 	a.registry.MustRegister(shipper.Collector())
 	a.pipeline.Record(recorder)
+	a.pipeline.SealWith(a.keyring)
+	a.onStop(a.pipeline.CountTokens(accounting.NewTokens())) // the last records come from there
 	return nil
 }
 
