@@ -4,7 +4,6 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/vel-gateway/vel/accounting/spool"
 )
@@ -43,10 +42,6 @@ func NewRecorder(s *spool.Spool, onFull OnFull) *Recorder {
 	}
 }
 
-// retryAfter is what a client is told that is refused because the spool takes nothing: as long as the disk or the database
-// may need to be noticed by somebody.
-const retryAfter = 5 * time.Second
-
 // Begin writes that a call begins: whose it is, where it goes, what it is taken to cost, what it holds. *Full says that
 // this can not be written, so that the call must not be made.
 func (r *Recorder) Begin(rec *Record) error {
@@ -62,7 +57,7 @@ func (r *Recorder) Begin(rec *Record) error {
 		r.lostBegun.Add(1)
 		return nil
 	}
-	return &Full{RetryAfter: retryAfter, Cause: err}
+	return &Full{err}
 }
 
 // begin leaves the last part of the quota to the calls that are under way.

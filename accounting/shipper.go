@@ -83,7 +83,9 @@ func NewShipper(r *Recorder, store Store, o Shipping, log *slog.Logger) *Shipper
 
 // Shipped is how many records it has brought into the store, and how many it has put aside because that will never take
 // them.
-func (s *Shipper) Shipped() (records, dead uint64) { return s.counts.records.Load(), s.counts.dead.Load() }
+func (s *Shipper) Shipped() (records, dead uint64) {
+	return s.counts.records.Load(), s.counts.dead.Load()
+}
 
 // Run ships until ctx ends, and then what there is, for a bounded time. What is left stays in the spool.
 func (s *Shipper) Run(ctx context.Context) {
@@ -165,9 +167,17 @@ func (s *Shipper) Drain(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// left empties the spool if everything is stored, and says if not.
 func (s *Shipper) left() error {
 	if s.recorder.waiting.len() > 0 {
 		return errWaiting
+	}
+	if len(s.begun) > 0 {
+		return nil
+	}
+	s.spool.Finish()
+	if err := s.spool.Remove(s.stored); err != nil {
+		return fmt.Errorf("remove what is stored: %w", err)
 	}
 	return nil
 }

@@ -123,7 +123,7 @@ func (c *spoolShipCmd) Run(ctx context.Context, o *output) (err error) {
 	}
 	shipped, dead := shipper.Shipped()
 	return o.print(map[string]any{"dir": c.Dir, "node": s.Node(), "shipped": shipped, "dead": dead},
-		fmt.Sprintf("%s of %s shipped, %d put aside; the directory holds no others\n", counted(int(shipped), "record"), s.Node(), dead))
+		fmt.Sprintf("%s of %s shipped, %d put aside; no others are left\n", counted(int(shipped), "record"), s.Node(), dead))
 }
 
 type spoolDeadCmd struct{ ofSpool }
