@@ -53,7 +53,7 @@ func room(share config.Share, dir string) func() int64 {
 	return func() int64 {
 		var disk syscall.Statfs_t
 		if share.Percent > 0 && syscall.Statfs(dir, &disk) == nil {
-			bytes = int64(disk.Blocks) / 100 * int64(disk.Bsize) * share.Percent
+			bytes = int64(disk.Blocks/100*uint64(disk.Bsize)) * share.Percent
 		}
 		return bytes
 	}
