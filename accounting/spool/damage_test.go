@@ -35,7 +35,7 @@ func (r *reports) take() []*spool.Damage {
 }
 
 // written is a directory with a segment for each group of records.
-func written(t *testing.T, groups ...[]string) string {
+func written(t testing.TB, groups ...[]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, records := range groups {
@@ -51,7 +51,7 @@ func written(t *testing.T, groups ...[]string) string {
 	return dir
 }
 
-func read(t *testing.T, path string) []byte {
+func read(t testing.TB, path string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -60,7 +60,7 @@ func read(t *testing.T, path string) []byte {
 	return b
 }
 
-func write(t *testing.T, path string, b []byte) {
+func write(t testing.TB, path string, b []byte) {
 	t.Helper()
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
@@ -249,13 +249,15 @@ func TestBytesOfARecordAreNoFrame(t *testing.T) {
 	dir := written(t, []string{"one"})
 	frame := string(read(t, segments(t, dir)[0])[48:])
 	s := open(t, dir, spool.Options{})
-	add(t, s, frame+frame, "last")
+	add(t, s, "two")
 	segment := segments(t, dir)[1]
+	frame += string(read(t, segment)[48:])
+	add(t, s, frame+frame, "last")
 	b := read(t, segment)
-	b[48] ^= 1 // its length
+	b[48+12+3] ^= 1 // its length
 	write(t, segment, b)
 	got, _ := rest(t, s.Reader(spool.Cursor{}))
-	want(t, got, "one", "last")
+	want(t, got, "one", "two", "last")
 }
 
 // The disk may have made a file longer and not have written what stands there.
@@ -390,17 +392,19 @@ func FuzzReader(f *testing.F) {
 	f.Add(uint16(50), []byte{1, 2, 3}, uint16(0))
 	f.Add(uint16(48), make([]byte, 12), uint16(70))
 	f.Add(uint16(0), make([]byte, 48), uint16(400))
+	records := numbered(0, 10)
+	dir := written(f, records)
+	segment := segments(f, dir)[0]
+	whole := read(f, segment)
+	s := open(f, dir, spool.Options{})
 	f.Fuzz(func(t *testing.T, at uint16, over []byte, size uint16) {
-		records := numbered(0, 10)
-		dir := written(t, records)
-		segment := segments(t, dir)[0]
-		b := read(t, segment)
+		b := bytes.Clone(whole)
 		copy(b[min(int(at), len(b)):], over)
 		if size > 0 {
 			b = append(b, over...)[:min(int(size), len(b)+len(over))]
 		}
 		write(t, segment, b)
-		got, _ := rest(t, open(t, dir, spool.Options{}).Reader(spool.Cursor{}))
+		got, _ := rest(t, s.Reader(spool.Cursor{}))
 		last := -1
 		for _, r := range got {
 			i := slices.Index(records, r)

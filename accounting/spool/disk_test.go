@@ -33,6 +33,9 @@ func TestDiskThatTakesAPartOfAWrite(t *testing.T) {
 	if want := []int{0, 1, 3, 5, 7}; !slices.Equal(taken, want) || refused != 4 {
 		t.Errorf("taken were %v, want %v, and %d refused", taken, want, refused)
 	}
+	if n, want := len(read(t, segments(t, dir)[0])), 48+5*12+4000+4000+500+1000+100; n != want {
+		t.Errorf("the segment has %d bytes, want %d", n, want)
+	}
 	same(t, dir, taken)
 }
 
