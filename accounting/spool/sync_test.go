@@ -88,28 +88,30 @@ func TestDiskThatDoesNotSync(t *testing.T) {
 					}
 					return nil
 				})
-				err := s.Append([]byte("one"))
-				var broken *spool.Broken
-				if strict != errors.As(err, &broken) || strict != errors.Is(err, errDisk) {
-					t.Errorf("the append says %v", err)
+				for _, record := range []string{"one", "two", "three"} {
+					err := s.Append([]byte(record))
+					var broken *spool.Broken
+					if strict != errors.As(err, &broken) || strict != errors.Is(err, errDisk) {
+						t.Errorf("the append says %v", err)
+					}
+					time.Sleep(time.Second)
+					synctest.Wait()
 				}
-				time.Sleep(time.Second)
-				synctest.Wait()
-				if st := s.Stats(); st.SyncFailures != 1 || st.Synced != 0 || !errors.Is(st.Broken, errDisk) {
+				if st := s.Stats(); st.SyncFailures != 3 || st.Synced != 0 || !errors.Is(st.Broken, errDisk) {
 					t.Errorf("the stats are %+v", st)
 				}
 				fails = false
-				add(t, s, "two")
+				add(t, s, "four")
 				time.Sleep(time.Second)
 				synctest.Wait()
-				if st := s.Stats(); st.SyncFailures != 1 || st.SyncedTo != st.End || st.Broken != nil {
+				if st := s.Stats(); st.SyncFailures != 3 || st.SyncedTo != st.End || st.Broken != nil {
 					t.Errorf("afterwards they are %+v", st)
 				}
 				if n := len(segments(t, dir)); n != 2 {
 					t.Errorf("there are %d segments", n)
 				}
 				got, _ := rest(t, s.Reader(spool.Cursor{}))
-				want(t, got, "one", "two")
+				want(t, got, "one", "two", "three", "four")
 			})
 		})
 	}
