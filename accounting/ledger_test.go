@@ -72,6 +72,12 @@ func (m *memory) is(id tenancy.ID) (states []accounting.State) {
 	return states
 }
 
+func (m *memory) tried() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.tries
+}
+
 func (m *memory) len() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

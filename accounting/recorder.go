@@ -48,7 +48,7 @@ func (r *Recorder) Begin(rec *Record) error {
 	rec.State = Begun
 	b := r.encode(rec)
 	defer r.release(b)
-	err := r.begin(*b)
+	err := r.spool.Append(*b)
 	switch {
 	case err == nil:
 		r.open.add(rec.ID)
@@ -58,14 +58,6 @@ func (r *Recorder) Begin(rec *Record) error {
 		return nil
 	}
 	return &Full{err}
-}
-
-// begin leaves the last part of the quota to the calls that are under way.
-func (r *Recorder) begin(record []byte) error {
-	if r.spool.Tight() {
-		return spool.ErrFull
-	}
-	return r.spool.Append(record)
 }
 
 // End writes how a call ended. What the spool does not take waits in memory. If that is full too, a call that has begun
@@ -82,11 +74,11 @@ func (r *Recorder) End(rec *Record) {
 func (r *Recorder) write(rec *Record) bool {
 	b := r.encode(rec)
 	defer r.release(b)
-	err := r.spool.Append(*b)
+	err := r.spool.AppendBeyond(*b)
 	if errors.Is(err, spool.ErrTooLarge) { // then it is the content, which is the least of what matters
 		rec.Prompt, rec.Answer = nil, nil
 		*b = rec.Append((*b)[:0])
-		err = r.spool.Append(*b)
+		err = r.spool.AppendBeyond(*b)
 	}
 	return err == nil || r.waiting.add(*b)
 }
@@ -95,11 +87,11 @@ func (r *Recorder) write(rec *Record) bool {
 // is in the spool or about to be. An end is written after it was taken off the open calls, and this happens while it
 // can not be: so in the spool an end comes after all beginnings of its call.
 func (r *Recorder) rewrite(id []byte, record []byte) (bool, error) {
-	return r.open.during(id, func() error { return r.spool.Append(record) })
+	return r.open.during(id, func() error { return r.spool.AppendBeyond(record) })
 }
 
 // retry writes what waits.
-func (r *Recorder) retry() { r.waiting.flush(r.spool.Append) }
+func (r *Recorder) retry() { r.waiting.flush(r.spool.AppendBeyond) }
 
 // encode gives a buffer with the record, to be released.
 func (r *Recorder) encode(rec *Record) *[]byte {

@@ -210,7 +210,7 @@ func TestTheDatabaseIsAway(t *testing.T) {
 		now.Begun, now.Total = time.Now(), time.Second
 		n.recorder.End(now)
 		time.Sleep(10 * time.Minute)
-		if tries := store.tries; tries < 100 || tries > 400 {
+		if tries := store.tried(); tries < 100 || tries > 400 {
 			t.Errorf("%d tries in ten minutes, want one each 2.5 to 5 s", tries)
 		}
 		if got := metric(t, n.shipper, "vel_spool_oldest_seconds"); got < 590 {

@@ -13,6 +13,9 @@ const (
 	alarmEnds = 40
 )
 
+// leastRoom is how many bytes of the quota must be left so that the spool does not count as full: some records.
+const leastRoom = 16 << 10
+
 // watch tells once that the spool fills up, and once that it is over.
 func (s *Shipper) watch() {
 	st := s.spool.Stats()
@@ -78,7 +81,7 @@ func (c *spoolCollector) Collect(to chan<- prometheus.Metric) {
 	count := func(d *prometheus.Desc, v uint64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
-	gauge(c.up, truth(st.Broken == nil && !s.spool.Tight()))
+	gauge(c.up, truth(st.Broken == nil && (st.Quota <= 0 || st.Quota-st.Bytes > leastRoom)))
 	gauge(c.bytes, float64(st.Bytes))
 	gauge(c.quota, float64(st.Quota))
 	gauge(c.alarm, truth(share(st.Bytes, st.Quota) >= alarmAt))
