@@ -3,7 +3,6 @@ package storage
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -88,8 +87,15 @@ func narrowed(q *accounting.CallQuery, args *arguments, first string) (where []s
 		where = append(where, "("+first+".begun_us, "+first+".id) < ("+args.add(micros{&q.Before.Begun})+", "+args.add(q.Before.ID)+")")
 	}
 	for _, f := range []struct{ column, value string }{
-		{"org_id", string(q.Org)}, {"team_id", string(q.Team)}, {"user_id", string(q.User)}, {"key_id", string(q.Key)}, {"route", q.Route},
-		{"provider", q.Provider}, {"model", q.Model}, {"endpoint", q.Endpoint}, {"class", q.Class},
+		{"org_id", string(q.Org)},
+		{"team_id", string(q.Team)},
+		{"user_id", string(q.User)},
+		{"key_id", string(q.Key)},
+		{"route", q.Route},
+		{"provider", q.Provider},
+		{"model", q.Model},
+		{"endpoint", q.Endpoint},
+		{"class", q.Class},
 	} {
 		if f.value != "" {
 			where = append(where, "c."+f.column+" = "+args.add(f.value))
@@ -113,20 +119,6 @@ func tagPattern(t accounting.Tag) string {
 		return "[" + jsonText(t.Key) + ","
 	}
 	return jsonText([2]string{t.Key, t.Value})
-}
-
-// termsFor are the terms that calls must have: the one that finds the fewest, as far as can be told, and the others.
-func termsFor(q *accounting.CallQuery) (term string, others []string) {
-	words := wordsOf(q.Text)
-	slices.SortFunc(words, func(a, b string) int { return len(b) - len(a) })
-	words = slices.Compact(words)
-	if q.Tag.Key != "" && q.Tag.Value != "" {
-		words = append([]string{tagTerm(q.Tag)}, words...)
-	}
-	if len(words) == 0 {
-		return "", nil
-	}
-	return words[0], words[1:]
 }
 
 // Call finds one call, with everything that is kept of it. Without an organization it is looked for in all.

@@ -53,3 +53,17 @@ func ChangeUntraced(ctx context.Context, db *DB) error {
 func PrepareDay(ctx context.Context, db *DB, day time.Time) error {
 	return db.dialect.(*pgDB).prepareDay(ctx, dailyEvents(), day)
 }
+
+// PrepareDays makes the partitions around a day.
+func PrepareDays(ctx context.Context, db *DB, day time.Time) error {
+	return db.dialect.(*pgDB).prepareDays(ctx, day)
+}
+
+// Sketched is the encoded sketch of n durations.
+func Sketched(n int) []byte {
+	s := newSketcher().sketch()
+	for i := range n {
+		s.add(time.Duration(200+7*i) * time.Millisecond)
+	}
+	return s.encode()
+}

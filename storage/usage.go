@@ -251,8 +251,14 @@ func (u *used) where(p part, args *arguments) string {
 	}
 	where = append(where, "("+strings.Join(over, " or ")+")", "tag_key = "+args.add(u.tag))
 	for _, f := range []struct{ column, value string }{
-		{"org_id", string(u.Org)}, {"team_id", string(u.Team)}, {"user_id", string(u.User)}, {"key_id", string(u.Key)}, {"route", u.Route},
-		{"provider", u.Provider}, {"model", u.Model}, {"tag_value", u.Tag.Value},
+		{"org_id", string(u.Org)},
+		{"team_id", string(u.Team)},
+		{"user_id", string(u.User)},
+		{"key_id", string(u.Key)},
+		{"route", u.Route},
+		{"provider", u.Provider},
+		{"model", u.Model},
+		{"tag_value", u.Tag.Value},
 	} {
 		if f.value != "" {
 			where = append(where, f.column+" = "+args.add(f.value))
