@@ -183,7 +183,7 @@ func (b *batch) terms(ctx context.Context, t tx) error {
 		}
 	}
 	slices.SortFunc(rows, func(a, b []any) int { // neighbours in the table are stored one after the other
-		return cmp.Or(cmp.Compare(a[0].(string), b[0].(string)), cmp.Compare(a[1].(string), b[1].(string)))
+		return cmp.Or(cmp.Compare(a[1].(string), b[1].(string)), cmp.Compare(a[0].(string), b[0].(string)))
 	})
 	_, err := t.bulk(ctx, "call_terms", []field{{"org_id", textual}, {"term", textual}, {"begun_us", number}, {"id", textual}}, ` on conflict do nothing`, rows)
 	return err

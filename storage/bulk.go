@@ -61,6 +61,8 @@ func arrayOf(rows [][]any, i int, kind string) []byte {
 
 func (t pgTx) joined(a, b string) string { return a + " || " + b }
 
+func (t pgTx) joinedAll(column string) string { return "string_agg(" + column + ", ''::bytea)" }
+
 func (t liteTx) bulk(ctx context.Context, into string, fields []field, then string, rows [][]any) (n int64, err error) {
 	if len(rows) == 0 {
 		return 0, nil
@@ -88,3 +90,7 @@ func (t liteTx) bulk(ctx context.Context, into string, fields []field, then stri
 
 // joined makes one value of two: what SQLite joins is text, and stays what it was only when it says so.
 func (t liteTx) joined(a, b string) string { return "cast(" + a + " || " + b + " as blob)" }
+
+func (t liteTx) joinedAll(column string) string {
+	return "cast(group_concat(" + column + ", '') as blob)"
+}

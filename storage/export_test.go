@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -66,4 +67,9 @@ func Sketched(n int) []byte {
 		s.add(time.Duration(200+7*i) * time.Millisecond)
 	}
 	return s.encode()
+}
+
+// CallsQuery is the query of a page of calls.
+func CallsQuery(q accounting.CallQuery, often bool) (query string, args []any) {
+	return callsQuery(&q, often)
 }

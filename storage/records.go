@@ -106,7 +106,18 @@ func cleanRecord(r *accounting.Record) {
 	}
 	r.Tags = tags
 	r.Begun = fromMicros(toMicros(r.Begun))
+	// A sum of very many still has room in 64 bits.
+	for i := range r.Usage {
+		r.Usage[i] = bounded(r.Usage[i])
+	}
+	r.Cost, r.Estimate = bounded(r.Cost), bounded(r.Estimate)
+	r.Waiting, r.FirstToken, r.Total = bounded(r.Waiting), bounded(r.FirstToken), bounded(r.Total)
 }
+
+// mostOfOne is the most that one call counts for: a million dollars, thirteen days, more tokens than there are.
+const mostOfOne = 1 << 50
+
+func bounded[T ~int64](n T) T { return min(max(n, 0), mostOfOne) }
 
 // callRow gives the values of callFields.
 func callRow(r *accounting.Record) []any {
