@@ -71,6 +71,7 @@ func (m *Memory) ask(s *shard, t *tagged, h *Hold, had *held, now int64) {
 		h.starts = append(h.starts, a.start)
 		if !h.decidesApart(i) {
 			a.of = s.state(t, k.Limit)
+			a.of.lapse(now)
 			a.keep(k.Limit, now)
 			a.above(had, i)
 		}
@@ -199,8 +200,8 @@ func (m *Memory) end(h *Hold, actual []int64, as phase) {
 	defer s.mu.Unlock()
 	t := s.tag(h.Tag)
 	s.tidy(t, now)
-	if len(h.starts) == 0 { // it was never taken here
-		h.starts = m.calendar.starts(h.starts, h.Takes, now)
+	if len(h.starts) != len(h.Takes) { // it was never taken here
+		h.starts = m.calendar.starts(h.starts[:0], h.Takes, now)
 	}
 	had := t.find(h.ID, now)
 	if had == nil && as == gone {
@@ -211,7 +212,7 @@ func (m *Memory) end(h *Hold, actual []int64, as phase) {
 		return
 	}
 	for i := range h.Takes {
-		s.book(t, h, had, i, min(max(actual[i], 0), most), as, now)
+		m.book(s, t, h, had, i, min(max(actual[i], 0), most), as, now)
 	}
 	if as == gone {
 		s.forget(t, had)
@@ -223,22 +224,27 @@ func (m *Memory) end(h *Hold, actual []int64, as phase) {
 }
 
 // book books what was used of one take.
-func (s *shard) book(t *tagged, h *Hold, had *held, i int, actual int64, as phase, now int64) {
+func (m *Memory) book(s *shard, t *tagged, h *Hold, had *held, i int, actual int64, as phase, now int64) {
 	k, l := &had.takes[i], h.Takes[i].Limit
 	k.lease.leave()
 	if l.Kind == Slots || as == booked && l.Kind != Amount {
 		return
 	}
-	st := s.state(t, l)
-	k.point(st)
+	if k.of == nil {
+		k.point(s.state(t, l))
+		k.of.keep(l, now, m.calendar.window(l, h.starts[i]).end)
+	}
+	st := k.of
 	k.refresh()
-	if k.start == none && i < len(h.starts) { // it was not held
+	if k.start == none { // it was not held
 		k.start = h.starts[i]
 		if k.start > st.now.start {
 			st.turn(k.start)
 		}
 	}
 	st.settle(l, now, k.n, actual, k.start, had.phase)
-	st.idle = max(st.idle, now+grace)
+	if l.Kind == Rate {
+		st.keep(l, now, 0)
+	}
 	k.n = actual
 }

@@ -27,16 +27,19 @@ func (m *Memory) renew(h *Hold, now int64) {
 		s.leave(t)
 		return
 	}
+	if len(h.starts) != len(h.Takes) {
+		h.starts = m.calendar.starts(nil, h.Takes, now)
+	}
 	for i := range h.Takes {
 		if k := &h.Takes[i]; k.Limit.Kind == Slots || k.Limit.Kind == Amount {
-			m.again(s.state(t, k.Limit), k, &had.takes[i], now)
+			m.again(s.state(t, k.Limit), k, &had.takes[i], h.starts[i], now)
 		}
 	}
 	t.put(had, now+lifetime)
 }
 
 // again holds a slot or money again, whatever the limit says.
-func (m *Memory) again(st *state, want *Take, k *taken, now int64) {
+func (m *Memory) again(st *state, want *Take, k *taken, start, now int64) {
 	k.point(st)
 	k.refresh()
 	if want.Limit.Kind == Slots {
@@ -45,10 +48,9 @@ func (m *Memory) again(st *state, want *Take, k *taken, now int64) {
 		}
 		return
 	}
-	w := m.calendar.window(want.Limit, now)
-	st.keep(want.Limit, now, w.end)
+	st.keep(want.Limit, now, m.calendar.window(want.Limit, now).end)
 	if k.start == none {
-		k.start = st.turn(w.start)
+		k.start = st.turn(start)
 	}
 	if t := st.tally(k.start); t != nil && want.N > k.n {
 		t.held += want.N - k.n

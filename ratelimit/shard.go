@@ -6,7 +6,7 @@ import "sync"
 type shard struct {
 	mu    sync.Mutex // guards everything below
 	tags  map[string]*tagged
-	ring  *state // all states in a ring, from the one that is looked at next
+	ring  *state  // all states in a ring, from the one that is looked at next
 	owed  int     // how many more states are to be looked at
 	spare []*held // to be used again
 	asked []asked // of the take that is under way

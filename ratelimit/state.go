@@ -64,6 +64,13 @@ func (s *state) tally(start int64) *tally {
 	return nil
 }
 
+// lapse takes the slots of expired holds.
+func (s *state) lapse(now int64) {
+	for p := s.leases.expired(now); p != nil; p = s.leases.expired(now) {
+		p.leave()
+	}
+}
+
 // wait says how long to wait for more units in the window that starts at start, of which left milliseconds are left: fine,
 // never, cold or milliseconds.
 func (s *state) wait(l *Limit, now, more, start, left int64) int64 {
@@ -85,9 +92,6 @@ func (s *state) wait(l *Limit, now, more, start, left int64) int64 {
 	case Amount:
 		return s.waitMoney(l, more, start, left)
 	case Slots:
-		for p := s.leases.expired(now); p != nil; p = s.leases.expired(now) {
-			p.leave()
-		}
 		if more > 0 && int64(s.leases.count) >= l.Max {
 			return soon
 		}
