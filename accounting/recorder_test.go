@@ -3,9 +3,14 @@ package accounting_test
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/accounting/spool"
@@ -89,6 +94,28 @@ func TestCallsAreRecordedAtTheSameTime(t *testing.T) {
 	}
 	if len(seen) != 800 || store.len() != 800 {
 		t.Errorf("%d records of %d calls, want 800 of each", store.len(), len(seen))
+	}
+}
+
+// Every metric of the spool stands in docs/deployment.md.
+func TestMetricsAreDocumented(t *testing.T) {
+	t.Parallel()
+	n := start(t, t.TempDir(), newMemory(), spool.Options{}, accounting.Shipping{}, accounting.Refuse)
+	defer n.crash(t)
+	text, err := os.ReadFile(filepath.Join("..", "docs", "deployment.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(n.shipper.Collector())
+	families, err := registry.Gather()
+	if err != nil || len(families) < 11 {
+		t.Fatal(len(families), err)
+	}
+	for _, f := range families {
+		if !strings.Contains(string(text), "\n| `"+f.GetName()+"` |") {
+			t.Errorf("%s is not in the table of metrics", f.GetName())
+		}
 	}
 }
 
