@@ -86,6 +86,7 @@ var treatments = [...]treatment{
 	{path: "models.*.repeat_executed", effect: enforced},
 	{path: "models.*.strict", effect: enforced},
 
+	{path: "organizations.*.keep_content", effect: enforced},
 	{path: "organizations.*.limits", why: "no call is counted yet"},
 	{path: "organizations.*.budget", why: "nothing is held to a budget yet"},
 	{path: "organizations.*.keys.*.key", effect: enforced},

@@ -83,6 +83,7 @@ var settings = map[string]string{
 	"models.*.timeouts.connect": "1s", "models.*.timeouts.first_byte": "1s", "models.*.timeouts.idle": "1s", "models.*.timeouts.total": "1s",
 	"models.*.attempts": "7", "models.*.backoff": "[7ms]", "models.*.repeat_executed": "true", "models.*.strict": "true",
 
+	"organizations.*.keep_content": "true",
 	"organizations.*.keys.*.key": "env:SECRET", "organizations.*.keys.*.models": "[m]",
 	"organizations.*.keys.*.expires": "2027-01-01T00:00:00Z", "organizations.*.keys.*.disabled": "true",
 }
@@ -211,6 +212,7 @@ func observe(t *testing.T, env []string) observed {
 		Gateway  gateway.Config
 		Log      Log
 		Table    *routing.Table
+		Orgs     []tenancy.Org
 		Keys     []tenancy.APIKey
 		Database Database
 		Direct   secrets.Secret
@@ -218,7 +220,7 @@ func observe(t *testing.T, env []string) observed {
 		Audit    time.Duration
 		SignOn   admin.OIDC
 		Costs    map[string]money.Nano
-	}{c.Gateway, c.Log, table, c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention.Audit, c.SignOn, costs(t, &c.Routing)}
+	}{c.Gateway, c.Log, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention.Audit, c.SignOn, costs(t, &c.Routing)}
 	return o
 }
 

@@ -1,0 +1,17 @@
+insert into organizations (id, org_id, name, disabled, rev, changed, created_us, updated_us) values ('org_1', 'org_1', 'acme', false, 2, 7, 1800000000000000, 1800000000000001);
+insert into organizations (id, org_id, name, disabled, rev, changed, created_us, updated_us, deleted_us) values ('org_0', 'org_0', 'acme', false, 1, 3, 1800000000000000, 1800000000000000, 1800000000000002);
+insert into teams (id, org_id, name, rev, created_us, updated_us) values ('team_1', 'org_1', 'search', 1, 1800000000000000, 1800000000000000);
+insert into roles (id, org_id, name, permissions, rev, created_us, updated_us) values ('role_1', 'org_1', 'approver', '["approve_workflow"]', 1, 1800000000000000, 1800000000000000);
+insert into users (id, org_id, name, email, password, roles, teams, disabled, last_login_us, rev, created_us, updated_us) values ('user_1', 'org_1', 'Zoë', 'zoe@example.com', 'a hash', '["org_admin","role_1"]', '["team_1"]', false, 1800000000000003, 4, 1800000000000000, 1800000000000000);
+insert into users (id, org_id, name, email, password, roles, teams, disabled, last_login_us, issuer, subject, rev, created_us, updated_us) values ('user_2', 'org_1', 'Ada', 'ada@example.com', '', '["viewer"]', '[]', false, 0, 'https://id.example.com', '248289761001', 1, 1800000000000000, 1800000000000000);
+insert into keys (id, org_id, name, team_id, user_id, hash, old_hash, old_until_us, models, role, expires_us, disabled, rev, changed, created_us, updated_us) values ('key_1', 'org_1', 'ci', 'team_1', 'user_1', 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad', '', 0, '["gpt-4o"]', 'role_1', 0, false, 1, 9, 1800000000000000, 1800000000000000);
+insert into key_usage (key_id, org_id, last_used_us) values ('key_1', 'org_1', 1800000000000004);
+insert into sessions (id, org_id, user_id, hash, began_us, created_us, expires_us, address, agent) values ('session_1', 'org_1', 'user_1', 'cb8379ac2098aa165029e3938a51da0bcecfc008fd6795f401178647f96c5b34', 1800000000000000, 1800000000000000, 9000000000000000, '192.0.2.1', 'curl/8');
+insert into idempotency (org_id, id, request, status, answer, created_us) values ('org_1', 'i', 'r', 201, '{}', 9000000000000000);
+update config_rev set rev = 9;
+insert into stored_objects (org_id, id, provider, kind, created_us) values ('org_1', 'file-1', 'openai', 'file', 1800000000000000);
+insert into providers (id, org_id, name, settings, api_key, key_hint, rev, changed, created_us, updated_us) values ('provider_1', 'platform', 'mine', '{"api":"chat","kind":"openai","organizations":["org_1"],"timeouts":{"first_byte":"1m30s"}}', '01234567.x', 'wxyz', 2, 8, 1800000000000000, 1800000000000001);
+insert into routes (id, org_id, name, settings, providers, rev, changed, created_us, updated_us) values ('route_1', 'platform', 'fast', '{"attempts":2,"targets":[{"provider":"mine"}]}', '["mine"]', 1, 9, 1800000000000000, 1800000000000000);
+insert into audit_events (org_id, id, time_us, action, outcome, reason, count, by_org, by_user, by_key, by_session, by_name, by_email, address, agent, request, object_kind, object_id, object_name, before, after, seal, place, leaf) values ('org_1', 'event_1', 1800000000000000, 'keys.create', 'done', '', 1, 'org_1', 'user_1', '', 'session_1', 'Zoë', 'zoe@example.com', '192.0.2.1', 'curl/8', 'req_1', 'key', 'key_1', 'ci', '', '{"name":"ci"}', 0, 0, '');
+update leases set holder = 'node_1', beat = 7 where name = 'audit';
+update organizations set keep_content = true where id = 'org_1';
