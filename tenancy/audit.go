@@ -61,6 +61,8 @@ const (
 	ActionReadContent   = "calls.read_content"
 	ActionRefused       = "access.refused"
 	ActionAdminKey      = "access.admin_key"
+	ActionRecordCalls   = "calls.record"
+	ActionPricesMissing = "prices.missing"
 	longestAuditText    = 200 // characters of what comes from outside
 	auditTimeResolution = time.Microsecond
 )
