@@ -22,25 +22,22 @@ type Stretch struct {
 // daysBack is how many days before now tell how fast money is spent.
 const daysBack = 7
 
-// Calendar is the stretches of time whose sums make a summary, as of a moment. Every one begins and ends with an hour of
-// UTC, as sums are kept, but for those that end now.
+// Calendar is the stretches of time whose sums make a summary, as of a moment. They begin and end with whole minutes, as
+// sums are kept, but for those that end now.
 type Calendar struct {
 	Now                time.Time
 	Today, Week, Month Stretch // a week begins on Monday
 	LastMonth          Span
 	MonthEnd           time.Time
-	Days               [daysBack]Span // 24 hours each, up to the last hour that is over; the newest first
-	Exact              bool           // no day begins within an hour of UTC; where one does, that whole hour is counted to the new day
+	Days               [daysBack]Span // 24 hours each, up to the last hour of UTC that is over; the newest first
 }
 
 // NewCalendar makes the calendar of a moment in a time zone.
 func NewCalendar(now time.Time, zone *time.Location) Calendar {
-	c := Calendar{Now: now.UTC(), Exact: true}
+	c := Calendar{Now: now.UTC()}
 	year, month, day := now.In(zone).Date()
 	begin := func(year int, month time.Month, day int) time.Time {
-		at := time.Date(year, month, day, 0, 0, 0, 0, zone).UTC()
-		c.Exact = c.Exact && at.Equal(at.Truncate(time.Hour))
-		return at.Truncate(time.Hour)
+		return time.Date(year, month, day, 0, 0, 0, 0, zone).UTC()
 	}
 	monday := day - (int(now.In(zone).Weekday())+6)%7
 	hour := c.Now.Truncate(time.Hour)
@@ -57,6 +54,9 @@ func NewCalendar(now time.Time, zone *time.Location) Calendar {
 
 // stretch is what began at a time and is compared with what began before. No stretch before is longer than its period.
 func (c *Calendar) stretch(begin, before, hour time.Time) Stretch {
+	if hour.Before(begin) { // in a zone with half hours
+		hour = begin
+	}
 	until := before.Add(hour.Sub(begin))
 	if until.After(begin) {
 		until = begin
@@ -64,12 +64,12 @@ func (c *Calendar) stretch(begin, before, hour time.Time) Stretch {
 	return Stretch{Span{begin, c.Now}, Span{begin, hour}, Span{before, until}}
 }
 
-// Spans are the stretches of time whose sums Summarize needs, in its order. None is asked for twice: what is spent until
-// now is what was spent until the last whole hour, and in this one.
+// Spans are the stretches of time whose sums Summarize needs, in its order. What was spent until now is what was spent in
+// the hours that are over, and since.
 func (c *Calendar) Spans() []Span {
-	spans := []Span{{c.Today.Hours.To, c.Now}, c.LastMonth}
+	spans := []Span{c.LastMonth}
 	for _, s := range []*Stretch{&c.Today, &c.Week, &c.Month} {
-		spans = append(spans, s.Hours, s.Before)
+		spans = append(spans, s.Hours, Span{s.Hours.To, c.Now}, s.Before)
 	}
 	return append(spans, c.Days[:]...)
 }
@@ -101,7 +101,7 @@ var errTooLarge = errors.New("the sum is too large to be counted")
 
 // Summarize makes a summary of the sums of a calendar's spans, in their order.
 func (c *Calendar) Summarize(sums []UsageRow) (s Summary, err error) {
-	now, lastMonth, stretches, days := sums[0], sums[1], sums[2:8], sums[8:]
+	lastMonth, stretches, days := sums[0], sums[1:10], sums[10:]
 	if s.LastMonth, err = spent(c.LastMonth, lastMonth); err != nil {
 		return s, err
 	}
@@ -109,11 +109,11 @@ func (c *Calendar) Summarize(sums []UsageRow) (s Summary, err error) {
 		stretch *Stretch
 		into    *Period
 	}{{&c.Today, &s.Today}, {&c.Week, &s.Week}, {&c.Month, &s.Month}} {
-		hours := stretches[2*i]
-		if of.into.Spent, err = spent(of.stretch.Span, hours, now); err != nil {
+		hours, since, before := stretches[3*i], stretches[3*i+1], stretches[3*i+2]
+		if of.into.Spent, err = spent(of.stretch.Span, hours, since); err != nil {
 			return s, err
 		}
-		of.into.Hours, of.into.Before = hours.Cost, stretches[2*i+1].Cost
+		of.into.Hours, of.into.Before = hours.Cost, before.Cost
 	}
 	week, err := spent(Span{}, days...)
 	if err != nil {

@@ -16,7 +16,6 @@ type Costs struct {
 	Organization *Named      `json:"organization" doc:"Whose costs; null: everybody's."`
 	Now          time.Time   `json:"now" doc:"As of this moment."`
 	Timezone     string      `json:"timezone" doc:"Where days, weeks and months begin at midnight."`
-	Exact        bool        `json:"exact" doc:"Sums are kept by hours of UTC. False: days of this zone begin within one of them, and the whole of that hour is counted to the new day."`
 	Today        SpentSince  `json:"today"`
 	Week         SpentSince  `json:"week" doc:"Since Monday."`
 	Month        SpentSince  `json:"month"`
@@ -132,7 +131,7 @@ func (s *Server) sumsOf(ctx context.Context, org tenancy.ID, cal *accounting.Cal
 
 func viewCosts(cal *accounting.Calendar, sum *accounting.Summary) Costs {
 	return Costs{
-		Now: cal.Now, Exact: cal.Exact, Today: viewPeriod(&sum.Today), Week: viewPeriod(&sum.Week), Month: viewPeriod(&sum.Month), LastMonth: viewSpent(&sum.LastMonth),
+		Now: cal.Now, Today: viewPeriod(&sum.Today), Week: viewPeriod(&sum.Week), Month: viewPeriod(&sum.Month), LastMonth: viewSpent(&sum.LastMonth),
 		BurnRate: BurnRate{sum.PerHour.String(), sum.PerDay.String()}, Projection: Projection{sum.MonthEnd.String(), cal.MonthEnd, projected},
 		Unpriced: percent(accounting.Thousandths(sum.Month.Unpriced, sum.Month.Calls)), Estimated: percent(accounting.Thousandths(sum.Month.Estimated, sum.Month.Calls)),
 	}

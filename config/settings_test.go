@@ -84,7 +84,7 @@ var settings = map[string]string{
 	"models.*.attempts": "7", "models.*.backoff": "[7ms]", "models.*.repeat_executed": "true", "models.*.strict": "true",
 
 	"organizations.*.keep_content": "true",
-	"organizations.*.keys.*.key": "env:SECRET", "organizations.*.keys.*.models": "[m]",
+	"organizations.*.keys.*.key":   "env:SECRET", "organizations.*.keys.*.models": "[m]",
 	"organizations.*.keys.*.expires": "2027-01-01T00:00:00Z", "organizations.*.keys.*.disabled": "true",
 }
 
@@ -217,10 +217,10 @@ func observe(t *testing.T, env []string) observed {
 		Database Database
 		Direct   secrets.Secret
 		MaxAge   time.Duration
-		Audit    time.Duration
+		Kept     Retention
 		SignOn   admin.OIDC
 		Costs    map[string]money.Nano
-	}{c.Gateway, c.Log, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention.Audit, c.SignOn, costs(t, &c.Routing)}
+	}{c.Gateway, c.Log, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention, c.SignOn, costs(t, &c.Routing)}
 	return o
 }
 
