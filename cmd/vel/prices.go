@@ -9,6 +9,14 @@ import (
 	"github.com/vel-gateway/vel/tenancy"
 )
 
+// record makes the pipeline count what providers do not tell, and seal what is kept of calls.
+func (a *App) record() {
+	if a.keyring != nil {
+		a.pipeline.SealWith(a.keyring)
+	}
+	a.onStop(a.pipeline.CountTokens(accounting.NewTokens()))
+}
+
 // price gives every target of a table what it costs, by the operator's prices and those that come with the program.
 func (a *App) price(table *routing.Table, cfg *routing.Config) error {
 	own, agreed, err := pricesOf(cfg)
