@@ -42,6 +42,7 @@ type Deps struct {
 	Subjects  SubjectStore
 	Audit     AuditStore
 	Calls     CallStore
+	PricesOf  PriceFinder
 	SignOn    OIDC // single sign-on; without an issuer there is none
 
 	Index     func() *tenancy.KeyIndex                       // of the snapshot of now
@@ -159,6 +160,7 @@ func NewServer(d Deps) *Server {
 	s.serveCalls()
 	s.serveUsage()
 	s.serveCosts()
+	s.servePrices()
 	s.serveDocument()
 	return s
 }

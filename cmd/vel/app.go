@@ -45,6 +45,7 @@ type App struct {
 	directory *directory
 	catalog   *catalog
 	flaws     map[tenancy.ID]flaw // of the catalog, as it is published
+	pricing   *pricing            // likewise
 	rev       int64               // of the snapshot
 	overdue   *time.Timer         // runs while the database is away
 
