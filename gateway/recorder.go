@@ -2,9 +2,9 @@ package gateway
 
 import "github.com/vel-gateway/vel/accounting"
 
-// Recorder keeps a record of each call. Both methods are called on the goroutine of the call, or of those that count
-// what a provider did not tell; they encode the record and keep nothing of it, since the call's next one lies in the same
-// memory. They do not wait for a database.
+// Recorder keeps a record of each call. Both methods are called by many goroutines at the same time: those of the calls, and
+// the one that counts what providers did not tell. They encode the record and keep nothing of it, since the next one lies in
+// the same memory, and they do not wait for a database.
 type Recorder interface {
 	// Begin is called once for a call that goes to a provider, before the first byte is sent. An error refuses the call.
 	Begin(r *accounting.Record) error

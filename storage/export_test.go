@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -52,4 +53,23 @@ func ChangeUntraced(ctx context.Context, db *DB) error {
 // PrepareDay makes the partition of a day.
 func PrepareDay(ctx context.Context, db *DB, day time.Time) error {
 	return db.dialect.(*pgDB).prepareDay(ctx, dailyEvents(), day)
+}
+
+// PrepareDays makes the partitions around a day.
+func PrepareDays(ctx context.Context, db *DB, day time.Time) error {
+	return db.dialect.(*pgDB).prepareDays(ctx, day)
+}
+
+// Sketched is the encoded sketch of n durations.
+func Sketched(n int) []byte {
+	s := newSketcher().sketch()
+	for i := range n {
+		s.add(time.Duration(200+7*i) * time.Millisecond)
+	}
+	return s.encode()
+}
+
+// CallsQuery is the query of a page of calls.
+func CallsQuery(q accounting.CallQuery, often bool) (query string, args []any) {
+	return callsQuery(&q, often)
 }

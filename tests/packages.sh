@@ -12,6 +12,7 @@ needs=(
   # The packages start a server of their own where there is an init; tests/services never uses that one.
   "Postgres 13 or newer|ls /usr/lib/postgresql/*/bin/postgres|postgresql"
   "PgBouncer|PATH=\$PATH:/usr/sbin pgbouncer --version|pgbouncer"
+  "Redis 7|redis-server --version && redis-cli --version|redis-server"
   "Chromium|chromium --version || google-chrome --version|chromium"
   "setpriv|setpriv --version|util-linux"
   "a C compiler for the race detector|printf '#include <stdlib.h>' | cc -E -|gcc libc6-dev"

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tidwall/gjson"
+
 	"github.com/vel-gateway/vel/adapters"
 )
 
@@ -91,4 +93,34 @@ func TestCollectingOverlooksNothing(t *testing.T) {
 	if _, err := s.End(nil); err == nil {
 		t.Error("an error in the stream was overlooked")
 	}
+}
+
+// Whatever is said, in whatever order and however it is cut, the shortcut collects what was said.
+func FuzzCollect(f *testing.F) {
+	f.Add(`one|two|\three"|\`, uint8(3), uint8(7))
+	f.Add("a||b|\u00e9\n|\U0001F600", uint8(0), uint8(1))
+	f.Fuzz(func(t *testing.T, text string, shapes, size uint8) {
+		said, datas := "", []string(nil)
+		for i, piece := range strings.Split(strings.ToValidUTF8(text, ""), "|") {
+			said += piece
+			members := `"content":` + string(gjson.AppendJSONString(nil, piece))
+			if shapes>>(i%8)&1 == 1 {
+				datas = append(datas, `{"id":"d","choices":[{"delta":{`+members+`}, "index":1}]}`)
+			} else {
+				datas = append(datas, delta(members))
+			}
+		}
+		s, texts := chatCodec.DecodeStream(&adapters.Content{}, nil), &adapters.Texts{}
+		texts.Reset(1 << 20)
+		s.(adapters.TextStream).Collect(texts)
+		n := int(size) + 1
+		for rest := []byte(dataOf(datas...)); len(rest) > 0; rest = rest[min(n, len(rest)):] {
+			if _, err := s.Feed(nil, rest[:min(n, len(rest))]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := texts.Said.String(); got != said {
+			t.Errorf("collected %q, said was %q", got, said)
+		}
+	})
 }

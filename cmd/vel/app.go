@@ -94,7 +94,7 @@ func (a *App) Start(cfg *config.Config) (err error) {
 		return err
 	}
 	a.pipeline = gateway.NewPipeline(a.state, a.pool, a.keepObjects(cfg), a.metrics, a.log)
-	a.record()
+	a.meter()
 	if err := a.prepare(cfg); err != nil {
 		return err
 	}

@@ -9,8 +9,9 @@ import (
 	"github.com/vel-gateway/vel/tenancy"
 )
 
-// record makes the pipeline count what providers do not tell, and seal what is kept of calls.
-func (a *App) record() {
+// meter makes the pipeline count what providers do not tell, and seal what is kept of calls. It goes on until the server has
+// stopped.
+func (a *App) meter() {
 	if a.keyring != nil {
 		a.pipeline.SealWith(a.keyring)
 	}
