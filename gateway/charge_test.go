@@ -11,7 +11,6 @@ import (
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/routing"
-	"github.com/vel-gateway/vel/tenancy"
 )
 
 // The prices of the house: completion has 3 tokens in and 5 out, so it costs 3 × 2.5 + 5 × 10 millionths at p1, and
@@ -176,7 +175,7 @@ func TestChargeAllocatesNothing(t *testing.T) {
 	r, _ := h.pipe.Snapshot().Routes.Route("m")
 	c := h.pipe.acquire(newID())
 	defer h.pipe.release(c)
-	c.Who, c.Content.Endpoint, c.plan.Route, c.outcome.Target = &tenancy.Principal{}, adapters.ChatCompletions, r, r.Targets[0]
+	c.Content.Endpoint, c.plan.Route, c.outcome.Target = adapters.ChatCompletions, r, r.Targets[0]
 	text := ""
 	charge := func() {
 		c.charged, c.record = false, accounting.Record{Attempts: c.record.Attempts[:0]}
@@ -200,7 +199,7 @@ func TestChargeOverflows(t *testing.T) {
 	target.Price = fixed(1 << 62)
 	c := h.pipe.acquire(newID())
 	defer h.pipe.release(c)
-	c.Who, c.Content.Endpoint, c.plan.Route, c.outcome.Target = &tenancy.Principal{}, adapters.ChatCompletions, r, &target
+	c.Content.Endpoint, c.plan.Route, c.outcome.Target = adapters.ChatCompletions, r, &target
 	for range 2 {
 		c.charged = false
 		c.beginAttempt()
