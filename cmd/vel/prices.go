@@ -43,6 +43,9 @@ func (a *App) price(table *routing.Table, cfg *routing.Config) (*pricing, error)
 		return nil
 	})
 	table.PriceAgreed(func(provider *routing.Provider, model string) map[tenancy.ID]routing.Pricer {
+		if len(agreed[provider.Name][model]) == 0 {
+			return nil
+		}
 		prices := make(map[tenancy.ID]routing.Pricer, len(agreed[provider.Name][model]))
 		for org, price := range agreed[provider.Name][model] {
 			prices[org] = price
