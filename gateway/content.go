@@ -24,7 +24,7 @@ const (
 )
 
 // sealedIn is the place of what is sealed: a table, the row, its organization.
-const sealedIn = "calls"
+const sealedIn = "call_contents"
 
 // keepsContent tells whether prompt and answer go into the record.
 func (c *Call) keepsContent() bool {
