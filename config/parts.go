@@ -47,7 +47,7 @@ var treatments = [...]treatment{
 	{path: "snapshot_max_age", effect: enforced},
 	{path: "redis", why: "there are no limits yet that several nodes could share"},
 	{path: "spool", effect: accepted, why: "no records are written yet"},
-	{path: "otel", why: "no traces are made yet"},
+	{path: "otel", effect: enforced},
 	{path: "retention.audit", effect: enforced},
 	{path: "retention.calls", why: "no records of calls are kept yet"},
 	{path: "retention.rollups", why: "no sums are kept yet"},

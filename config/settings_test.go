@@ -190,6 +190,7 @@ func observe(t *testing.T, env []string) observed {
 	o.built = struct {
 		Gateway  gateway.Config
 		Log      Log
+		OTel     OTel
 		Table    *routing.Table
 		Keys     []tenancy.APIKey
 		Database Database
@@ -198,7 +199,7 @@ func observe(t *testing.T, env []string) observed {
 		Audit    time.Duration
 		SignOn   admin.OIDC
 		Costs    map[string]money.Nano
-	}{c.Gateway, c.Log, table, c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention.Audit, c.SignOn, costs(t, &c.Routing)}
+	}{c.Gateway, c.Log, c.OTel, table, c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention.Audit, c.SignOn, costs(t, &c.Routing)}
 	return o
 }
 

@@ -36,13 +36,15 @@ type Call struct {
 	begun    time.Time
 	attempts int
 	settled  bool
+	span     callSpan
 
 	// The attempt under way, or the one that was committed.
 	outcome  routing.Outcome
 	tryBegun time.Time
-	trying   bool // an attempt is under way that was not observed yet
-	answered bool // it brought an answer
-	charged  bool // it is on the bill
+	tried    *routing.Target // of the attempt before, or nil
+	trying   bool            // an attempt is under way that was not observed yet
+	answered bool            // it brought an answer
+	charged  bool            // it is on the bill
 	codec    adapters.Codec
 	exchange *upstream.Exchange // written under mu
 	stream   adapters.Stream    // nil: the answer is relayed as a whole

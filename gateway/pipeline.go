@@ -39,6 +39,7 @@ type Pipeline struct {
 	log      *slog.Logger
 	calls    sync.Pool
 	fresh    *freshKeys // nil: the index knows all keys
+	tracing  *tracing   // nil: nothing is traced
 }
 
 // NewPipeline makes a pipeline. Publish must be called before the first call.
@@ -108,6 +109,7 @@ func (p *Pipeline) acquire(id string) *Call {
 	c := p.calls.Get().(*Call)
 	c.ID, c.begun, c.length = id, time.Now(), -1
 	c.snapshot = p.snapshot.Load()
+	p.metrics.inFlight.Inc()
 	return c
 }
 
@@ -132,12 +134,13 @@ func (p *Pipeline) release(c *Call) {
 		pipe: p, wake: c.wake, pass: c.pass, plan: c.plan, request: c.request, pieces: c.pieces[:0], whole: whole, foreign: c.foreign[:0], Passed: c.Passed[:0],
 	}
 	p.calls.Put(c)
+	p.metrics.inFlight.Dec()
 }
 
 // Open takes the call through phases 1 to 5. When it returns nil, the head of the answer is known and nothing
 // has been written; Relay and Settle must follow. After an error only Settle must.
 func (p *Pipeline) Open(c *Call) error {
-	for _, phase := range [...]func(*Call) error{p.identify, p.parse, p.route, p.attempt} {
+	for _, phase := range [...]func(*Call) error{p.identify, p.trace, p.parse, p.route, p.attempt} {
 		if err := phase(c); err != nil {
 			c.failed = err
 			return err

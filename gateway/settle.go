@@ -35,6 +35,7 @@ func (p *Pipeline) Settle(c *Call, cause error) {
 	total := time.Since(c.begun)
 	status := c.status(class)
 	p.metrics.call(c, class, status, total)
+	c.span.ended(c, class, status)
 	p.writeLine(c, class, status, total)
 }
 
