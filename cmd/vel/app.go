@@ -197,7 +197,7 @@ func (a *App) breakerChanged(target, from, to string) {
 
 func (a *App) gauges(conns int) []prometheus.Collector {
 	return []prometheus.Collector{
-		a.databaseUp, a.shadowed, a.faulty, a.unread, a.loaded,
+		a.databaseUp, a.shadowed, a.faulty, a.unread, a.loaded, newTargets(a.pipeline, a.state),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vel_body_bytes", Help: "Bytes that request bodies over 64 KiB take now."},
 			func() float64 { return float64(a.server.BodyBytes()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vel_body_bytes_max", Help: "Bytes that they may take: server.max_body_in_flight."},
