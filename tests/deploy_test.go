@@ -265,24 +265,33 @@ func TestMonitoring(t *testing.T) {
 	err = vel.Poll(deadline(t), "every panel to show something", func() (bool, error) {
 		w.live()
 		for where, exprs := range empty {
-			for _, expr := range exprs {
-				found, err := prom.Query(t.Context(), expr)
-				if err != nil {
-					return false, fmt.Errorf("%s: %s: %w", where, expr, err)
-				}
-				if len(found) == 0 {
-					return false, nil
-				}
+			shown, err := shows(t, prom, exprs)
+			if err != nil {
+				return false, fmt.Errorf("%s: %w", where, err)
 			}
-			delete(empty, where)
+			if shown {
+				delete(empty, where)
+			}
 		}
-		return true, nil
+		return len(empty) == 0, nil
 	})
 	if err != nil {
 		t.Errorf("%v\nnothing was shown by %v", err, slices.Sorted(maps.Keys(empty)))
 	}
 	loaded := checkRules(t, prom)
 	checkNames(t, w.p, panels, loaded)
+}
+
+// shows tells whether every expression of a panel has a result.
+func shows(t *testing.T, prom *prometheus.Server, exprs []string) (bool, error) {
+	t.Helper()
+	for _, expr := range exprs {
+		found, err := prom.Query(t.Context(), expr)
+		if err != nil || len(found) == 0 {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // checkRules waits until every rule was evaluated and says that it is well.
