@@ -1,6 +1,11 @@
 package accounting
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/vel-gateway/vel/adapters"
@@ -8,7 +13,10 @@ import (
 )
 
 // Price is what a model costs at a provider. It is immutable.
-type Price struct{ periods []period }
+type Price struct {
+	version string
+	periods []period
+}
 
 // period is what holds from a day on, or at some hours of every day. The last one that fits holds; the first one holds
 // where none does.
@@ -34,7 +42,25 @@ func NewPrice(dollars map[string]string) (*Price, error) {
 			return nil, err
 		}
 	}
-	return &Price{periods: []period{{base: r.filled()}}}, nil
+	return &Price{version: ownVersion(dollars), periods: []period{{base: r.filled()}}}, nil
+}
+
+// ownVersion names a price of the operator's by what it says: it has no date, and is equal on every node.
+func ownVersion(dollars map[string]string) string {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(dollars)) {
+		_, _ = fmt.Fprintf(h, "%s=%s\n", name, dollars[name]) // it never fails
+	}
+	return "own/" + hex.EncodeToString(h.Sum(nil)[:4])
+}
+
+// Version says which price it is, for the record of a call: list/DATE or overlay/DATE with the day of which the list is, or
+// own/DIGEST of what the operator wrote. No price at all has none.
+func (p *Price) Version() string {
+	if p == nil {
+		return ""
+	}
+	return p.version
 }
 
 // Cost is what an attempt that was executed at a time costs, rounded half up to a nano-dollar. If it is not whole, it is

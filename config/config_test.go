@@ -33,7 +33,7 @@ func TestExampleIsAccepted(t *testing.T) {
 	}, paths(c.NotEnforced)); diff != "" {
 		t.Errorf("not enforced (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"spool", "defaults.breaker"}, paths(c.Accepted)); diff != "" {
+	if diff := cmp.Diff([]string{"defaults.breaker"}, paths(c.Accepted)); diff != "" {
 		t.Errorf("accepted (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]Notice{

@@ -46,7 +46,7 @@ var treatments = [...]treatment{
 	{path: "database_direct", effect: enforced},
 	{path: "snapshot_max_age", effect: enforced},
 	{path: "redis", why: "there are no limits yet that several nodes could share"},
-	{path: "spool", effect: accepted, why: "no records are written yet"},
+	{path: "spool", effect: enforced},
 	{path: "otel", effect: enforced},
 	{path: "retention.audit", effect: enforced},
 	{path: "retention.calls", why: "no records of calls are kept yet"},

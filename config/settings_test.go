@@ -197,9 +197,10 @@ func observe(t *testing.T, env []string) observed {
 		Direct   secrets.Secret
 		MaxAge   time.Duration
 		Audit    time.Duration
+		Spool    Spool
 		SignOn   admin.OIDC
 		Costs    map[string]money.Nano
-	}{c.Gateway, c.Log, c.OTel, table, c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention.Audit, c.SignOn, costs(t, &c.Routing)}
+	}{c.Gateway, c.Log, c.OTel, table, c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention.Audit, c.Spool, c.SignOn, costs(t, &c.Routing)}
 	return o
 }
 

@@ -118,6 +118,8 @@ type house struct {
 	kinds    map[string]*adapters.Adapter
 	base     string          // http://address
 	before   []func(*Server) // done before the server starts
+
+	keepContent bool // the organization wants its content to be kept
 }
 
 // plan is what a test changes before the house is built.
@@ -222,6 +224,9 @@ func (h *house) publish(p *Pipeline, keys ...string) {
 	index, err := tenancy.NewKeyIndex(known)
 	if err != nil {
 		h.t.Fatal(err)
+	}
+	if who, err := index.Lookup(tenancy.HashKey([]byte(goodKey)), time.Now()); err == nil {
+		who.KeepContent = h.keepContent
 	}
 	table.Price(h.priceOf)
 	use, err := p.pool.Prepare(table.Providers())

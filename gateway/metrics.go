@@ -6,8 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
-	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/routing"
 )
 
@@ -31,6 +31,8 @@ type Metrics struct {
 	broken     *prometheus.CounterVec
 	cost       *prometheus.CounterVec
 	unpriced   *prometheus.CounterVec
+	estimated  *prometheus.CounterVec
+	guessed    prometheus.Counter
 
 	objectsLost prometheus.Counter
 
@@ -48,7 +50,6 @@ type callLabels struct {
 type callSeries struct {
 	calls               prometheus.Counter
 	seconds, firstToken observer
-	tokensIn, tokensOut prometheus.Counter
 }
 
 type tryLabels struct {
@@ -62,7 +63,7 @@ type trySeries struct {
 }
 
 // costSeries is of one target, which belongs to one route.
-type costSeries struct{ cost, noPrice, noUsage prometheus.Counter }
+type costSeries struct{ cost, tokensIn, tokensOut, noPrice, noUsage, estimated prometheus.Counter }
 
 type statusClass uint8
 
@@ -101,7 +102,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		calls:      counter("vel_calls_total", "Calls that ended, by the status that the client saw; 499: the client left.", call...),
 		seconds:    histogram("vel_call_seconds", "From the request to the end of the answer.", call...),
 		firstToken: histogram("vel_first_token_seconds", "From the request to the first byte of the answer's body.", call...),
-		tokens:     counter("vel_tokens_total", "Tokens that providers reported.", "route", "provider", "model", "kind"),
+		tokens:     counter("vel_tokens_total", "Tokens of executed attempts, as providers told them or as they were counted here.", "route", "provider", "model", "kind"),
 		attempts:   counter("vel_attempts_total", "Attempts that ended, by what became of them.", "provider", "model", "outcome"),
 		tries:      histogram("vel_attempt_seconds", "From the beginning of an attempt to its end, by what became of it.", "provider", "model", "outcome"),
 		fallbacks:  counter("vel_fallbacks_total", "Attempts at another target than the attempt before, by where they went.", "route", "provider", "model"),
@@ -109,6 +110,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		errors:     counter("vel_upstream_errors_total", "Attempts that the provider failed, by class.", "provider", "model", "class"),
 		cost:       counter("vel_cost_dollars_total", "What calls cost, as far as it is known.", "route", "provider", "model"),
 		unpriced:   counter("vel_unpriced_calls_total", "Executed attempts of which the cost is not known, or not all of it.", "provider", "model", "reason"),
+		estimated:  counter("vel_estimated_attempts_total", "Executed attempts whose provider did not tell what was used, so that it was counted here.", "provider", "model"),
+		guessed:    prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_guessed_calls_total", Help: "Calls whose usage was estimated by length, because too many waited to be counted."}),
 		breakers:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "vel_breaker_open", Help: "1 while the target's breaker is open or half-open."}, []string{"target"}),
 		streams:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_open_streams", Help: "Streams that are relayed now."}),
 		inFlight:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_calls_in_flight", Help: "Calls that have begun and not ended."}),
@@ -119,7 +122,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 
 		byCall: map[callLabels]*callSeries{}, byTry: map[tryLabels]*trySeries{}, byCost: map[*routing.Target]*costSeries{},
 	}
-	r.MustRegister(m.breakers, m.streams, m.inFlight, m.panics, m.refused, m.objectsLost)
+	r.MustRegister(m.breakers, m.streams, m.inFlight, m.panics, m.refused, m.guessed, m.objectsLost)
 	return m
 }
 
@@ -142,21 +145,18 @@ func (m *Metrics) Forget() {
 }
 
 // call counts a call that ended with what the client saw.
-func (m *Metrics) call(c *Call, class adapters.Class, status int, total time.Duration) {
-	labels := callLabels{endpoint: c.Content.Endpoint.String(), status: classOfStatus(status)}
-	labels.route, labels.provider, labels.model = c.went()
-	s := m.ofCall(labels)
+func (m *Metrics) call(r *accounting.Record, trace string) {
+	s := m.ofCall(callLabels{r.Route, r.Provider, r.Model, r.Endpoint.String(), classOfStatus(r.Status)})
 	s.calls.Inc()
-	s.seconds.observe(total, c.span.traceID())
-	if c.first > 0 && class != adapters.ClassNone {
-		m.broken.WithLabelValues(labels.provider, labels.model, class.String()).Inc()
+	s.seconds.observe(r.Total, trace)
+	if r.FirstToken == 0 {
+		return
 	}
-	if c.first > 0 && labels.status == status2xx {
-		s.firstToken.observe(c.first, c.span.traceID())
+	if r.Class != adapters.ClassNone {
+		m.broken.WithLabelValues(r.Provider, r.Model, r.Class.String()).Inc()
 	}
-	if in, out := c.usage.Tokens(); in+out > 0 && s.tokensIn != nil {
-		s.tokensIn.Add(float64(in))
-		s.tokensOut.Add(float64(out))
+	if s.firstToken.plain != nil {
+		s.firstToken.observe(r.FirstToken, trace)
 	}
 }
 
@@ -169,10 +169,8 @@ func (m *Metrics) ofCall(l callLabels) *callSeries {
 	}
 	values := []string{l.route, l.provider, l.model, l.endpoint, statusNames[l.status]}
 	s = &callSeries{calls: m.calls.WithLabelValues(values...), seconds: observerOf(m.seconds.WithLabelValues(values...))}
-	if l.status == status2xx { // nothing else has a token
+	if l.status == status2xx { // nothing else has a first token
 		s.firstToken = observerOf(m.firstToken.WithLabelValues(values...))
-		s.tokensIn = m.tokens.WithLabelValues(l.route, l.provider, l.model, "input")
-		s.tokensOut = m.tokens.WithLabelValues(l.route, l.provider, l.model, "output")
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -211,16 +209,16 @@ func (m *Metrics) ofTry(l tryLabels) *trySeries {
 
 // further counts an attempt that is not its call's first. It is rare, so its series are looked up.
 func (m *Metrics) further(c *Call) {
-	before, t := c.tried, c.outcome.Target
-	c.tried = t
-	route, _, _ := c.went()
-	switch before {
-	case nil:
-	case t:
-		m.repeats.WithLabelValues(route, t.Provider.Name, t.Model).Inc()
-	default:
-		m.fallbacks.WithLabelValues(route, t.Provider.Name, t.Model).Inc()
+	all := c.record.Attempts
+	if len(all) < 2 {
+		return
 	}
+	before, now := &all[len(all)-2], &all[len(all)-1]
+	counter := m.fallbacks
+	if before.Provider == now.Provider && before.Model == now.Model {
+		counter = m.repeats
+	}
+	counter.WithLabelValues(c.record.Route, now.Provider, now.Model).Inc()
 }
 
 func outcomeName(class adapters.Class) string {
@@ -230,15 +228,21 @@ func outcomeName(class adapters.Class) string {
 	return class.String()
 }
 
-// charge counts what an executed attempt costs.
-func (m *Metrics) charge(route string, t *routing.Target, cost money.Nano, missing gap) {
+// charge counts what an executed attempt used and what it costs.
+func (m *Metrics) charge(route string, t *routing.Target, a *accounting.Attempt) {
 	s := m.ofCost(route, t)
-	s.cost.Add(cost.Dollars())
-	switch missing {
+	s.cost.Add(a.Cost.Dollars())
+	in, out := a.Usage.Tokens()
+	s.tokensIn.Add(float64(in))
+	s.tokensOut.Add(float64(out))
+	switch a.Unpriced {
 	case noPrice:
 		s.noPrice.Inc()
 	case noUsage:
 		s.noUsage.Inc()
+	}
+	if a.Estimated {
+		s.estimated.Inc()
 	}
 }
 
@@ -251,8 +255,12 @@ func (m *Metrics) ofCost(route string, t *routing.Target) *costSeries {
 	}
 	s = &costSeries{
 		cost:    m.cost.WithLabelValues(route, t.Provider.Name, t.Model),
-		noPrice: m.unpriced.WithLabelValues(t.Provider.Name, t.Model, noPrice.String()),
-		noUsage: m.unpriced.WithLabelValues(t.Provider.Name, t.Model, noUsage.String()),
+		noPrice: m.unpriced.WithLabelValues(t.Provider.Name, t.Model, noPrice),
+		noUsage: m.unpriced.WithLabelValues(t.Provider.Name, t.Model, noUsage),
+
+		tokensIn:  m.tokens.WithLabelValues(route, t.Provider.Name, t.Model, "input"),
+		tokensOut: m.tokens.WithLabelValues(route, t.Provider.Name, t.Model, "output"),
+		estimated: m.estimated.WithLabelValues(t.Provider.Name, t.Model),
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -65,7 +65,7 @@ func (p *Pipeline) traceAttempt(c *Call) {
 	if c.span.call == nil {
 		return
 	}
-	t, operation := c.outcome.Target, operationOf(c.Content.Endpoint)
+	t, operation, n := c.outcome.Target, operationOf(c.Content.Endpoint), len(c.record.Attempts)
 	name := operation
 	if t.Model != "" {
 		name += " " + t.Model
@@ -74,10 +74,10 @@ func (p *Pipeline) traceAttempt(c *Call) {
 		attribute.String(genaiOperation, operation), attribute.String(genaiProvider, t.Provider.Adapter.Kind),
 		attribute.String(genaiRequestModel, t.Model), attribute.Bool(genaiStream, c.Content.Stream),
 		attribute.String(serverAddress, t.Provider.Base.Hostname()),
-		attribute.String(velProvider, t.Provider.Name), attribute.Int(velAttempt, c.attempts),
+		attribute.String(velProvider, t.Provider.Name), attribute.Int(velAttempt, n),
 	}
-	if c.attempts > 1 {
-		about = append(about, attribute.Int(httpResend, c.attempts-1))
+	if n > 1 {
+		about = append(about, attribute.Int(httpResend, n-1))
 	}
 	_, c.span.try = p.tracing.spans.Start(trace.ContextWithSpan(context.Background(), c.span.call), name,
 		trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(c.tryBegun), trace.WithAttributes(about...))
@@ -125,22 +125,25 @@ func (s *callSpan) attempted(c *Call, class adapters.Class, status int) {
 	s.try = nil
 }
 
-// ended ends the spans of a call.
-func (s *callSpan) ended(c *Call, class adapters.Class, status int) {
+// ended ends the spans of a call whose record is complete, but for what is still to be counted, and gives the id of its
+// trace; empty if it is not traced.
+func (s *callSpan) ended(c *Call) (trace string) {
 	if s.call == nil {
-		return
+		return ""
 	}
-	s.attempted(c, class, 0)
-	route, provider, model := c.went()
+	r := &c.record
+	s.attempted(c, r.Class, 0)
 	s.call.SetAttributes(
-		attribute.Int(httpStatus, status), attribute.String(velRoute, route), attribute.String(velProvider, provider),
-		attribute.String(velModel, model), attribute.Int(velAttempts, c.attempts), attribute.Bool(genaiStream, c.Content.Stream))
-	if c.bill.any {
-		s.call.SetAttributes(attribute.Float64(velCost, c.bill.sum.Dollars()), attribute.String(velUnpriced, c.bill.gaps.String()))
+		attribute.Int(httpStatus, r.Status), attribute.String(velRoute, r.Route), attribute.String(velProvider, r.Provider),
+		attribute.String(velModel, r.Model), attribute.Int(velAttempts, len(r.Attempts)), attribute.Bool(genaiStream, r.Stream))
+	if len(c.untoldTries) == 0 && anyExecuted(r) {
+		s.call.SetAttributes(attribute.Float64(velCost, r.Cost.Dollars()), attribute.String(velUnpriced, r.Unpriced))
 	}
-	fail(s.call, class, status >= 500 || status < 400 && class != adapters.ClassGone) // what the client did wrong is no fault of a server
+	fail(s.call, r.Class, r.Status >= 500 || r.Status < 400 && r.Class != adapters.ClassGone) // what the client did wrong is no fault of a server
 	s.call.End()
+	trace = s.call.SpanContext().TraceID().String()
 	*s = callSpan{}
+	return trace
 }
 
 // fail gives a span the class of a failure. The class is a word of ours: what the failure says may quote a prompt or a key.
@@ -156,11 +159,3 @@ func fail(span trace.Span, class adapters.Class, ours bool) {
 
 // part is what a call that fetches a part of an answer begins with: its attempts are attempts of the whole.
 func (s *callSpan) part() callSpan { return callSpan{call: s.call, rooted: s.rooted} }
-
-// traceID links a sample of a histogram to the trace; empty if the call is not traced.
-func (s *callSpan) traceID() string {
-	if s.call == nil {
-		return ""
-	}
-	return s.call.SpanContext().TraceID().String()
-}

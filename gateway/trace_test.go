@@ -340,8 +340,7 @@ func pass(p *Pipeline, c *Call) {
 	c.request.Header = c.span.outgoing(c.request.Header)
 	c.span.answering(c)
 	c.span.attempted(c, adapters.ClassNone, 0)
-	c.span.ended(c, adapters.ClassNone, 200)
-	_ = c.span.traceID()
+	_ = c.span.ended(c)
 }
 
 // tracers are pipelines that do not trace the call that is given with them.

@@ -60,6 +60,8 @@ const (
 	ActionRotateSecrets = "secrets.rotate"
 	ActionRefused       = "access.refused"
 	ActionAdminKey      = "access.admin_key"
+	ActionRecordCalls   = "calls.record"
+	ActionPricesMissing = "prices.missing"
 	longestAuditText    = 200 // characters of what comes from outside
 	auditTimeResolution = time.Microsecond
 )

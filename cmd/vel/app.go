@@ -97,6 +97,9 @@ func (a *App) Start(cfg *config.Config) (err error) {
 		return err
 	}
 	a.pipeline = gateway.NewPipeline(a.state, a.pool, a.keepObjects(cfg), a.metrics, a.log)
+	if err := a.record(cfg); err != nil {
+		return err
+	}
 	if err := a.traceCalls(cfg.OTel); err != nil {
 		return err
 	}

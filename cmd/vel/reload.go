@@ -117,11 +117,12 @@ type process struct {
 	database storage.Config
 	maxAge   time.Duration
 	signOn   admin.OIDC
+	spool    config.Spool
 	otel     config.OTel
 }
 
 func processOf(cfg *config.Config) process {
-	return process{cfg.Gateway, cfg.Log, storageConfig(cfg), cfg.MaxAge, cfg.SignOn, cfg.OTel}
+	return process{cfg.Gateway, cfg.Log, storageConfig(cfg), cfg.MaxAge, cfg.SignOn, cfg.Spool, cfg.OTel}
 }
 
 // differs names the settings that a reload leaves as they were.
@@ -136,6 +137,7 @@ func (p process) differs(cfg *config.Config) (paths []string) {
 		"otel":             p.otel != now.otel,
 		"database":         p.database.SQLite != now.database.SQLite || p.database.URL.Reveal() != now.database.URL.Reveal(),
 		"database_direct":  p.database.Direct.Reveal() != now.database.Direct.Reveal(),
+		"spool":            p.spool != now.spool,
 		"snapshot_max_age": p.maxAge != now.maxAge,
 	} {
 		if changed {

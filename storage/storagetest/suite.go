@@ -52,6 +52,11 @@ func Run(t *testing.T, open func(t *testing.T) *storage.DB) {
 		"audit queries":  queries,
 		"sealing":        sealing,
 		"sealer":         sealer,
+		"records":        records,
+		"replays":        replays,
+		"interruptions":  interruptions,
+		"batches":        batches,
+		"strange calls":  strangeRecords,
 		"retention":      retention,
 		"ping":           ping,
 	} {
