@@ -38,17 +38,17 @@ func (c *Content) Prompt(into *Text) {
 			into.items(value)
 		case "input":
 			if c.Endpoint == Embeddings {
-				into.plain(value)
+				into.plain(value, 0)
 			} else {
 				into.items(value)
 			}
 		case "prompt":
-			into.plain(value)
+			into.plain(value, 0)
 		case "instructions":
 			into.add(value)
 			into.AddTokens(tokensPerMessage)
 		case "tools", "functions", "response_format", "text":
-			into.schema(value)
+			into.schema(value, 0)
 		}
 		return true
 	})
@@ -82,11 +82,21 @@ func (c *Content) GuessInput(at Span) int64 {
 	return tokens + int64(size+len(rest)+bytesOfToken-1)/bytesOfToken
 }
 
+// How deep, and in how many bytes, texts are looked for. Each level is read once more, and nobody's request may take the time
+// of others'; what lies deeper is taken as it stands.
+const (
+	deepestPlain  = 2 // lists of tokens in a list
+	deepestSchema = 16
+	largestSchema = 256 << 10
+)
+
 // plain adds a text, a list of them, or tokens, which need not be counted.
-func (t *Text) plain(v gjson.Result) {
+func (t *Text) plain(v gjson.Result, depth int) {
 	switch {
+	case v.IsArray() && depth == deepestPlain:
+		t.Unread(len(v.Raw))
 	case v.IsArray():
-		v.ForEach(func(_, one gjson.Result) bool { t.plain(one); return true })
+		v.ForEach(func(_, one gjson.Result) bool { t.plain(one, depth+1); return true })
 	case v.Type == gjson.Number:
 		t.AddTokens(1)
 	default:
@@ -120,12 +130,18 @@ func (t *Text) item(item gjson.Result) {
 		case "content", "output", "summary":
 			t.content(value)
 		case "tool_calls":
-			value.ForEach(func(_, call gjson.Result) bool { t.item(call.Get("function")); return true })
+			value.ForEach(func(_, call gjson.Result) bool { t.call(call.Get("function")); return true })
 		case "function_call":
-			t.item(value)
+			t.call(value)
 		}
 		return true
 	})
+}
+
+// call adds the call of a function.
+func (t *Text) call(function gjson.Result) {
+	t.add(function.Get("name"))
+	t.add(function.Get("arguments"))
 }
 
 // content adds a text or parts of several kinds.
@@ -147,17 +163,21 @@ func (t *Text) content(v gjson.Result) {
 }
 
 // schema adds the names and texts in a description of tools or of the answer's form.
-func (t *Text) schema(v gjson.Result) {
+func (t *Text) schema(v gjson.Result, depth int) {
 	object := v.IsObject()
-	if !object && !v.IsArray() {
+	switch {
+	case !object && !v.IsArray():
 		t.add(v)
+		return
+	case depth == deepestSchema || len(v.Raw) > largestSchema:
+		t.Unread(len(v.Raw))
 		return
 	}
 	v.ForEach(func(key, value gjson.Result) bool {
 		if object {
 			t.add(key)
 		}
-		t.schema(value)
+		t.schema(value, depth+1)
 		return true
 	})
 }
@@ -194,14 +214,9 @@ func (t *Texts) message(m gjson.Result) {
 		case "reasoning_content", "reasoning":
 			t.Thought.add(value)
 		case "tool_calls":
-			value.ForEach(func(_, call gjson.Result) bool {
-				t.Said.add(call.Get("function.name"))
-				t.Said.add(call.Get("function.arguments"))
-				return true
-			})
+			value.ForEach(func(_, call gjson.Result) bool { t.Said.call(call.Get("function")); return true })
 		case "function_call":
-			t.Said.add(value.Get("name"))
-			t.Said.add(value.Get("arguments"))
+			t.Said.call(value)
 		}
 		return true
 	})

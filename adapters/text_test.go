@@ -21,7 +21,7 @@ func TestPromptIsTheTextAlone(t *testing.T) {
 		"a message":     {adapters.ChatCompletions, `{"model":"m","messages":[{"role":"user","content":"one \"two\"\n"}]}`, "one \"two\"\n", 4 + 3},
 		"a name":        {adapters.ChatCompletions, `{"messages":[{"role":"user","name":"Ann","content":"one"},{"role":"system","content":null}]}`, "Ann\none", 8 + 1 + 3},
 		"parts":         {adapters.ChatCompletions, `{"messages":[{"role":"user","content":[{"type":"text","text":"one"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}]}`, "one", 4 + 1000 + 3},
-		"calls":         {adapters.ChatCompletions, `{"messages":[{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{\"x\":1}"}}]},{"role":"tool","tool_call_id":"c","content":"2"}]}`, "f\n{\"x\":1}\n2", 8 + 1 + 3},
+		"calls":         {adapters.ChatCompletions, `{"messages":[{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{\"x\":1}"}}]},{"role":"tool","tool_call_id":"c","content":"2"}]}`, "f\n{\"x\":1}\n2", 8 + 3},
 		"tools":         {adapters.ChatCompletions, `{"messages":[],"tools":[{"type":"function","function":{"name":"f","parameters":{"required":["x"]}}}],"user":"u"}`, "type\nfunction\nfunction\nname\nf\nparameters\nrequired\nx", 3},
 		"a response":    {adapters.Responses, `{"input":"one","instructions":"two"}`, "one\ntwo", 8 + 3},
 		"items":         {adapters.Responses, `{"input":[{"role":"user","content":[{"type":"input_text","text":"one"},{"type":"input_image"}]},{"type":"function_call_output","output":"two"}]}`, "one\ntwo", 8 + 1000 + 3},
@@ -94,6 +94,32 @@ func TestTextIsBounded(t *testing.T) {
 			}
 			if want := int64(len(c.long)+6+3) / 4; text.Guess() != want {
 				t.Errorf("guess %d, want %d", text.Guess(), want)
+			}
+		})
+	}
+}
+
+// A request that is nested deeply, or large, is not read over and over.
+func TestPromptsAreReadOnce(t *testing.T) {
+	t.Parallel()
+	const deep = 1000
+	nested := strings.Repeat(`{"x":`, deep) + `"one"` + strings.Repeat("}", deep)
+	for name, c := range map[string]struct {
+		body string
+		text string
+		size int
+	}{
+		"a deep schema":  {`{"messages":[],"tools":[` + nested + `]}`, strings.TrimSuffix(strings.Repeat("x\n", 15), "\n"), 15 + len(nested) - 15*len(`{"x":}`)},
+		"a large schema": {`{"messages":[],"tools":["` + strings.Repeat("x", 300<<10) + `"]}`, "", 300<<10 + 4},
+		"calls in calls": {`{"messages":[` + strings.ReplaceAll(nested, `"x"`, `"function_call"`) + `]}`, "", 0},
+		"deep lists":     {`{"messages":[],"prompt":[[["one"]]]}`, "", len(`["one"]`)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text := adapters.Text{Limit: 1 << 10}
+			(&adapters.Content{Endpoint: adapters.ChatCompletions, Body: []byte(c.body)}).Prompt(&text)
+			if text.String() != c.text || text.Size() != c.size {
+				t.Errorf("text %q of %d bytes, want %q of %d", text.String(), text.Size(), c.text, c.size)
 			}
 		})
 	}

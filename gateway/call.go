@@ -42,6 +42,7 @@ type Call struct {
 
 	// What will be kept of the call.
 	record      accounting.Record
+	expected    adapters.Usage // before the first attempt
 	recorded    bool           // its beginning is written down, or another call's tells of it
 	waits       bool           // whoever opened the call waits for its cost
 	untoldTries []untold       // what is to be counted

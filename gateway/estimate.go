@@ -37,7 +37,7 @@ func (c *Call) estimate(at *routing.Target) money.Nano {
 	if at.Price == nil {
 		return 0
 	}
-	u := expected(&c.Content, &c.question)
-	cost, _ := at.Price.Cost(&u, c.begun)
+	c.expected = expected(&c.Content, &c.question)
+	cost, _ := at.Price.Cost(&c.expected, c.begun)
 	return cost
 }

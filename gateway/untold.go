@@ -33,7 +33,7 @@ func (c *Call) untold() (prompt, answer bool) {
 	switch in, out := c.usage.Tokens(); {
 	case in+out == 0:
 		return true, true
-	case out == 0 && c.stream != nil && !c.ended: // it told of the prompt, and would have told of the rest at its end
+	case out == 0 && c.stream != nil && c.failed != nil: // it told of the prompt, and would have told of the rest at its end
 		return false, true
 	}
 	return false, false

@@ -10,7 +10,15 @@ import (
 // Append adds a record. When it returns nil the record is read exactly once from this directory, however the process
 // ends. ErrFull says that the quota is used up, *Broken that the disk refused; then it is not in the spool.
 // It keeps nothing of the record.
-func (s *Spool) Append(record []byte) error {
+func (s *Spool) Append(record []byte) error { return s.append(record, 1) }
+
+// AppendBeyond is Append for what must follow a record that was taken. It may use an eighth more than the quota.
+func (s *Spool) AppendBeyond(record []byte) error { return s.append(record, beyond) }
+
+// beyond is the share of the quota that AppendBeyond may use.
+const beyond = 1.125
+
+func (s *Spool) append(record []byte, share float64) error {
 	if len(record) > maxRecord {
 		return ErrTooLarge
 	}
@@ -18,6 +26,9 @@ func (s *Spool) Append(record []byte) error {
 	defer s.mu.Unlock()
 	if s.closed {
 		return ErrClosed
+	}
+	if !s.hasRoom(frameHead+int64(len(record)), share) {
+		return ErrFull
 	}
 	if err := s.write(record); err != nil {
 		return err
@@ -41,9 +52,6 @@ func signal(c chan struct{}) {
 // write writes a frame at the end of the newest segment, or of a new one.
 func (s *Spool) write(record []byte) error {
 	frame := frameHead + int64(len(record))
-	if !s.hasRoom(frame) {
-		return ErrFull
-	}
 	if s.refused = s.begin(frame); s.refused != nil {
 		return &Broken{s.refused}
 	}
@@ -71,13 +79,18 @@ func (s *Spool) withdraw(g *segment) {
 	}
 }
 
-// hasRoom says whether the quota allows so many more bytes. It is asked again before a record is refused.
-func (s *Spool) hasRoom(n int64) bool {
-	if s.quota <= 0 || s.used+n <= s.quota {
+// hasRoom says whether that share of the quota allows so many more bytes. The quota is asked again before a record is
+// refused.
+func (s *Spool) hasRoom(n int64, share float64) bool {
+	if s.within(n, share) {
 		return true
 	}
 	s.askQuota()
-	return s.quota <= 0 || s.used+n <= s.quota
+	return s.within(n, share)
+}
+
+func (s *Spool) within(n int64, share float64) bool {
+	return s.quota <= 0 || float64(s.used+n) <= float64(s.quota)*share
 }
 
 func (s *Spool) askQuota() {

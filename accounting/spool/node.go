@@ -62,14 +62,21 @@ func identify(dir string, segments []*segment) (identity, error) {
 			return node, nil
 		}
 		if ok {
-			return said, writeIdentity(path, said)
+			return said, said.write(path)
 		}
 	}
 	if known {
 		return node, nil
 	}
 	node = makeIdentity()
-	return node, writeIdentity(path, node)
+	return node, node.write(path)
+}
+
+func (n identity) write(path string) error {
+	if err := writeFile(path, []byte(n.line())); err != nil {
+		return fmt.Errorf("write the spool's node: %w", err)
+	}
+	return nil
 }
 
 func makeIdentity() identity {
@@ -92,18 +99,18 @@ func parseIdentity(text string) (identity, bool) {
 	return node, node.line() == text
 }
 
-// writeIdentity writes the file as a whole or not at all.
-func writeIdentity(path string, node identity) error {
+// writeFile writes a file as a whole or not at all, also if there is one.
+func writeFile(path string, b []byte) error {
 	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("write the spool's node: %w", err)
+		return err
 	}
-	_, err = f.WriteString(node.line())
+	_, err = f.Write(b)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write the spool's node: %w", err)
+		return errors.Join(err, os.Remove(f.Name()))
 	}
 	if err = os.Rename(f.Name(), path); err != nil {
-		return fmt.Errorf("write the spool's node: %w", err)
+		return err
 	}
 	return syncDir(filepath.Dir(path))
 }

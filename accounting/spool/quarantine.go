@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 )
 
+// quarantine is where damaged segments are kept.
+const quarantine = "quarantine"
+
 // maxQuarantine is how many damaged segments are kept. A disk that dies must not fill itself with them.
 const maxQuarantine = 8
 
@@ -43,15 +46,15 @@ var errQuarantineFull = errors.New("the quarantine is full")
 
 // keep gives a segment a second name, which stays when the first one goes; or copies it, where files have one name only.
 func keep(dir, name string) (string, error) {
-	quarantine := filepath.Join(dir, "quarantine")
-	kept := filepath.Join(quarantine, name)
+	into := filepath.Join(dir, quarantine)
+	kept := filepath.Join(into, name)
 	if _, err := os.Lstat(kept); err == nil {
 		return kept, nil
 	}
-	if err := makeDir(quarantine); err != nil {
+	if err := makeDir(into); err != nil {
 		return "", err
 	}
-	if entries, err := os.ReadDir(quarantine); err != nil || len(entries) >= maxQuarantine {
+	if entries, err := os.ReadDir(into); err != nil || len(entries) >= maxQuarantine {
 		return "", errors.Join(err, errQuarantineFull)
 	}
 	from := filepath.Join(dir, name)
@@ -60,7 +63,7 @@ func keep(dir, name string) (string, error) {
 			return "", err
 		}
 	}
-	return kept, syncDir(quarantine)
+	return kept, syncDir(into)
 }
 
 // copyFile copies a file as a whole or not at all.

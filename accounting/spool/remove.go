@@ -23,8 +23,21 @@ func (s *Spool) Remove(before Cursor) error {
 	if emptied == nil {
 		return nil
 	}
-	if err := os.Truncate(filepath.Join(s.dir, emptied.name()), segmentHead); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := s.empty(emptied); err != nil {
 		return fmt.Errorf("empty a segment: %w", err)
+	}
+	return nil
+}
+
+// empty takes the records out of a segment's file. What is in quarantine has a second name, and must stay as it is: then
+// another file takes the first one. That needs room on the disk, and gives none.
+func (s *Spool) empty(g *segment) error {
+	path := filepath.Join(s.dir, g.name())
+	if _, err := os.Lstat(filepath.Join(s.dir, quarantine, g.name())); err == nil {
+		return writeFile(path, g.head(s.node))
+	}
+	if err := os.Truncate(path, segmentHead); !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
 	return nil
 }

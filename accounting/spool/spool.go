@@ -53,7 +53,7 @@ type Options struct {
 	Sync         time.Duration // how long a record is not on the disk at most; 0: 50 ms
 	Strict       bool          // Append waits until the record is on the disk, together with all others that wait
 	// MaxBytes is how many bytes the segments may take; nil, or what is not above 0: there is no end. It is asked now and
-	// then, so it may change. It must not use the spool.
+	// then, also by Append, so it may change and must be quick. It must not use the spool.
 	MaxBytes func() int64
 	// Damaged is told what could not be read, on the goroutine that reads; nil: nobody is told. It must not use the spool.
 	Damaged func(*Damage)

@@ -17,7 +17,7 @@ import (
 	"github.com/vel-gateway/vel/accounting/spool"
 )
 
-func open(t *testing.T, dir string, o spool.Options) *spool.Spool {
+func open(t testing.TB, dir string, o spool.Options) *spool.Spool {
 	t.Helper()
 	s, err := spool.Open(dir, o)
 	if err != nil {
@@ -27,7 +27,7 @@ func open(t *testing.T, dir string, o spool.Options) *spool.Spool {
 	return s
 }
 
-func add(t *testing.T, s *spool.Spool, records ...string) {
+func add(t testing.TB, s *spool.Spool, records ...string) {
 	t.Helper()
 	for _, r := range records {
 		if err := s.Append([]byte(r)); err != nil {
@@ -37,7 +37,7 @@ func add(t *testing.T, s *spool.Spool, records ...string) {
 }
 
 // rest reads until the end, and says where that is.
-func rest(t *testing.T, r *spool.Reader) (records []string, end spool.Cursor) {
+func rest(t testing.TB, r *spool.Reader) (records []string, end spool.Cursor) {
 	t.Helper()
 	for {
 		record, after, err := r.Next()
@@ -51,7 +51,7 @@ func rest(t *testing.T, r *spool.Reader) (records []string, end spool.Cursor) {
 	}
 }
 
-func want(t *testing.T, got []string, want ...string) {
+func want(t testing.TB, got []string, want ...string) {
 	t.Helper()
 	if !slices.Equal(got, want) {
 		t.Fatalf("the records are %.200q, want %.200q", got, want)
@@ -66,7 +66,7 @@ func numbered(from, to int) (records []string) {
 }
 
 // segments are the paths of the segments, the oldest first.
-func segments(t *testing.T, dir string) []string {
+func segments(t testing.TB, dir string) []string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "*.records"))
 	if err != nil {
@@ -219,6 +219,14 @@ func TestFullSpoolTakesRecordsAgainWhenTheyAreStored(t *testing.T) {
 	if st := s.Stats(); first < 70 || st.Bytes > quota.Load() || st.Quota != quota.Load() {
 		t.Errorf("%d records went into %+v", first, st)
 	}
+	follow := 0
+	for s.AppendBeyond(record) == nil {
+		follow++
+	}
+	if err := s.AppendBeyond(record); !errors.Is(err, spool.ErrFull) || follow < 8 || follow > 11 {
+		t.Errorf("%d records followed, then came %v", follow, err)
+	}
+	first += follow
 	got, end := rest(t, s.Reader(spool.Cursor{}))
 	if len(got) != first {
 		t.Errorf("%d records of %d are there", len(got), first)

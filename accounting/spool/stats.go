@@ -45,6 +45,21 @@ func (s *Spool) Stats() Stats {
 	return st
 }
 
+// Waiting is how many bytes of the segments stand after a cursor: what is still to be stored elsewhere.
+func (s *Spool) Waiting(after Cursor) (n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.segments {
+		switch {
+		case g.number > after.Segment:
+			n += g.size - segmentHead
+		case g.number == after.Segment:
+			n += max(g.size-max(after.Offset, segmentHead), 0)
+		}
+	}
+	return n
+}
+
 // count adds what the segments say.
 func (st *Stats) count(segments []*segment) {
 	for _, g := range segments {
@@ -59,7 +74,7 @@ func (st *Stats) count(segments []*segment) {
 }
 
 func countQuarantined(dir string) (int, error) {
-	entries, err := os.ReadDir(filepath.Join(dir, "quarantine"))
+	entries, err := os.ReadDir(filepath.Join(dir, quarantine))
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, nil
 	}

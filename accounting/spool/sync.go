@@ -98,19 +98,22 @@ func (s *Spool) syncFiles(files []*os.File, renamed bool) (err error) {
 }
 
 // settle notes how a sync ended. What a disk did not sync it may have dropped, and the next sync would not say so: the
-// segment ends there, so that what comes next does not stand behind a hole.
+// segment ends there, so that what comes next does not stand behind a hole. While a disk goes on to fail there is no new
+// segment for each failure.
 func (s *Spool) settle(r *round, upTo uint64, end Cursor, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unsynced = err
-	r.ended, r.err = true, err
+	if err != nil && s.unsynced == nil {
+		s.retire()
+	}
 	if err != nil {
 		s.failures++
 		s.renamed = true
-		s.retire()
 	} else {
 		s.synced, s.syncedTo = upTo, end
 	}
+	s.unsynced = err
+	r.ended, r.err = true, err
 	s.syncs.Broadcast()
 }
 
