@@ -47,7 +47,7 @@ var treatments = [...]treatment{
 	{path: "snapshot_max_age", effect: enforced},
 	{path: "redis", why: "there are no limits yet that several nodes could share"},
 	{path: "spool", effect: enforced},
-	{path: "otel", why: "no traces are made yet"},
+	{path: "otel", effect: enforced},
 	{path: "retention", effect: enforced},
 
 	{path: "defaults.timeouts", effect: enforced},

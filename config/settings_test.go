@@ -211,6 +211,7 @@ func observe(t *testing.T, env []string) observed {
 	o.built = struct {
 		Gateway  gateway.Config
 		Log      Log
+		OTel     OTel
 		Table    *routing.Table
 		Orgs     []tenancy.Org
 		Keys     []tenancy.APIKey
@@ -221,7 +222,7 @@ func observe(t *testing.T, env []string) observed {
 		Spool    Spool
 		SignOn   admin.OIDC
 		Costs    map[string]money.Nano
-	}{c.Gateway, c.Log, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention, c.Spool, c.SignOn, costs(t, &c.Routing)}
+	}{c.Gateway, c.Log, c.OTel, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention, c.Spool, c.SignOn, costs(t, &c.Routing)}
 	return o
 }
 

@@ -38,6 +38,7 @@ type Call struct {
 	request  adapters.Request
 	begun    time.Time
 	settled  bool
+	span     callSpan
 
 	// What will be kept of the call.
 	record      accounting.Record

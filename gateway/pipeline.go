@@ -40,6 +40,7 @@ type Pipeline struct {
 	log      *slog.Logger
 	calls    sync.Pool
 	fresh    *freshKeys // nil: the index knows all keys
+	tracing  *tracing   // nil: nothing is traced
 	recorder Recorder   // nil: nothing is recorded
 	counter  *counter   // nil: what providers do not tell is estimated by its length
 	sealer   Sealer     // nil: nobody's content is kept
@@ -113,6 +114,7 @@ func (p *Pipeline) acquire(id string) *Call {
 	c.ID, c.begun, c.length = id, time.Now(), -1
 	c.record.ID, c.record.Begun = tenancy.ID(id), c.begun
 	c.snapshot = p.snapshot.Load()
+	p.metrics.inFlight.Inc()
 	return c
 }
 
@@ -143,12 +145,13 @@ func (p *Pipeline) release(c *Call) {
 		Tags: c.Tags[:0], texts: c.texts, record: accounting.Record{Attempts: attempts[:0], Tags: tags[:0]},
 	}
 	p.calls.Put(c)
+	p.metrics.inFlight.Dec()
 }
 
 // Open takes the call through phases 1 to 5. When it returns nil, the head of the answer is known and nothing
 // has been written; Relay and Settle must follow. After an error only Settle must.
 func (p *Pipeline) Open(c *Call) error {
-	for _, phase := range [...]func(*Call) error{p.identify, p.parse, p.route, p.attempt} {
+	for _, phase := range [...]func(*Call) error{p.identify, p.trace, p.parse, p.route, p.attempt} {
 		if err := phase(c); err != nil {
 			c.failed = err
 			return err
