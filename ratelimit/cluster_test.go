@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -104,16 +105,14 @@ func (c *cluster) move(t testing.TB, tag string) {
 
 // owner is the node that has a slot.
 func (c *cluster) owner(t testing.TB, slot int64) int {
-	all, err := c.node(t, 0).ClusterSlots(t.Context()).Result()
+	all, err := c.node(t, 0).ClusterShards(t.Context()).Result()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range all {
-		if int64(s.Start) <= slot && slot <= int64(s.End) {
-			for i, id := range c.ids {
-				if id == s.Nodes[0].ID {
-					return i
-				}
+	for _, shard := range all {
+		for _, s := range shard.Slots {
+			if s.Start <= slot && slot <= s.End {
+				return slices.Index(c.ids, shard.Nodes[0].ID)
 			}
 		}
 	}
