@@ -64,7 +64,9 @@ func (p *pair) keeps(t *testing.T, org string, ids []string) bool {
 		if a.status == http.StatusNotFound {
 			continue // it is under way to the database
 		}
-		var call struct{ Content *struct{ Prompt, Answer string } }
+		var call struct {
+			Content *struct{ Prompt, Answer string }
+		}
 		if err := json.Unmarshal(a.body, &call); err != nil || a.status != http.StatusOK {
 			t.Fatalf("%v: %s", err, a)
 		}
