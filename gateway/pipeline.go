@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -189,7 +190,11 @@ func (p *Pipeline) parse(c *Call) error {
 
 // route decides where the call may go. It is pure: nothing is held yet.
 func (p *Pipeline) route(c *Call) error {
-	ask := routing.Ask{Model: c.question.Model, Who: c.Who, Endpoint: c.Content.Endpoint}
+	ask := routing.Ask{
+		Model: c.question.Model, Who: c.Who, Endpoint: c.Content.Endpoint,
+		Seed: routing.SeedOf(c.ID), Input: c.asked(), Session: c.Session,
+		MaxOutput: cmp.Or(c.question.MaxCompletionTokens, c.question.MaxTokens),
+	}
 	switch {
 	case ask.Endpoint == adapters.Objects:
 		return p.routeObject(c, &ask)
@@ -197,6 +202,14 @@ func (p *Pipeline) route(c *Call) error {
 		return p.bindModel(c, &ask)
 	}
 	return c.snapshot.Routes.Plan(&c.plan, &ask, p.state, c.begun)
+}
+
+// asked is what the call asks, as JSON; nil where that stands in no one place.
+func (c *Call) asked() []byte {
+	if at := c.question.Input; !at.Empty() {
+		return c.Content.Body[at.Start:at.End]
+	}
+	return nil
 }
 
 // panicked turns a panic into a failed call: one call may fail, the process goes on.

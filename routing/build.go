@@ -102,6 +102,13 @@ func (b *builder) route(name string) *Route {
 		Total:   timeouts(d.Timeouts, c.Timeouts).Total,
 		Backoff: slices.Clone(d.Backoff), Attempts: d.Attempts,
 		RepeatExecuted: c.RepeatExecuted, Strict: c.Strict, Created: b.created,
+		Strategy: strategyNamed(c.Strategy),
+	}
+	if o := c.Optimize; o != nil {
+		r.Strategy, r.Weights = Optimize, Weights(*o)
+	}
+	if s := c.Sticky; s != nil {
+		r.StickBy, r.StickFor = stickyNamed(s.By), s.TTL
 	}
 	if c.Attempts != nil {
 		r.Attempts = *c.Attempts
@@ -122,7 +129,7 @@ func (b *builder) route(name string) *Route {
 		}
 		of := b.cfg.Providers[t.Provider]
 		r.Targets = append(r.Targets, &Target{
-			ID: p.Name + "/" + t.upstream(name), Provider: p, Model: t.upstream(name), Weight: t.weight(),
+			ID: p.Name + "/" + t.upstream(name), Provider: p, Model: t.upstream(name), Weight: t.weight(), Quality: t.quality(),
 			Timeouts: timeouts(d.Timeouts, of.Timeouts, c.Timeouts),
 			Breaker:  breaker(d.Breaker, of.Breaker),
 		})

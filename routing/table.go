@@ -100,6 +100,11 @@ func (t *Table) Plan(dst *Plan, a *Ask, s *State, now time.Time) error {
 			c.Reason, worst = NotSpoken, NotSpoken
 		case a.Bound && !target.Provider.OwnedBy(a.Who.Org):
 			c.Reason, worst = Shared, Shared
+		case r.Strategy == Weighted && target.Weight == 0:
+			c.Reason = NoWeight
+			if worst == WrongOrganization {
+				worst = NoWeight
+			}
 		default:
 			c.Reason, c.Until = s.standing(target, now)
 			if c.Reason == Chosen {
@@ -119,6 +124,8 @@ func (t *Table) Plan(dst *Plan, a *Ask, s *State, now time.Time) error {
 	}
 	switch {
 	case len(dst.Targets) > 0:
+		chooser := contest{r, a, s, now, r.stick(a), &dst.usage}
+		chooser.arrange(dst)
 		return nil
 	case resort >= 0:
 		dst.choose(r.Targets[resort], true)
@@ -138,7 +145,7 @@ func refusal(worst Reason) Refusal {
 		return NotHeld
 	case Elsewhere:
 		return HeldElsewhere
-	case NoCredential, NoProvider:
+	case NoCredential, NoProvider, NoWeight:
 		return NoTarget
 	}
 	return NotAllowed

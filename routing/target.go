@@ -50,6 +50,7 @@ type Target struct {
 	Provider *Provider
 	Model    string   // the provider's name
 	Weight   int      // its share with strategy weighted
+	Quality  float64  // how good its answers are, as the operator says; 0: nothing is said
 	Timeouts Timeouts // the route's, else the provider's, else the default; Total is the route's
 	Breaker  Breaker
 	Price    Pricer // nil: nobody knows
@@ -59,7 +60,11 @@ type Target struct {
 type Route struct {
 	Name           string
 	Targets        []*Target
-	Skipped        []Skip // targets that the file names but that can not be used, with the reason
+	Strategy       Strategy
+	Weights        Weights // of Optimize
+	StickBy        Sticky
+	StickFor       time.Duration // how long after the last call
+	Skipped        []Skip        // targets that the file names but that can not be used, with the reason
 	Total          time.Duration
 	Attempts       int             // every try counts, the first included
 	Backoff        []time.Duration // Backoff[i] precedes retry i+1 on the same target; the last one holds for all further
