@@ -26,7 +26,7 @@ func TestExampleIsAccepted(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{
 		"providers.local.limits",
-		"models.auto.rules", "models.careful.hedge", "models.careful.cache", "models.careful.mirror",
+		"models.careful.hedge", "models.careful.cache", "models.careful.mirror",
 		"organizations.acme.budget", "organizations.acme.limits",
 		"organizations.acme.keys.ci.limits", "organizations.acme.keys.ci.budget",
 	}, paths(c.NotEnforced)); diff != "" {

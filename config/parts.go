@@ -81,7 +81,7 @@ var treatments = [...]treatment{
 	{path: "models.*.hedge", why: "no second target is asked while the first is slow yet"},
 	{path: "models.*.cache", why: "no answer is kept yet"},
 	{path: "models.*.mirror", why: "no call is copied yet"},
-	{path: "models.*.rules", why: "no rule is evaluated yet"},
+	{path: "models.*.rules", effect: enforced},
 	{path: "models.*.timeouts", effect: enforced},
 	{path: "models.*.attempts", effect: enforced},
 	{path: "models.*.backoff", effect: enforced},

@@ -194,6 +194,10 @@ func (p *Pipeline) route(c *Call) error {
 		Model: c.question.Model, Who: c.Who, Endpoint: c.Content.Endpoint,
 		Seed: routing.SeedOf(c.ID), Input: c.asked(), Session: c.Session,
 		MaxOutput: cmp.Or(c.question.MaxCompletionTokens, c.question.MaxTokens),
+		Stream:    c.Content.Stream, Header: c.Header, Body: c.Content.Body,
+	}
+	if c.Content.Boundary != nil { // a form is no JSON
+		ask.Body = nil
 	}
 	switch {
 	case ask.Endpoint == adapters.Objects:

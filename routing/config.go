@@ -126,11 +126,12 @@ type MirrorConfig struct {
 	To      TargetConfig `yaml:"to" jsonschema:"description=Where the copies go."`
 }
 
-// RuleConfig sends the calls that match When to another model's targets (Use) or to its own.
+// RuleConfig sends the calls that match When to another model (Use) or to targets of its own, or refuses them.
 type RuleConfig struct {
 	When    string         `yaml:"when" jsonschema:"description=The condition."`
 	Use     string         `yaml:"use" jsonschema:"description=The name of another model."`
 	Targets []TargetConfig `yaml:"targets" jsonschema:"description=Where matching calls go in this order."`
+	Refuse  string         `yaml:"refuse" jsonschema:"description=Matching calls are refused with this text."`
 }
 
 // Defaults is what holds without a file. Every call makes a value of its own. Who decodes a file over it must

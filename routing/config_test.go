@@ -75,7 +75,7 @@ func TestExampleIsValid(t *testing.T) {
 	var paths []string
 	c.Unenforced(func(path string) { paths = append(paths, path) })
 	want := []string{
-		"providers.local.limits", "models.auto.rules", "models.careful.hedge",
+		"providers.local.limits", "models.careful.hedge",
 		"models.careful.cache", "models.careful.mirror",
 	}
 	if diff := cmp.Diff(want, paths); diff != "" {
@@ -190,11 +190,14 @@ func TestFaults(t *testing.T) {
 		{model("careful", func(m *ModelConfig) { m.Hedge = &HedgeConfig{"p100", "5"} }), "models.careful.hedge.after models.careful.hedge.max_extra_cost"},
 		{model("careful", func(m *ModelConfig) { m.Cache.TTL = 0 }), "models.careful.cache.ttl"},
 		{model("careful", func(m *ModelConfig) { m.Mirror = &MirrorConfig{math.NaN(), TargetConfig{}} }), "models.careful.mirror.percent models.careful.mirror.to.provider"},
-		{rule(RuleConfig{When: "x", Use: "nobody"}), "models.auto.rules[0].use"},
-		{rule(RuleConfig{When: "x", Use: "auto"}), "models.auto.rules[0].use"},
+		{rule(RuleConfig{When: "stream", Use: "nobody"}), "models.auto.rules[0].use"},
+		{rule(RuleConfig{When: "stream", Use: "auto"}), "models.auto.rules[0].use"},
 		{rule(RuleConfig{Use: "fast"}), "models.auto.rules[0].when"},
-		{rule(RuleConfig{When: "x"}), "models.auto.rules[0]"},
-		{rule(RuleConfig{When: "x", Use: "fast", Targets: []TargetConfig{{Provider: "x"}}}), "models.auto.rules[0] models.auto.rules[0].targets[0].provider"},
+		{rule(RuleConfig{When: "x", Use: "fast"}), "models.auto.rules[0].when"},
+		{rule(RuleConfig{When: "stream", Use: "fast", Refuse: "no"}), "models.auto.rules[0]"},
+		{rule(RuleConfig{When: "stream", Refuse: "a\nb"}), "models.auto.rules[0].refuse"},
+		{rule(RuleConfig{When: "stream"}), "models.auto.rules[0]"},
+		{rule(RuleConfig{When: "stream", Use: "fast", Targets: []TargetConfig{{Provider: "x"}}}), "models.auto.rules[0] models.auto.rules[0].targets[0].provider"},
 	} {
 		cfg := exampleConfig()
 		c.alter(&cfg)

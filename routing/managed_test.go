@@ -181,7 +181,7 @@ func TestManagedFaults(t *testing.T) {
 	route("gpt-4.1", ModelConfig{Strategy: "fallback", Targets: []TargetConfig{{Provider: "p"}}})
 	want("a good route")
 	route("gpt-4.1", ModelConfig{Strategy: "weighted", Rules: []RuleConfig{{Use: "x"}}, Targets: []TargetConfig{{Provider: "p", Weight: new(2)}, {Provider: "q"}}})
-	want("a bad one", "rules: can not be enforced by this version yet", `targets[1].provider: there is no provider "q"`)
+	want("a bad one", "rules[0].when: is missing", `rules[0].use: there is no model "x"`, `targets[1].provider: there is no provider "q"`)
 	route("", ModelConfig{})
 	want("nothing", "name: the name is empty", "targets: there is no target")
 }

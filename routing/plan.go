@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/routing/task"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -28,6 +29,11 @@ type Ask struct {
 	Input     []byte // the value of messages, input or prompt
 	MaxOutput int64  // tokens that the answer may have; 0: it was not said
 	Session   []byte // what the client says that its calls have in common
+
+	// What rules ask about.
+	Body   []byte          // JSON, checked; empty for forms
+	Stream bool            // the answer is to be streamed
+	Header adapters.Header // of the request; nil: there is none
 }
 
 // Tokens is about how many tokens are sent.
@@ -64,7 +70,12 @@ type Plan struct {
 	Attempts int
 	Deadline time.Time
 	Why      Explanation
-	Stick    Stick // for the outcomes of its attempts
+	Stick    Stick      // for the outcomes of its attempts
+	Followed []Followed // the rules that led to Route
+	Refusal  string     // of ByRule: what the rule says
+	Task     task.Label // what kind of work is asked for, if a rule wanted to know
+
+	scope *scope // nil: no plan before had rules
 
 	scores, costs []float64 // of the targets, while they are put in order
 	usage         adapters.Usage
@@ -85,7 +96,7 @@ type step struct {
 func (p *Plan) Reset() {
 	clear(p.Targets)
 	clear(p.Why)
-	*p = Plan{Targets: p.Targets[:0], Why: p.Why[:0], steps: p.steps[:0], scores: p.scores[:0], costs: p.costs[:0]}
+	*p = Plan{scope: p.scope, Followed: p.Followed[:0], Targets: p.Targets[:0], Why: p.Why[:0], steps: p.steps[:0], scores: p.scores[:0], costs: p.costs[:0]}
 }
 
 // choose appends a target to the walk.

@@ -19,7 +19,7 @@ type Pricer interface {
 
 // Price gives every target of a route its price; of answers nil where there is none. It is called before the table is used.
 func (t *Table) Price(of func(p *Provider, model string) Pricer) {
-	for _, r := range t.routes {
+	for r := range t.every() {
 		for _, target := range r.Targets {
 			target.Price = of(target.Provider, target.Model)
 		}

@@ -84,7 +84,7 @@ func (s *State) Retain(t *Table) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old, kept := s.load(), make(map[string]*cell)
-	for _, r := range t.routes {
+	for r := range t.every() {
 		for _, target := range r.Targets {
 			c := old[target.ID]
 			switch {
@@ -186,7 +186,7 @@ func (s *State) renew(c *cell, settings Breaker) *cell {
 // which is not left alone now.
 func (s *State) Available(t *Table, now time.Time) (available, total int) {
 	well := map[*Provider]bool{}
-	for _, r := range t.routes {
+	for r := range t.every() {
 		for _, target := range r.Targets {
 			reason, _ := s.standing(target, now)
 			well[target.Provider] = well[target.Provider] || reason == Chosen

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/routing/task"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/tenancy"
 )
@@ -64,7 +65,9 @@ type Route struct {
 	Weights        Weights // of Optimize
 	StickBy        Sticky
 	StickFor       time.Duration // how long after the last call
-	Skipped        []Skip        // targets that the file names but that can not be used, with the reason
+	rules          []rule
+	judge          *task.Model // tells rules what kind of work is asked for; nil: none asks
+	Skipped        []Skip      // targets that the file names but that can not be used, with the reason
 	Total          time.Duration
 	Attempts       int             // every try counts, the first included
 	Backoff        []time.Duration // Backoff[i] precedes retry i+1 on the same target; the last one holds for all further

@@ -69,7 +69,6 @@ func (c *Config) Unenforced(each func(path string)) {
 		mark(m.Hedge != nil, at+".hedge")
 		mark(m.Cache != nil, at+".cache")
 		mark(m.Mirror != nil, at+".mirror")
-		mark(len(m.Rules) > 0, at+".rules")
 	}
 }
 
@@ -199,18 +198,40 @@ func (k checker) extras(at string, m *ModelConfig) {
 func (k checker) rule(at, model string, r *RuleConfig) {
 	if strings.TrimSpace(r.When) == "" {
 		k.fault(at+".when", "is missing", `write a condition, as 'task == "code"'`)
+	} else if _, _, err := condition(r.When); err != nil {
+		k.fault(at+".when", err.Error(), `write a condition, as 'task == "code" && tokens < 8000'; docs/routing.md has its variables`)
+	}
+	k.text(at+".refuse", "it", r.Refuse)
+	ways := 0
+	for _, there := range []bool{r.Use != "", len(r.Targets) > 0, r.Refuse != ""} {
+		if there {
+			ways++
+		}
 	}
 	switch {
-	case (r.Use == "") == (len(r.Targets) == 0):
-		k.fault(at, "must have either use or targets", "use names another model; targets are the rule's own")
+	case ways != 1:
+		k.fault(at, "must have use, targets or refuse, and one of them", "use names another model; targets are the rule's own; refuse says why not")
 	case r.Use == model:
 		k.fault(at+".use", "leads back to the model itself", "leave the rule out: the model's own targets are asked if no rule matches")
 	case r.Use != "":
 		if _, ok := k.cfg.Models[r.Use]; !ok {
 			k.fault(at+".use", fmt.Sprintf("there is no model %q", r.Use), k.known(slices.Sorted(maps.Keys(k.cfg.Models))))
+		} else if k.leadsTo(r.Use, model, map[string]bool{}) {
+			k.fault(at+".use", "leads back to the model itself", "rules must end somewhere: remove one of those between them")
 		}
 	}
 	k.targets(at+".targets", model, r.Targets, false, false)
+}
+
+// leadsTo tells whether the rules of a model lead to another one, over any number of models.
+func (k checker) leadsTo(from, to string, been map[string]bool) bool {
+	been[from] = true
+	for _, r := range k.cfg.Models[from].Rules {
+		if r.Use == to || r.Use != "" && !been[r.Use] && k.leadsTo(r.Use, to, been) {
+			return true
+		}
+	}
+	return false
 }
 
 func (k checker) targets(at, route string, targets []TargetConfig, weighted, graded bool) {
