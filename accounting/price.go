@@ -8,7 +8,10 @@ import (
 )
 
 // Price is what a model costs at a provider. It is immutable.
-type Price struct{ periods []period }
+type Price struct {
+	version string
+	periods []period
+}
 
 // period is what holds from a day on, or at some hours of every day. The last one that fits holds; the first one holds
 // where none does.
@@ -25,16 +28,13 @@ type tier struct {
 	rates rates
 }
 
-// NewPrice makes the price of a model of decimals by the names of their classes, dollars for a million tokens, for an
-// hour of sound, or for one. The classes are those of providers.*.prices.* in the file.
-func NewPrice(dollars map[string]string) (*Price, error) {
-	r := none()
-	for name, decimal := range dollars {
-		if err := r.set(name, decimal); err != nil {
-			return nil, err
-		}
+// Version says which price it is, for the record of a call: list/DATE or overlay/DATE with the day of which the list is, or
+// own/DIGEST of what the operator wrote. No price at all has none.
+func (p *Price) Version() string {
+	if p == nil {
+		return ""
 	}
-	return &Price{periods: []period{{base: r.filled()}}}, nil
+	return p.version
 }
 
 // Cost is what an attempt that was executed at a time costs, rounded half up to a nano-dollar. If it is not whole, it is

@@ -46,12 +46,9 @@ var treatments = [...]treatment{
 	{path: "database_direct", effect: enforced},
 	{path: "snapshot_max_age", effect: enforced},
 	{path: "redis", why: "there are no limits yet that several nodes could share"},
-	{path: "spool", effect: accepted, why: "no records are written yet"},
-	{path: "otel", why: "no traces are made yet"},
-	{path: "retention.audit", effect: enforced},
-	{path: "retention.calls", why: "no records of calls are kept yet"},
-	{path: "retention.rollups", why: "no sums are kept yet"},
-	{path: "retention.content", why: "no prompts and answers are kept yet"},
+	{path: "spool", effect: enforced},
+	{path: "otel", effect: enforced},
+	{path: "retention", effect: enforced},
 
 	{path: "defaults.timeouts", effect: enforced},
 	{path: "defaults.attempts", effect: enforced},
@@ -88,6 +85,7 @@ var treatments = [...]treatment{
 	{path: "models.*.repeat_executed", effect: enforced},
 	{path: "models.*.strict", effect: enforced},
 
+	{path: "organizations.*.keep_content", effect: enforced},
 	{path: "organizations.*.limits", why: "no call is counted yet"},
 	{path: "organizations.*.budget", why: "nothing is held to a budget yet"},
 	{path: "organizations.*.keys.*.key", effect: enforced},

@@ -32,6 +32,9 @@ func (p *Pipeline) attempt(c *Call) error {
 		if !c.wait(move.Wait) {
 			return endedError(c.endedBy())
 		}
+		if err := p.begin(c, move.Target); err != nil {
+			return err
+		}
 		err := p.try(c, move)
 		if err == nil {
 			return nil
@@ -57,7 +60,9 @@ func (p *Pipeline) try(c *Call, move routing.Move) error {
 		return errUnwell
 	}
 	c.outcome.Pass, c.trying = pass, true
-	c.attempts++
+	c.beginAttempt()
+	p.metrics.further(c)
+	p.traceAttempt(c)
 	err := p.send(c)
 	if err == nil {
 		err = p.receive(c)
@@ -68,6 +73,7 @@ func (p *Pipeline) try(c *Call, move routing.Move) error {
 	if c.answered = true; c.ended && c.stream == nil {
 		c.charge() // in time for the head
 	}
+	c.span.answering(c)
 	c.outcome.Pass.Answered() // a breaker that probes need not wait for the end of a stream
 	return nil
 }
@@ -95,7 +101,7 @@ func (p *Pipeline) send(c *Call) error {
 	}
 	c.request.Header = append(c.request.Header,
 		adapters.Field{Name: "Accept", Value: "*/*"}, adapters.Field{Name: "User-Agent", Value: "vel"})
-	c.request.Header = append(c.request.Header, c.Passed...)
+	c.request.Header = c.span.outgoing(append(c.request.Header, c.Passed...))
 	if err := t.Provider.Adapter.Signer.Sign(&c.request, t.Provider.Key, c.tryBegun); err != nil {
 		return &adapters.Error{Class: adapters.ClassCredential, Message: "The provider's credential can not be used.", Cause: err}
 	}
@@ -112,6 +118,7 @@ func (p *Pipeline) send(c *Call) error {
 // and a 200 with nonsense can still become another attempt.
 func (p *Pipeline) receive(c *Call) error {
 	x := c.exchange
+	c.tried().Status = x.Status()
 	c.foreign = append(c.foreign[:0], x.Header().Peek("X-Request-Id")...)
 	if status := x.Status(); status < 200 || status > 299 {
 		if _, err := c.gather(errorBelow); err != nil {
@@ -148,6 +155,7 @@ func (p *Pipeline) firstBytes(c *Call) error {
 // firstEvent reads a stream up to its first data event.
 func (p *Pipeline) firstEvent(c *Call) error {
 	c.stream = c.codec.DecodeStream(&c.Content, c.exchange.Header())
+	c.collect()
 	for len(c.pieces) == 0 {
 		b, err := c.exchange.Next()
 		if err == io.EOF {
@@ -176,6 +184,8 @@ func (p *Pipeline) wholeAnswer(c *Call) error {
 	}
 	if !all {
 		c.pieces = append(c.pieces, c.whole)
+		c.keepAnswer()
+		c.answerSize = max(c.answerSize, c.length)
 		c.learn(c.whole)
 		c.tail = append(make([]byte, 0, 2*adapters.TailSize), c.whole[max(0, len(c.whole)-adapters.TailSize):]...)
 		return nil
@@ -186,9 +196,24 @@ func (p *Pipeline) wholeAnswer(c *Call) error {
 		c.length += len(piece)
 	}
 	if err == nil {
+		c.keepAnswer()
 		c.learn(c.whole)
 	}
 	return err
+}
+
+// collect makes the stream collect its text: its provider may not tell what it used, or not come to that.
+func (c *Call) collect() {
+	stream, ok := c.stream.(adapters.TextStream)
+	if !ok || !c.Content.Endpoint.Countable() {
+		return
+	}
+	limit := answerSample
+	if c.keepsContent() {
+		limit = longestContent
+	}
+	c.texts.Reset(limit)
+	stream.Collect(&c.texts)
 }
 
 // gather reads the body into whole, until it ends (true) or is larger than limit.
@@ -220,6 +245,7 @@ func (p *Pipeline) abandon(c *Call, err error) error {
 		failed = endedError(why)
 	}
 	c.chargeFailed(failed.Class)
+	c.span.attempted(c, failed.Class, failed.Status)
 	x := c.exchange
 	c.hold(nil)
 	if x != nil {
@@ -240,8 +266,9 @@ func (p *Pipeline) observe(c *Call) {
 		c.outcome.Usage, _ = c.stream.Usage()
 		c.outcome.Streamed = true
 	}
+	c.endAttempt()
 	p.state.Observe(&c.outcome, now)
-	p.metrics.attempt(c.outcome.Target, c.outcome.Class)
+	p.metrics.attempt(c.outcome.Target, c.outcome.Class, c.outcome.Total)
 }
 
 // report writes down why an attempt failed, for the operator: here are the causes that no client sees.

@@ -6,8 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
-	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/routing"
 )
 
@@ -19,6 +19,10 @@ type Metrics struct {
 	firstToken *prometheus.HistogramVec
 	tokens     *prometheus.CounterVec
 	attempts   *prometheus.CounterVec
+	tries      *prometheus.HistogramVec
+	fallbacks  *prometheus.CounterVec
+	repeats    *prometheus.CounterVec
+	inFlight   prometheus.Gauge
 	errors     *prometheus.CounterVec
 	breakers   *prometheus.GaugeVec
 	streams    prometheus.Gauge
@@ -27,6 +31,8 @@ type Metrics struct {
 	broken     *prometheus.CounterVec
 	cost       *prometheus.CounterVec
 	unpriced   *prometheus.CounterVec
+	estimated  *prometheus.CounterVec
+	guessed    prometheus.Counter
 
 	objectsLost prometheus.Counter
 
@@ -43,8 +49,7 @@ type callLabels struct {
 
 type callSeries struct {
 	calls               prometheus.Counter
-	seconds, firstToken prometheus.Observer
-	tokensIn, tokensOut prometheus.Counter
+	seconds, firstToken observer
 }
 
 type tryLabels struct {
@@ -52,10 +57,13 @@ type tryLabels struct {
 	class  adapters.Class
 }
 
-type trySeries struct{ attempts, errors prometheus.Counter }
+type trySeries struct {
+	attempts, errors prometheus.Counter
+	seconds          prometheus.Observer
+}
 
 // costSeries is of one target, which belongs to one route.
-type costSeries struct{ cost, noPrice, noUsage prometheus.Counter }
+type costSeries struct{ cost, tokensIn, tokensOut, noPrice, noUsage, estimated prometheus.Counter }
 
 type statusClass uint8
 
@@ -81,26 +89,32 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		r.MustRegister(v)
 		return v
 	}
-	histogram := func(name, help string) *prometheus.HistogramVec {
+	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
 		v := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: name, Help: help, Buckets: buckets,
 			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour,
-		}, call)
+		}, labels)
 		r.MustRegister(v)
 		return v
 	}
 	m := &Metrics{
 		broken:     counter("vel_broken_answers_total", "Answers that had begun and did not reach their end, by reason.", "provider", "model", "class"),
 		calls:      counter("vel_calls_total", "Calls that ended, by the status that the client saw; 499: the client left.", call...),
-		seconds:    histogram("vel_call_seconds", "From the request to the end of the answer."),
-		firstToken: histogram("vel_first_token_seconds", "From the request to the first byte of the answer's body."),
-		tokens:     counter("vel_tokens_total", "Tokens that providers reported.", "route", "provider", "model", "kind"),
+		seconds:    histogram("vel_call_seconds", "From the request to the end of the answer.", call...),
+		firstToken: histogram("vel_first_token_seconds", "From the request to the first byte of the answer's body.", call...),
+		tokens:     counter("vel_tokens_total", "Tokens of executed attempts, as providers told them or as they were counted here.", "route", "provider", "model", "kind"),
 		attempts:   counter("vel_attempts_total", "Attempts that ended, by what became of them.", "provider", "model", "outcome"),
+		tries:      histogram("vel_attempt_seconds", "From the beginning of an attempt to its end, by what became of it.", "provider", "model", "outcome"),
+		fallbacks:  counter("vel_fallbacks_total", "Attempts at another target than the attempt before, by where they went.", "route", "provider", "model"),
+		repeats:    counter("vel_repeats_total", "Attempts at the same target as the attempt before.", "route", "provider", "model"),
 		errors:     counter("vel_upstream_errors_total", "Attempts that the provider failed, by class.", "provider", "model", "class"),
 		cost:       counter("vel_cost_dollars_total", "What calls cost, as far as it is known.", "route", "provider", "model"),
 		unpriced:   counter("vel_unpriced_calls_total", "Executed attempts of which the cost is not known, or not all of it.", "provider", "model", "reason"),
+		estimated:  counter("vel_estimated_attempts_total", "Executed attempts whose provider did not tell what was used, so that it was counted here.", "provider", "model"),
+		guessed:    prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_guessed_calls_total", Help: "Calls whose usage was estimated by length, because too many waited to be counted."}),
 		breakers:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "vel_breaker_open", Help: "1 while the target's breaker is open or half-open."}, []string{"target"}),
 		streams:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_open_streams", Help: "Streams that are relayed now."}),
+		inFlight:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_calls_in_flight", Help: "Calls that have begun and not ended."}),
 		panics:     prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_panics_total", Help: "Calls and other requests that ended in a panic; each is a bug."}),
 		refused:    prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_refused_total", Help: "Requests refused before a call began: no key, a bad path, a bad head."}),
 
@@ -108,7 +122,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 
 		byCall: map[callLabels]*callSeries{}, byTry: map[tryLabels]*trySeries{}, byCost: map[*routing.Target]*costSeries{},
 	}
-	r.MustRegister(m.breakers, m.streams, m.panics, m.refused, m.objectsLost)
+	r.MustRegister(m.breakers, m.streams, m.inFlight, m.panics, m.refused, m.guessed, m.objectsLost)
 	return m
 }
 
@@ -131,21 +145,18 @@ func (m *Metrics) Forget() {
 }
 
 // call counts a call that ended with what the client saw.
-func (m *Metrics) call(c *Call, class adapters.Class, status int, total time.Duration) {
-	labels := callLabels{endpoint: c.Content.Endpoint.String(), status: classOfStatus(status)}
-	labels.route, labels.provider, labels.model = c.went()
-	s := m.ofCall(labels)
+func (m *Metrics) call(r *accounting.Record, trace string) {
+	s := m.ofCall(callLabels{r.Route, r.Provider, r.Model, r.Endpoint.String(), classOfStatus(r.Status)})
 	s.calls.Inc()
-	s.seconds.Observe(total.Seconds())
-	if c.first > 0 && class != adapters.ClassNone {
-		m.broken.WithLabelValues(labels.provider, labels.model, class.String()).Inc()
+	s.seconds.observe(r.Total, trace)
+	if r.FirstToken == 0 {
+		return
 	}
-	if c.first > 0 && s.firstToken != nil {
-		s.firstToken.Observe(c.first.Seconds())
+	if r.Class != adapters.ClassNone {
+		m.broken.WithLabelValues(r.Provider, r.Model, r.Class.String()).Inc()
 	}
-	if in, out := c.usage.Tokens(); in+out > 0 && s.tokensIn != nil {
-		s.tokensIn.Add(float64(in))
-		s.tokensOut.Add(float64(out))
+	if s.firstToken.plain != nil {
+		s.firstToken.observe(r.FirstToken, trace)
 	}
 }
 
@@ -157,11 +168,9 @@ func (m *Metrics) ofCall(l callLabels) *callSeries {
 		return s
 	}
 	values := []string{l.route, l.provider, l.model, l.endpoint, statusNames[l.status]}
-	s = &callSeries{calls: m.calls.WithLabelValues(values...), seconds: m.seconds.WithLabelValues(values...)}
-	if l.status == status2xx { // nothing else has a token
-		s.firstToken = m.firstToken.WithLabelValues(values...)
-		s.tokensIn = m.tokens.WithLabelValues(l.route, l.provider, l.model, "input")
-		s.tokensOut = m.tokens.WithLabelValues(l.route, l.provider, l.model, "output")
+	s = &callSeries{calls: m.calls.WithLabelValues(values...), seconds: observerOf(m.seconds.WithLabelValues(values...))}
+	if l.status == status2xx { // nothing else has a first token
+		s.firstToken = observerOf(m.firstToken.WithLabelValues(values...))
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -170,9 +179,10 @@ func (m *Metrics) ofCall(l callLabels) *callSeries {
 }
 
 // attempt counts an attempt that ended.
-func (m *Metrics) attempt(t *routing.Target, class adapters.Class) {
+func (m *Metrics) attempt(t *routing.Target, class adapters.Class, took time.Duration) {
 	s := m.ofTry(tryLabels{t, class})
 	s.attempts.Inc()
+	s.seconds.Observe(took.Seconds())
 	if s.errors != nil {
 		s.errors.Inc()
 	}
@@ -186,7 +196,8 @@ func (m *Metrics) ofTry(l tryLabels) *trySeries {
 		return s
 	}
 	provider, model, class := l.target.Provider.Name, l.target.Model, l.class.String()
-	s = &trySeries{attempts: m.attempts.WithLabelValues(provider, model, outcomeName(l.class))}
+	outcome := outcomeName(l.class)
+	s = &trySeries{attempts: m.attempts.WithLabelValues(provider, model, outcome), seconds: m.tries.WithLabelValues(provider, model, outcome)}
 	if l.class.Elsewhere() {
 		s.errors = m.errors.WithLabelValues(provider, model, class)
 	}
@@ -196,6 +207,20 @@ func (m *Metrics) ofTry(l tryLabels) *trySeries {
 	return s
 }
 
+// further counts an attempt that is not its call's first. It is rare, so its series are looked up.
+func (m *Metrics) further(c *Call) {
+	all := c.record.Attempts
+	if len(all) < 2 {
+		return
+	}
+	before, now := &all[len(all)-2], &all[len(all)-1]
+	counter := m.fallbacks
+	if before.Provider == now.Provider && before.Model == now.Model {
+		counter = m.repeats
+	}
+	counter.WithLabelValues(c.record.Route, now.Provider, now.Model).Inc()
+}
+
 func outcomeName(class adapters.Class) string {
 	if class == adapters.ClassNone {
 		return "answered"
@@ -203,15 +228,21 @@ func outcomeName(class adapters.Class) string {
 	return class.String()
 }
 
-// charge counts what an executed attempt costs.
-func (m *Metrics) charge(route string, t *routing.Target, cost money.Nano, missing gap) {
+// charge counts what an executed attempt used and what it costs.
+func (m *Metrics) charge(route string, t *routing.Target, a *accounting.Attempt) {
 	s := m.ofCost(route, t)
-	s.cost.Add(cost.Dollars())
-	switch missing {
+	s.cost.Add(a.Cost.Dollars())
+	in, out := a.Usage.Tokens()
+	s.tokensIn.Add(float64(in))
+	s.tokensOut.Add(float64(out))
+	switch a.Unpriced {
 	case noPrice:
 		s.noPrice.Inc()
 	case noUsage:
 		s.noUsage.Inc()
+	}
+	if a.Estimated {
+		s.estimated.Inc()
 	}
 }
 
@@ -224,8 +255,12 @@ func (m *Metrics) ofCost(route string, t *routing.Target) *costSeries {
 	}
 	s = &costSeries{
 		cost:    m.cost.WithLabelValues(route, t.Provider.Name, t.Model),
-		noPrice: m.unpriced.WithLabelValues(t.Provider.Name, t.Model, noPrice.String()),
-		noUsage: m.unpriced.WithLabelValues(t.Provider.Name, t.Model, noUsage.String()),
+		noPrice: m.unpriced.WithLabelValues(t.Provider.Name, t.Model, noPrice),
+		noUsage: m.unpriced.WithLabelValues(t.Provider.Name, t.Model, noUsage),
+
+		tokensIn:  m.tokens.WithLabelValues(route, t.Provider.Name, t.Model, "input"),
+		tokensOut: m.tokens.WithLabelValues(route, t.Provider.Name, t.Model, "output"),
+		estimated: m.estimated.WithLabelValues(t.Provider.Name, t.Model),
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

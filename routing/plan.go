@@ -34,6 +34,7 @@ type Ask struct {
 	Body   []byte          // JSON, checked; empty for forms
 	Stream bool            // the answer is to be streamed
 	Header adapters.Header // of the request; nil: there is none
+	Tags   [][]byte        // k=v, k2=v2: what stands in the fields for it, checked
 }
 
 // Tokens is about how many tokens are sent.

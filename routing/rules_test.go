@@ -65,7 +65,7 @@ func TestConditions(t *testing.T) {
 		{`json_schema`, Ask{Body: []byte(`{"response_format":{"type":"json_object"}}`)}, false},
 		{`org == "org_a" and team == "team_b" and user == "user_c" and key == "ci"`, Ask{}, true},
 		{`org in ["x", "org_a"]`, Ask{}, true},
-		{`tags.env == "prod" && tags["tier"] == "1"`, Ask{Header: head{"x-vel-tags": "env=prod, tier = 1,=x,,y"}}, true},
+		{`tags.env == "prod" && tags["tier"] == "1"`, Ask{Tags: [][]byte{[]byte("env=prod, tier = 1"), []byte("a=b")}}, true},
 		{`tags.env == ""`, Ask{}, true},
 		{`headers["user-agent"] contains "curl"`, Ask{Header: head{"User-Agent": "curl/8"}}, true},
 		{`headers["user-agent"] == ""`, Ask{}, true},

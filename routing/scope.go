@@ -72,7 +72,7 @@ func (s *scope) provide(missing facts, r *Route, a *Ask, p *Plan) {
 		case factKey:
 			s.text("key", a.Who.Name)
 		case factTags:
-			s.readTags(a.Header)
+			s.readTags(a.Tags)
 		case factHeaders:
 			s.readHeaders(a.Header)
 		case factHour:
@@ -96,21 +96,14 @@ func (s *scope) number(name string, value int) {
 	}
 }
 
-const (
-	mostTags   = 32
-	longestTag = 128
-)
-
-// readTags reads x-vel-tags: k=v, k2=v2.
-func (s *scope) readTags(h adapters.Header) {
+// readTags reads k=v, k2=v2.
+func (s *scope) readTags(fields [][]byte) {
 	clear(s.tags)
-	if h == nil {
-		return
-	}
-	for pair := range bytes.SplitSeq(h.Peek("X-Vel-Tags"), []byte(",")) {
-		k, v, _ := bytes.Cut(pair, []byte("="))
-		if k, v = bytes.TrimSpace(k), bytes.TrimSpace(v); len(k) > 0 && len(k) <= longestTag && len(v) <= longestTag && len(s.tags) < mostTags {
-			s.tags[string(k)] = string(v)
+	for _, field := range fields {
+		for pair := range bytes.SplitSeq(field, []byte(",")) {
+			if k, v, ok := bytes.Cut(pair, []byte("=")); ok {
+				s.tags[string(bytes.TrimSpace(k))] = string(bytes.TrimSpace(v))
+			}
 		}
 	}
 }

@@ -112,7 +112,8 @@ func (c *contest) lot(t *Target) float64 { return -math.Log(c.chance(t)) / float
 // cost is what the call will cost at a target in nano-dollars, as far as that can be told before; infinite where there is
 // no price. Where the call's predecessors were answered, the provider has what they sent in its cache.
 func (c *contest) cost(t *Target) float64 {
-	if t.Price == nil {
+	price := t.PriceFor(c.ask.Who.Org)
+	if price == nil {
 		return math.Inf(1)
 	}
 	k := c.state.known(t)
@@ -124,7 +125,7 @@ func (c *contest) cost(t *Target) float64 {
 	}
 	u[adapters.Input] = sent - u[adapters.CacheRead]
 	u[adapters.Output], u[adapters.Requests] = c.output(&k), 1
-	cost, whole := t.Price.Cost(u, c.now)
+	cost, whole := price.Cost(u, c.now)
 	if !whole && cost == 0 {
 		return math.Inf(1)
 	}

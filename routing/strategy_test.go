@@ -185,6 +185,8 @@ func (p tariff) Cost(u *adapters.Usage, _ time.Time) (money.Nano, bool) {
 	return money.Nano(u[adapters.Input]*p.in + u[adapters.CacheRead]*p.cached + u[adapters.Output]*p.out), true
 }
 
+func (tariff) Version() string { return "test" }
+
 func TestCheapest(t *testing.T) {
 	t.Parallel()
 	table, s := strategyForTest(t, 4, func(m *ModelConfig) {

@@ -54,7 +54,8 @@ type Target struct {
 	Quality  float64  // how good its answers are, as the operator says; 0: nothing is said
 	Timeouts Timeouts // the route's, else the provider's, else the default; Total is the route's
 	Breaker  Breaker
-	Price    Pricer // nil: nobody knows
+	Price    Pricer                // for whoever has no other; nil: nobody knows
+	agreed   map[tenancy.ID]Pricer // for some organizations
 }
 
 // Route is a public model name and where its calls may go, in order.

@@ -61,6 +61,8 @@ func (a *App) publish(cfg *config.Config) error {
 		return err
 	}
 	a.config = cfg
+	a.unread.Set(0)
+	a.loaded.SetToCurrentTime()
 	return nil
 }
 
@@ -72,7 +74,8 @@ func (a *App) rebuild(cfg *config.Config) error {
 	if err != nil {
 		return fmt.Errorf("build routes: %w", err)
 	}
-	if err := a.price(table, &all.Config); err != nil {
+	prices, err := a.price(table, &all.Config)
+	if err != nil {
 		return err
 	}
 	if org, only := a.directory.only(); only {
@@ -84,6 +87,7 @@ func (a *App) rebuild(cfg *config.Config) error {
 	}
 
 	use()
+	a.pricing = prices
 	a.state.Retain(table)
 	a.rev++
 	a.pipeline.Publish(&gateway.Snapshot{
@@ -115,10 +119,12 @@ type process struct {
 	database storage.Config
 	maxAge   time.Duration
 	signOn   admin.OIDC
+	spool    config.Spool
+	otel     config.OTel
 }
 
 func processOf(cfg *config.Config) process {
-	return process{cfg.Gateway, cfg.Log, storageConfig(cfg), cfg.MaxAge, cfg.SignOn}
+	return process{cfg.Gateway, cfg.Log, storageConfig(cfg), cfg.MaxAge, cfg.SignOn, cfg.Spool, cfg.OTel}
 }
 
 // differs names the settings that a reload leaves as they were.
@@ -130,8 +136,10 @@ func (p process) differs(cfg *config.Config) (paths []string) {
 		"admin.listen":     p.gateway.AdminListen != now.gateway.AdminListen,
 		"admin.oidc":       !reflect.DeepEqual(p.signOn, now.signOn),
 		"log":              p.log != now.log,
+		"otel":             p.otel != now.otel,
 		"database":         p.database.SQLite != now.database.SQLite || p.database.URL.Reveal() != now.database.URL.Reveal(),
 		"database_direct":  p.database.Direct.Reveal() != now.database.Direct.Reveal(),
+		"spool":            p.spool != now.spool,
 		"snapshot_max_age": p.maxAge != now.maxAge,
 	} {
 		if changed {
@@ -156,6 +164,7 @@ func (a *App) Reload(path string) {
 	}
 	a.ReloadTLS()
 	if err != nil {
+		a.unread.Set(1)
 		a.log.Error("configuration not reloaded, the old one stays", slog.Any("reason", err))
 		return
 	}
