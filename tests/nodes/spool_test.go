@@ -91,7 +91,7 @@ type shipped struct{ Shipped, Dead int }
 // ship brings a directory in from elsewhere.
 func (p *apart) ship(t *testing.T, dir string) (s shipped) {
 	t.Helper()
-	out := command(t, t.TempDir(), p.o.Env, "--json", "spool", "ship", dir)
+	out := runVel(t, t.TempDir(), p.o.Env, "--json", "spool", "ship", dir)
 	if err := json.Unmarshal(out, &s); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -107,15 +107,15 @@ type spoolOf struct {
 
 func spoolStatus(t *testing.T, dir string) (s spoolOf) {
 	t.Helper()
-	out := command(t, t.TempDir(), nil, "--json", "spool", "status", dir)
+	out := runVel(t, t.TempDir(), nil, "--json", "spool", "status", dir)
 	if err := json.Unmarshal(out, &s); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	return s
 }
 
-// command runs Vel's own in a folder, and gives what it says.
-func command(t *testing.T, dir string, env []string, args ...string) []byte {
+// runVel runs Vel's own in a folder, and gives what it says.
+func runVel(t *testing.T, dir string, env []string, args ...string) []byte {
 	t.Helper()
 	path, err := vel.Binary(vel.Plain)
 	if err != nil {
