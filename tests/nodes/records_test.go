@@ -18,6 +18,8 @@ var kills = flag.Int("kills", 5, "how often a node is killed while it records ca
 // what they were taken to cost.
 func TestKilledWhileCallsAreRecorded(t *testing.T) {
 	t.Parallel()
+	tell(t, fmt.Sprintf("A node under the load of 8 callers is killed %d times at random moments, with 4 calls held by the provider; of Postgres it is every second time while that is stopped.", *kills))
+	tell(t, "| engine | kills | calls answered | records | interrupted | of these answered |\n|---|---|---|---|---|---|")
 	for _, engine := range []string{"sqlite", "postgres"} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
