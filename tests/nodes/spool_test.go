@@ -2,6 +2,7 @@ package nodes
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -162,15 +163,7 @@ func TestSpoolIsFull(t *testing.T) {
 // TestSpoolsDiskIsFull: the disk takes nothing more, or lets no file begin where only root mounts a small one.
 func TestSpoolsDiskIsFull(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	root := syscall.Mount("spool", dir, "tmpfs", 0, "size=256k") == nil
-	if root {
-		t.Cleanup(func() {
-			if err := syscall.Unmount(dir, 0); err != nil {
-				t.Error(err)
-			}
-		})
-	}
+	dir, root := smallDisk(t, "256k")
 	p := takeAway(t, "spool: {dir: "+dir+", max_bytes: 512KiB}")
 	t.Cleanup(func() { // before the disk is taken away
 		_ = p.node.Signal(syscall.SIGKILL)
@@ -188,6 +181,56 @@ func TestSpoolsDiskIsFull(t *testing.T) {
 	p.fills(t)
 	if !root {
 		mode(0o700)
+	}
+	p.recovers(t)
+}
+
+// smallDisk is a disk of that size, or a plain folder where only root mounts one.
+func smallDisk(t *testing.T, size string) (dir string, mounted bool) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := syscall.Mount("vel", dir, "tmpfs", 0, "size="+size); err != nil {
+		t.Logf("no disk can be mounted: %v", err)
+		return dir, false
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir, true
+}
+
+// TestSQLitesDiskIsFull: database and spool are on one disk, which others fill. When they make room all is well again.
+func TestSQLitesDiskIsFull(t *testing.T) {
+	t.Parallel()
+	dir, mounted := smallDisk(t, "16m")
+	if !mounted {
+		return // TestSpoolsDiskIsFull has another way
+	}
+	w := newWitness(t)
+	o := w.options("database: sqlite:" + dir + "/vel.db")
+	p := &apart{book: &book{witness: w}, dir: t.TempDir(), o: o}
+	p.node = launch(t, p.dir, o)
+	t.Cleanup(func() { // before the disk is taken away
+		_ = p.node.Signal(syscall.SIGKILL)
+		<-p.node.Done()
+	})
+	p.calls(t, 100)
+	others, err := os.Create(filepath.Join(dir, "others"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer others.Close()
+	for err == nil {
+		_, err = others.Write(make([]byte, 4096))
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	p.fills(t)
+	if err := others.Truncate(0); err != nil {
+		t.Fatal(err)
 	}
 	p.recovers(t)
 }
@@ -233,7 +276,9 @@ func (p *apart) alarms(t *testing.T) {
 // recovers brings the database back and wants all to be well again.
 func (p *apart) recovers(t *testing.T) {
 	t.Helper()
-	p.back(t)
+	if p.server != nil {
+		p.back(t)
+	}
 	soon(t, patience, "calls to be made again", func() bool {
 		before := p.answered
 		return p.call(p.node, "say", false) && p.answered > before
