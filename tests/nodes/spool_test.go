@@ -133,7 +133,7 @@ func runVel(t *testing.T, dir string, env []string, args ...string) []byte {
 }
 
 func complaint(err error) string {
-	if e, ok := err.(*exec.ExitError); ok {
+	if e, ok := errors.AsType[*exec.ExitError](err); ok {
 		return string(e.Stderr)
 	}
 	return ""
