@@ -25,18 +25,6 @@ type tier struct {
 	rates rates
 }
 
-// NewPrice makes the price of a model of decimals by the names of their classes, dollars for a million tokens, for an
-// hour of sound, or for one. The classes are those of providers.*.prices.* in the file.
-func NewPrice(dollars map[string]string) (*Price, error) {
-	r := none()
-	for name, decimal := range dollars {
-		if err := r.set(name, decimal); err != nil {
-			return nil, err
-		}
-	}
-	return &Price{periods: []period{{base: r.filled()}}}, nil
-}
-
 // Cost is what an attempt that was executed at a time costs, rounded half up to a nano-dollar. If it is not whole, it is
 // the part that is known: something that was used has no price, or the usage is not told. No price at all is nil, and
 // costs an unknown sum.

@@ -41,6 +41,7 @@ type Deps struct {
 	Requests  RequestStore
 	Subjects  SubjectStore
 	Audit     AuditStore
+	Calls     CallStore
 	SignOn    OIDC // single sign-on; without an issuer there is none
 
 	Index     func() *tenancy.KeyIndex                       // of the snapshot of now
@@ -155,6 +156,9 @@ func NewServer(d Deps) *Server {
 	s.serveRoutes()
 	s.serveSecrets()
 	s.serveAudit()
+	s.serveCalls()
+	s.serveUsage()
+	s.serveCosts()
 	s.serveDocument()
 	return s
 }

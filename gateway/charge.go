@@ -62,10 +62,11 @@ func (c *Call) charge() {
 func (c *Call) costAt(t *routing.Target) (cost money.Nano, missing gap) {
 	told := c.usage != adapters.Usage{}
 	c.usage[adapters.Requests] = 1
-	if t.Price == nil {
+	price := t.PriceFor(c.Who.Org)
+	if price == nil {
 		return 0, noPrice
 	}
-	cost, whole := t.Price.Cost(&c.usage, c.tryBegun)
+	cost, whole := price.Cost(&c.usage, c.tryBegun)
 	switch {
 	case whole:
 		return cost, 0

@@ -8,13 +8,14 @@ import (
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/routing"
+	"github.com/vel-gateway/vel/tenancy"
 )
 
 // The prices of the house: completion has 3 tokens in and 5 out, so it costs 3 × 2.5 + 5 × 10 millionths at p1, and
 // 3 × 1 + 5 × 1 at p2.
 var (
-	atFirst  = routing.PriceConfig{Input: "2.5", Output: "10"}
-	atSecond = routing.PriceConfig{Input: "1", Output: "1"}
+	atFirst  = routing.PriceOf(routing.RatesConfig{Input: "2.5", Output: "10"})
+	atSecond = routing.PriceOf(routing.RatesConfig{Input: "1", Output: "1"})
 )
 
 const firstCost, secondCost = "0.0000575", "0.000008"
@@ -56,7 +57,7 @@ func TestCallsAreCharged(t *testing.T) {
 		"a stream without": {[]func(*asked) bool{answers(streamHead + chunk(piece+finish+done) + lastChunk)}, streamBody, priced, 200, "", "0", "no_usage", "0"},
 		"a part unpriced": {[]func(*asked) bool{whole}, chatBody, func(h *house) {
 			p := h.routing.Providers["p1"]
-			p.Prices = map[string]routing.PriceConfig{"upstream-model": {Input: "2.5"}}
+			p.Prices = map[string]routing.PriceConfig{"upstream-model": routing.PriceOf(routing.RatesConfig{Input: "2.5"})}
 			h.routing.Providers["p1"] = p
 		}, 200, "", "0.0000075", "no_price", "0.0000075"},
 		"not executed": {[]func(*asked) bool{answers(jsonAnswer(400, "{}"))}, chatBody, priced, 400, "", "", "", "0"},
@@ -148,7 +149,7 @@ func TestChargeAllocatesNothing(t *testing.T) {
 	r, _ := h.pipe.Snapshot().Routes.Route("m")
 	c := h.pipe.acquire(newID())
 	defer h.pipe.release(c)
-	c.Content.Endpoint, c.plan.Route, c.outcome.Target = adapters.ChatCompletions, r, r.Targets[0]
+	c.Who, c.Content.Endpoint, c.plan.Route, c.outcome.Target = &tenancy.Principal{}, adapters.ChatCompletions, r, r.Targets[0]
 	text := ""
 	charge := func() {
 		c.charged, c.bill = false, bill{}
@@ -170,7 +171,7 @@ func TestChargeOverflows(t *testing.T) {
 	target.Price = fixed(1 << 62)
 	c := h.pipe.acquire(newID())
 	defer h.pipe.release(c)
-	c.Content.Endpoint, c.plan.Route, c.outcome.Target = adapters.ChatCompletions, r, &target
+	c.Who, c.Content.Endpoint, c.plan.Route, c.outcome.Target = &tenancy.Principal{}, adapters.ChatCompletions, r, &target
 	for range 2 {
 		c.charged = false
 		c.charge()

@@ -49,6 +49,11 @@ type tx interface {
 	one(ctx context.Context, into []any, sql string, args ...any) error
 	// each calls f for every row.
 	each(ctx context.Context, f func(scan func(into ...any) error) error, sql string, args ...any) error
+	// bulk inserts rows of values for fields, which then may say what happens to those that are there already, and tells
+	// how many it touched.
+	bulk(ctx context.Context, into string, fields []field, then string, rows [][]any) (int64, error)
+	// joined is the expression for one binary value behind another.
+	joined(a, b string) string
 	// turn goes on in another scope.
 	turn(ctx context.Context, as scope) error
 }

@@ -9,22 +9,6 @@ import (
 	"github.com/vel-gateway/vel/tenancy/chain"
 )
 
-// parted is a dialect that keeps the events of each day apart, and so removes them at once.
-type parted interface {
-	// prepareDays makes room for the days of a time and of those around it.
-	prepareDays(ctx context.Context, now time.Time) error
-	// dropDays removes the days before a time, if all their events are sealed.
-	dropDays(ctx context.Context, before time.Time) error
-}
-
-// prepareDays makes room for the events to come. Without it they are kept all the same, and take longer to remove.
-func (db *DB) prepareDays(ctx context.Context, now time.Time) error {
-	if p, ok := db.dialect.(parted); ok {
-		return p.prepareDays(ctx, now)
-	}
-	return nil
-}
-
 // expire removes the events of days that have had their time. That it does so is signed before: whoever finds events
 // missing finds in the checkpoint that they had to be.
 func (w *sealer) expire(ctx context.Context, now time.Time) error {
@@ -38,10 +22,8 @@ func (w *sealer) expire(ctx context.Context, now time.Time) error {
 		}
 		return err
 	}
-	if p, ok := w.db.dialect.(parted); ok {
-		if err := p.dropDays(ctx, before); err != nil {
-			return err
-		}
+	if err := w.db.dropDays(ctx, dailyEvents(), before); err != nil {
+		return err
 	}
 	return w.remove(ctx, before)
 }

@@ -51,5 +51,5 @@ func ChangeUntraced(ctx context.Context, db *DB) error {
 
 // PrepareDay makes the partition of a day.
 func PrepareDay(ctx context.Context, db *DB, day time.Time) error {
-	return db.dialect.(*pgDB).prepareDay(ctx, day)
+	return db.dialect.(*pgDB).prepareDay(ctx, dailyEvents(), day)
 }

@@ -40,7 +40,7 @@ func newWalls(t *testing.T) walls {
 		for _, org := range []string{"a", "b"} {
 			columns := texts(t, admin, `select column_name from information_schema.columns where table_name = $1 order by ordinal_position`, table)
 			values := texts(t, admin, `select case when column_name = 'org_id' then $2 when data_type = 'text' then 'row of ' || $2
-				when data_type = 'bigint' then '0' when data_type = 'boolean' then 'false' end
+				when data_type = 'bigint' then '0' when data_type = 'bytea' then '' when data_type = 'boolean' then 'false' end
 				from information_schema.columns where table_name = $1 order by ordinal_position`, table, org)
 			executes(t, admin, fmt.Sprintf(`insert into %s (%s) values ('%s')`, table, strings.Join(columns, ", "), strings.Join(values, "', '")))
 		}
@@ -111,7 +111,9 @@ func try(t *testing.T, conn *pgx.Conn, statement string) (rows int64, code strin
 const denied = "42501"
 
 // appendOnly tells whether no tenant's transaction changes or removes what is in a table.
-func appendOnly(table string) bool { return strings.HasPrefix(table, "audit_") }
+func appendOnly(table string) bool {
+	return strings.HasPrefix(table, "audit_") || strings.HasPrefix(table, "call") || strings.HasPrefix(table, "usage_")
+}
 
 func TestWithoutThePredicate(t *testing.T) {
 	t.Parallel()
@@ -165,11 +167,13 @@ func TestRolesMayDoWhatTheyNeed(t *testing.T) {
 	conn := connect(t, w.URL)
 	// What is not listed is denied; a list of rows that a policy hides is no right to read.
 	may := map[string][]string{
-		"vel_system delete": {"audit_events", "idempotency", "sessions", "stored_objects"},
-		"vel_system insert": {"audit_checkpoints", "audit_heads", "audit_seals"},
-		"vel_ingest select": {"key_usage", "stored_objects"},
-		"vel_ingest insert": {"key_usage", "stored_objects"},
-		"vel_ingest update": {"key_usage"},
+		"vel_system delete": {
+			"audit_events", "call_contents", "call_replaced", "call_terms", "calls", "idempotency", "sessions", "stored_objects", "usage_days", "usage_hours", "usage_minutes",
+		},
+		"vel_system insert": {"audit_checkpoints", "audit_heads", "audit_seals", "call_replaced", "usage_days", "usage_hours"},
+		"vel_ingest select": {"key_usage", "stored_objects", "usage_minutes"},
+		"vel_ingest insert": {"key_usage", "stored_objects", "usage_minutes"},
+		"vel_ingest update": {"key_usage", "usage_minutes"},
 		"vel_system select": w.tables,
 	}
 	statements := map[string]string{
@@ -207,7 +211,7 @@ func unwalled(t *testing.T, conn *pgx.Conn) []string {
 			when not c.relforcerowsecurity then 'not forced'
 			else 'no policy for vel_app' end
 		from pg_class c join pg_namespace n on n.oid = c.relnamespace
-		where c.relkind in ('r', 'p') and n.nspname = 'public' and not c.relispartition and c.relname not in ('config_rev', 'vel_schema', 'leases', 'goose_db_version', 'goose_lock')
+		where c.relkind in ('r', 'p') and n.nspname = 'public' and not c.relispartition and c.relname not in ('config_rev', 'vel_schema', 'leases', 'usage_due', 'spool_cursors', 'unpriced_models', 'goose_db_version', 'goose_lock')
 			and not (c.relrowsecurity and c.relforcerowsecurity and exists (
 				select 1 from pg_policies p where p.tablename = c.relname and p.roles = '{vel_app}' and p.cmd = 'ALL'
 					and p.qual like '%org_id%vel.org%' and p.with_check like '%org_id%vel.org%'))

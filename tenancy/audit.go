@@ -58,8 +58,11 @@ const (
 	ActionSetPassword   = "users.set_password"
 	ActionRotateKey     = "keys.rotate"
 	ActionRotateSecrets = "secrets.rotate"
+	ActionReadContent   = "calls.read_content"
 	ActionRefused       = "access.refused"
 	ActionAdminKey      = "access.admin_key"
+	ActionRecordCalls   = "calls.record"
+	ActionPricesMissing = "prices.missing"
 	longestAuditText    = 200 // characters of what comes from outside
 	auditTimeResolution = time.Microsecond
 )

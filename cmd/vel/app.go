@@ -139,6 +139,7 @@ func (a *App) work() {
 	a.onStop(a.every(usedEvery, "note which keys were used", a.writeUses))
 	a.onStop(a.every(time.Hour, "clean the database", a.db.Clean))
 	a.onStop(a.seal())
+	a.onStop(a.sum())
 }
 
 // prepare starts what the first snapshot needs and publishes it.

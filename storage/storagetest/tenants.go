@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/storage"
 	"github.com/vel-gateway/vel/tenancy"
@@ -22,6 +23,7 @@ type tenant struct {
 	object   routing.StoredObject
 	provider routing.ManagedProvider
 	route    routing.ManagedRoute
+	call     accounting.Record
 }
 
 func fill(t *testing.T, db *storage.DB, name string) tenant {
@@ -41,6 +43,10 @@ func fill(t *testing.T, db *storage.DB, name string) tenant {
 	v.provider = create(t, db.Providers(), oneProvider(v.org, "provider"))
 	v.route = create(t, db.Routes(), oneRoute(v.org, "route", "provider"))
 	v.object = routing.StoredObject{Org: v.org, ID: "file-" + name, Provider: "shared", Kind: "file", Created: at}
+	v.call = called(v.org, 1)
+	v.call.ID = tenancy.ID("req_" + name)
+	v.call.Who.Key = v.key.ID
+	(&shipped{node: "node of " + name}).append(t, db, v.call)
 	others, err := db.KeepObjects(t.Context(), []routing.StoredObject{v.object})
 	must(t, err)
 	same(t, "objects of others", len(others), 0)
@@ -67,6 +73,8 @@ func (v tenant) all(t *testing.T, db *storage.DB) (all []any) {
 	kept, _, err := db.Claim(ctx, v.org, "claim", "again")
 	add(kept, err)
 	add(db.Objects(ctx, routing.ObjectPage{Org: v.org, Kind: "file", Limit: 10}))
+	add(db.Call(ctx, v.org, v.call.ID))
+	add(db.Usage(ctx, accounting.UsageQuery{Org: v.org, By: []accounting.Dimension{accounting.ByKey}, Limit: 10}))
 	return all
 }
 
@@ -182,10 +190,44 @@ func tenants(t *testing.T, db *storage.DB) {
 				t.Errorf("my log: %s", text)
 			}
 		},
+		"Calls": func() {
+			for what, f := range map[string]accounting.CallFilter{
+				"everything": {}, "their key": {Key: other.key.ID}, "a tag": {Tag: other.call.Tags[0]}, "any value of a tag": {Tag: accounting.Tag{Key: "env"}}, "a word": {Text: "prod größe"},
+			} {
+				f.Org = me.org
+				list, err := db.Calls(ctx, accounting.CallQuery{CallFilter: f, Limit: 10})
+				must(t, err)
+				if want := what != "their key"; len(list) > 1 || (len(list) == 1) != want || want && list[0].ID != me.call.ID {
+					t.Errorf("my calls by %s: %+v", what, list)
+				}
+			}
+		},
+		"Call": func() {
+			_, err := db.Call(ctx, me.org, other.call.ID)
+			none("a call", err)
+		},
+		"Usage": func() {
+			for _, by := range []accounting.Dimension{accounting.ByOrg, accounting.ByKey, "tag:env"} {
+				rows, err := db.Usage(ctx, accounting.UsageQuery{Org: me.org, By: []accounting.Dimension{by}, Limit: 10})
+				must(t, err)
+				if len(rows) != 1 || rows[0].Calls != 1 || rows[0].Group[0] == string(other.org) || rows[0].Group[0] == string(other.key.ID) {
+					t.Errorf("what I used by %s: %+v", by, rows)
+				}
+				rows, err = db.Usage(ctx, accounting.UsageQuery{Org: me.org, Key: other.key.ID, By: []accounting.Dimension{by}, Limit: 10})
+				must(t, err)
+				same(t, "what their key used", len(rows), 0)
+			}
+		},
+		"Append": func() { // what comes under the id of a stored call takes nobody's place
+			stolen := other.call
+			stolen.Who.Org, stolen.Prompt = me.org, []byte("mine")
+			(&shipped{node: "thief"}).append(t, db, stolen)
+		},
 		"Providers": func() { trespass(t, db.Providers(), me.org, other.provider.ID) },
 		"Routes":    func() { trespass(t, db.Routes(), me.org, other.route.ID) },
 		// These ask over all organizations, for the house itself.
 		"SealedBy": nil, "Reseal": nil,
+		"BatchSize": nil, "Cursor": nil, "ProveBatch": nil, "Sum": nil, "SumNow": nil,
 		"Record": nil, "Seal": nil, "SealNow": nil,
 		"KeyByHash": nil, "OrgOf": nil, "KeysUsed": nil, "Changes": nil, "Follow": nil, "IsNew": nil, "FirstStart": nil, "Clean": nil,
 		"Ping": nil, "Close": nil, "Migrate": nil, "Status": nil,

@@ -123,6 +123,11 @@ func changing(t *testing.T, db *storage.DB, a tenant) map[string]leaving {
 		}, nil},
 		"ForgetObjects": {func() { must(t, db.ForgetObjects(ctx, []routing.StoredObject{{Org: a.org, ID: "x", Provider: "p"}})) }, nil},
 		"Clean":         {func() { must(t, db.Clean(ctx)) }, nil},
+		"Append": {func() {
+			r := called(a.org, 2)
+			r.Unpriced = "no_price"
+			(&shipped{node: "node"}).append(t, db, r)
+		}, []string{"calls.record", "prices.missing"}},
 	}
 }
 
@@ -135,6 +140,8 @@ func traces(t *testing.T, db *storage.DB) {
 		"Candidates", "FindSubject", "FindSession", "Sessions", "KeyByHash", "OrgOf", "ObjectOwners", "Objects", "Changes", "Follow", "IsNew", "Ping", "Status",
 		"Audit", "AuditHeads", "ExportAudit", "SealedBy",
 		"Seal", "SealNow", // they seal events and make none
+		"BatchSize", "Cursor", "Calls", "Call", "Usage", "ProveBatch",
+		"Sum", "SumNow", // they add up what is there
 		"Close", "Migrate",
 	} {
 		methods[reads] = leaving{do: func() {}}

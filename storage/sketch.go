@@ -1,0 +1,72 @@
+package storage
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/DataDog/sketches-go/ddsketch"
+	"github.com/DataDog/sketches-go/ddsketch/mapping"
+	"github.com/DataDog/sketches-go/ddsketch/store"
+)
+
+// sketchAccuracy is how far a quantile may be off, as a share of it. It belongs to what is stored: a sketch is encoded
+// without it.
+const sketchAccuracy = 0.01
+
+// sketcher makes sketches of durations that can be merged with each other. Two of them encoded one behind the other are
+// the encoding of both, so that the database can add to one that it does not understand.
+type sketcher struct{ mapping.IndexMapping }
+
+func newSketcher() sketcher {
+	m, err := mapping.NewLogarithmicMapping(sketchAccuracy)
+	if err != nil {
+		panic(err) // the accuracy is between 0 and 1
+	}
+	return sketcher{m}
+}
+
+func (s sketcher) sketch() *sketch {
+	return &sketch{ddsketch.NewDDSketchFromStoreProvider(s.IndexMapping, store.DefaultProvider)}
+}
+
+// sketch is how long something took, many times. nil: never.
+type sketch struct{ of *ddsketch.DDSketch }
+
+// add counts one more, in microseconds.
+func (s *sketch) add(d time.Duration) {
+	if err := s.of.Add(float64(max(d, time.Microsecond) / time.Microsecond)); err != nil {
+		panic(err) // it is neither negative nor beyond what can be told apart
+	}
+}
+
+// merge adds what another one counted.
+func (s *sketch) merge(encoded []byte) error {
+	if err := s.of.DecodeAndMergeWith(encoded); err != nil {
+		return fmt.Errorf("read a sketch: %w", err)
+	}
+	return nil
+}
+
+func (s *sketch) encode() []byte {
+	b := []byte{}
+	if s != nil {
+		s.of.Encode(&b, true)
+	}
+	return b
+}
+
+// at are quantiles; zeros if nothing was counted.
+func (s *sketch) at(quantiles ...float64) []time.Duration {
+	all := make([]time.Duration, len(quantiles))
+	if s == nil || s.of.IsEmpty() {
+		return all
+	}
+	for i, q := range quantiles {
+		v, err := s.of.GetValueAtQuantile(q)
+		if err != nil {
+			panic(err) // a quantile between 0 and 1 of what is not empty
+		}
+		all[i] = time.Duration(v * float64(time.Microsecond))
+	}
+	return all
+}
