@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,9 +46,11 @@ type Hold struct {
 	left   []Left  // what Decision.Left shows
 	starts []int64 // of the windows that the takes were counted in
 	apart  uint64  // a bit for each take that the store does not decide about: see Guard
+	aside  *aside  // what a Guard took instead of those
+	kept   *kept   // how a Guard remembers to renew it
 }
 
-// Reset empties the hold and keeps its memory.
+// Reset empties the hold, which was settled or never taken, and keeps its memory.
 func (h *Hold) Reset() {
 	*h = Hold{Takes: h.Takes[:0], left: h.left[:0], starts: h.starts[:0]}
 }
@@ -66,6 +69,9 @@ type Decision struct {
 	Never      bool          // by itself it is never otherwise: more is asked for than the limit ever gives
 	Cold       *Limit        // no limit refuses, but the store does not know what was spent of this budget
 	Left       []Left        // of each take, after it was taken or without; valid until the hold's next Take or Reset
+	Alone      bool          // the store was away, or knew nothing of a budget, and this process decided about what it missed
+
+	cold uint64 // a bit for each take of a cold budget
 }
 
 // Limiter takes and gives back. Memory, Redis and Guard are limiters. All methods are safe for concurrent use.
@@ -141,8 +147,9 @@ func (d *Decision) add(l *Limit, v verdict) {
 	d.Left = append(d.Left, Left{v.left, time.Duration(v.reset) * time.Millisecond})
 	wait := time.Duration(v.wait) * time.Millisecond
 	switch {
-	case v.wait == cold && d.Cold == nil:
-		d.Cold = l
+	case v.wait == cold:
+		d.Cold = cmp.Or(d.Cold, l)
+		d.cold |= 1 << (len(d.Left) - 1)
 	case v.wait == never && !d.Never:
 		d.Refused, d.Never, d.RetryAfter = l, true, 0
 	case v.wait > 0 && !d.Never && wait > d.RetryAfter:
