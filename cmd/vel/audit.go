@@ -46,19 +46,28 @@ type auditTime struct {
 func (a *auditTime) members(now time.Time) ([]member, error) {
 	var all []member
 	for _, t := range []struct{ name, text string }{{"from", a.From}, {"to", a.To}} {
-		if t.text == "" {
-			continue
-		}
-		at, err := time.Parse(time.RFC3339, t.text)
-		if ago, wrong := time.ParseDuration(t.text); wrong == nil {
-			at, err = now.Add(-ago), nil
-		}
+		m, err := pointInTime(t.name, t.text, now)
 		if err != nil {
-			return nil, fmt.Errorf("--%s %s is neither a time such as 2027-01-31T00:00:00Z nor a duration such as 36h", t.name, t.text)
+			return nil, err
 		}
-		all = append(all, text(t.name, at.UTC().Format(time.RFC3339Nano)))
+		all = append(all, m)
 	}
 	return all, nil
+}
+
+// pointInTime is a time, or how long ago it was, as the API takes it.
+func pointInTime(name, said string, now time.Time) (member, error) {
+	if said == "" {
+		return member{}, nil
+	}
+	at, err := time.Parse(time.RFC3339, said)
+	if ago, wrong := time.ParseDuration(said); wrong == nil {
+		at, err = now.Add(-ago), nil
+	}
+	if err != nil {
+		return member{}, fmt.Errorf("--%s %s is neither a time such as 2027-01-31T00:00:00Z nor a duration such as 36h", name, said)
+	}
+	return text(name, at.UTC().Format(time.RFC3339Nano)), nil
 }
 
 // auditFlags are what of a log is asked for.
