@@ -23,10 +23,10 @@ type Account struct {
 func NewPriceBook() (*PriceBook, error) {
 	var b PriceBook
 	var err error
-	if b.list, err = readList(listed); err != nil {
+	if b.list, err = readList("list", listed); err != nil {
 		return nil, fmt.Errorf("read the list of prices: %w", err)
 	}
-	if b.overlay, err = readList(overlaid); err != nil {
+	if b.overlay, err = readList("overlay", overlaid); err != nil {
 		return nil, fmt.Errorf("read the overlay of prices: %w", err)
 	}
 	return &b, nil

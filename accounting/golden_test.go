@@ -203,6 +203,77 @@ var goldens = []golden{
 		map[adapters.Unit]int64{adapters.Input: 10, adapters.CacheRead: 90, adapters.CacheWrite: 10, adapters.Output: 5},
 		"0.0001695", // 10 × 3 + 90 × 0.3 + 10 × 3.75 + 5 × 15
 	},
+	{
+		"cache beside the sum", "api.anthropic.com", adapters.ChatCompletions, "claude-sonnet-4-5", true,
+		chatStream(`{"prompt_tokens":10,"completion_tokens":5,"total_tokens":115,"prompt_tokens_details":{"cached_tokens":90,"cache_creation_input_tokens":10}}`),
+		110, 5,
+		map[adapters.Unit]int64{adapters.Input: 10, adapters.CacheRead: 90, adapters.CacheWrite: 10, adapters.Output: 5},
+		"0.0001695",
+	},
+	{
+		"tools", "api.openai.com", adapters.ChatCompletions, "gpt-4o", true,
+		data(`{"choices":[{"index":0,"delta":{"role":"assistant","content":null,"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"f","arguments":""}}]},"finish_reason":null}]}`) +
+			data(`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{}"}}]},"finish_reason":null}]}`) +
+			data(`{"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}`) +
+			data(`{"choices":[],"usage":{"prompt_tokens":82,"completion_tokens":17,"total_tokens":99}}`) + data("[DONE]"),
+		82, 17,
+		map[adapters.Unit]int64{adapters.Input: 82, adapters.Output: 17},
+		"0.000375",
+	},
+	{
+		"tools", "api.openai.com", adapters.Responses, "gpt-5.4", true,
+		event("response.function_call_arguments.delta", `{"type":"response.function_call_arguments.delta","item_id":"fc_1","output_index":0,"delta":"{}"}`) +
+			event("response.completed", `{"type":"response.completed","response":`+response(`"output":[{"type":"function_call","id":"fc_1","call_id":"call_1","name":"f","arguments":"{}"}],`+
+				`"usage":{"input_tokens":82,"input_tokens_details":{"cached_tokens":0},"output_tokens":17,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":99}`)+`}`),
+		82, 17,
+		map[adapters.Unit]int64{adapters.Input: 82, adapters.Output: 17},
+		"0.00046", // 82 × 2.5 + 17 × 15
+	},
+	{
+		"audio", "api.openai.com", adapters.ChatCompletions, "gpt-audio", true,
+		chatStream(`{"prompt_tokens":100,"completion_tokens":60,"total_tokens":160,"prompt_tokens_details":{"cached_tokens":0,"text_tokens":20,"audio_tokens":80},"completion_tokens_details":{"text_tokens":10,"audio_tokens":50,"reasoning_tokens":0}}`),
+		100, 60,
+		map[adapters.Unit]int64{adapters.Input: 20, adapters.AudioIn: 80, adapters.Output: 10, adapters.AudioOut: 50},
+		"0.00591",
+	},
+	{
+		"completions", "api.openai.com", adapters.Completions, "gpt-3.5-turbo-instruct", false,
+		`{"id":"c","object":"text_completion","choices":[{"index":0,"text":"x","finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":7,"total_tokens":12}}`,
+		5, 7,
+		map[adapters.Unit]int64{adapters.Input: 5, adapters.Output: 7},
+		"0.0000215",
+	},
+	{
+		"cached, reasoning", "api.groq.com", adapters.ChatCompletions, "openai/gpt-oss-120b", true,
+		data(`{"id":"c","choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}],"x_groq":{"id":"req_1"}}`) +
+			data(`{"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"x_groq":{"id":"req_1","usage":{"prompt_tokens":4641,"completion_tokens":1817,"total_tokens":6458,"prompt_tokens_details":{"cached_tokens":4608},"completion_tokens_details":{"reasoning_tokens":1000}}}}`) + data("[DONE]"),
+		4641, 1817,
+		map[adapters.Unit]int64{adapters.Input: 33, adapters.CacheRead: 4608, adapters.Output: 817, adapters.Reasoning: 1000},
+		"0.00144075",
+	},
+	{
+		"responses", "api.groq.com", adapters.Responses, "openai/gpt-oss-20b", true,
+		event("response.completed", `{"type":"response.completed","response":`+
+			response(`"output":[],"usage":{"input_tokens":100,"input_tokens_details":{"cached_tokens":40},"output_tokens":30,"output_tokens_details":{"reasoning_tokens":10},"total_tokens":130}`)+`}`),
+		100, 30,
+		map[adapters.Unit]int64{adapters.Input: 60, adapters.CacheRead: 40, adapters.Output: 20, adapters.Reasoning: 10},
+		"0.000015",
+	},
+	{ // what it has counted so far is in every event: the last one holds
+		"usage in every event", "api.x.ai", adapters.ChatCompletions, "grok-4.3", true,
+		data(`{"choices":[{"index":0,"delta":{"content":"x"}}],"usage":{"prompt_tokens":32,"completion_tokens":1,"total_tokens":127,"completion_tokens_details":{"reasoning_tokens":94}}}`) +
+			data(`{"choices":[{"index":0,"delta":{"content":"y"},"finish_reason":"stop"}],"usage":{"prompt_tokens":32,"completion_tokens":9,"total_tokens":135,"completion_tokens_details":{"reasoning_tokens":94}}}`) + data("[DONE]"),
+		32, 103,
+		map[adapters.Unit]int64{adapters.Input: 32, adapters.Output: 9, adapters.Reasoning: 94},
+		"0.0002975",
+	},
+	{
+		"cached beside the details", "api.deepseek.com", adapters.ChatCompletions, "deepseek-v3.1-terminus", true,
+		chatStream(`{"prompt_tokens":100,"completion_tokens":9,"total_tokens":109,"prompt_cache_hit_tokens":64,"prompt_cache_miss_tokens":36}`),
+		100, 9,
+		map[adapters.Unit]int64{adapters.Input: 36, adapters.CacheRead: 64, adapters.Output: 9},
+		"0.00002659",
+	},
 }
 
 const (

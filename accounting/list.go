@@ -48,8 +48,8 @@ type entry struct {
 // terms is one period as it is written: from, daily and tiers, and the decimals of classes.
 type terms map[string]json.RawMessage
 
-// readList reads a file of prices.
-func readList(text []byte) (*list, error) {
+// readList reads a file of prices, which is known by a word and its date.
+func readList(word string, text []byte) (*list, error) {
 	var l list
 	if err := decode(text, &l); err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func readList(text []byte) (*list, error) {
 	for i := range l.Providers {
 		for j := range l.Providers[i].Models {
 			e := &l.Providers[i].Models[j]
-			if err := e.read(); err != nil {
+			if err := e.read(word + "/" + l.Date); err != nil {
 				return nil, fmt.Errorf("%s %s: %w", l.Providers[i].ID, e.ID, err)
 			}
 		}
@@ -86,14 +86,14 @@ func (l *list) find(provider, model string) *Price {
 	return nil
 }
 
-func (e *entry) read() error {
+func (e *entry) read(version string) error {
 	if len(e.Prices) == 0 {
 		return errors.New("it has no price")
 	}
 	if err := e.Match.compile(); err != nil {
 		return err
 	}
-	e.price = &Price{}
+	e.price = &Price{version: version}
 	for _, t := range e.Prices {
 		p, err := t.period(e.Free)
 		if err != nil {

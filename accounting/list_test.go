@@ -107,11 +107,11 @@ func TestReadListRefuses(t *testing.T) {
 		"a tier of another kind": `{"id":"m","match":{"equals":"m"},"prices":[{"input":"1","tiers":[{"above":"1"}]}]}`,
 	} {
 		text := `{"source":"s","date":"2026-01-01","providers":[{"id":"p","models":[` + model + `]}]}`
-		if _, err := readList([]byte(text)); err == nil {
+		if _, err := readList("list", []byte(text)); err == nil {
 			t.Errorf("%s is taken", name)
 		}
 	}
-	if _, err := readList([]byte(`{"source":"s"`)); err == nil {
+	if _, err := readList("list", []byte(`{"source":"s"`)); err == nil {
 		t.Error("half a file is taken")
 	}
 }

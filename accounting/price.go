@@ -8,7 +8,10 @@ import (
 )
 
 // Price is what a model costs at a provider. It is immutable.
-type Price struct{ periods []period }
+type Price struct {
+	version string
+	periods []period
+}
 
 // period is what holds from a day on, or at some hours of every day. The last one that fits holds; the first one holds
 // where none does.
@@ -23,6 +26,15 @@ type period struct {
 type tier struct {
 	above int64
 	rates rates
+}
+
+// Version says which price it is, for the record of a call: list/DATE or overlay/DATE with the day of which the list is, or
+// own/DIGEST of what the operator wrote. No price at all has none.
+func (p *Price) Version() string {
+	if p == nil {
+		return ""
+	}
+	return p.version
 }
 
 // Cost is what an attempt that was executed at a time costs, rounded half up to a nano-dollar. If it is not whole, it is

@@ -3,6 +3,7 @@ package accounting
 import (
 	"math"
 	"math/big"
+	"strings"
 	"testing"
 	"time"
 
@@ -135,7 +136,7 @@ func nearest(r *big.Rat) *big.Int {
 
 func TestPeriodsAndTiers(t *testing.T) {
 	t.Parallel()
-	l, err := readList([]byte(`{"source":"s","date":"2026-01-01","providers":[{"id":"p","models":[
+	l, err := readList("list", []byte(`{"source":"s","date":"2026-01-01","providers":[{"id":"p","models":[
 		{"id":"dated","match":{"equals":"dated"},"prices":[{"input":"1"},{"from":"2026-02-01","input":"2"},{"from":"2026-03-01","input":"3"}]},
 		{"id":"hours","match":{"equals":"hours"},"prices":[{"input":"1"},{"daily":["00:30","16:30"],"input":"2"}]},
 		{"id":"night","match":{"equals":"night"},"prices":[{"input":"1"},{"daily":["22:00","06:00"],"input":"2"}]},
@@ -240,5 +241,34 @@ func BenchmarkCost(b *testing.B) {
 func BenchmarkNewPriceBook(b *testing.B) {
 	for b.Loop() {
 		book(b)
+	}
+}
+
+// A record names the price that it was made with: which list of which day, or what the operator wrote.
+func TestVersions(t *testing.T) {
+	t.Parallel()
+	book, err := NewPriceBook()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cheap, dear := own(t, map[string]string{"input": "1", "output": "2"}), own(t, map[string]string{"input": "1", "output": "3"})
+	book = book.With(map[string]map[string]*Price{"mine": {"gpt-5.4": cheap}})
+	for _, c := range []struct {
+		at            Account
+		model, prefix string
+	}{
+		{Account{Name: "openai", Host: "api.openai.com"}, "gpt-5.4", "list/20"},
+		{Account{Name: "perplexity", Kind: "perplexity"}, "sonar", "overlay/20"},
+		{Account{Name: "mine", Host: "api.openai.com"}, "gpt-5.4", "own/"},
+	} {
+		if v := book.Find(c.at, c.model).Version(); !strings.HasPrefix(v, c.prefix) {
+			t.Errorf("%s at %s: version %q, want %s…", c.model, c.at.Name, v, c.prefix)
+		}
+	}
+	if same := own(t, map[string]string{"output": "2", "input": "1"}); same.Version() != cheap.Version() || dear.Version() == cheap.Version() {
+		t.Errorf("versions %q, %q and %q", cheap.Version(), same.Version(), dear.Version())
+	}
+	if v := (*Price)(nil).Version(); v != "" {
+		t.Errorf("no price has the version %q", v)
 	}
 }

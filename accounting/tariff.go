@@ -2,6 +2,10 @@ package accounting
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,7 +35,9 @@ func NewPrice(dollars map[string]string) (*Price, error) {
 // NewPriceOver makes the price of a model of tariffs, each of which holds until the next one does. The first one also
 // holds before it begins.
 func NewPriceOver(tariffs ...Tariff) (*Price, error) {
-	p := &Price{}
+	tariffs = slices.Clone(tariffs)
+	slices.SortStableFunc(tariffs, func(a, b Tariff) int { return a.From.Compare(b.From) })
+	p := &Price{version: ownVersion(tariffs)}
 	for _, t := range tariffs {
 		period, err := t.period()
 		if err != nil {
@@ -39,8 +45,28 @@ func NewPriceOver(tariffs ...Tariff) (*Price, error) {
 		}
 		p.periods = append(p.periods, period)
 	}
-	slices.SortStableFunc(p.periods, func(a, b period) int { return a.from.Compare(b.from) })
 	return p, nil
+}
+
+// ownVersion names a price of the operator's by what it says: it has no date, and is equal on every node.
+func ownVersion(tariffs []Tariff) string {
+	h := sha256.New()
+	write := func(dollars map[string]string) {
+		for _, name := range slices.Sorted(maps.Keys(dollars)) {
+			_, _ = fmt.Fprintf(h, "%s=%s\n", name, dollars[name]) // it never fails
+		}
+	}
+	for i := range tariffs {
+		if !tariffs[i].From.IsZero() {
+			_, _ = fmt.Fprintln(h, "from", tariffs[i].From.UTC().Format(time.RFC3339))
+		}
+		write(tariffs[i].Dollars)
+		for _, t := range tariffs[i].Tiers {
+			_, _ = fmt.Fprintln(h, "above", t.Above)
+			write(t.Dollars)
+		}
+	}
+	return "own/" + hex.EncodeToString(h.Sum(nil)[:4])
 }
 
 func (t *Tariff) period() (p period, err error) {

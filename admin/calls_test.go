@@ -92,8 +92,8 @@ func (w *world) called() {
 		Waiting: 100 * time.Millisecond, FirstToken: 380 * time.Millisecond, Total: 1130500 * time.Microsecond, Usage: usage, Cost: 57_500, Estimate: 1_000_000,
 		Tags: []accounting.Tag{{Key: "feature", Value: "search"}, {Key: "=a", Value: "b"}}, Task: "task_1", Decision: []byte(`{"why":"first"}`), Dropped: []string{"seed"},
 		Agent: "sdk/1", Cache: "miss",
-		Prompt: []byte(w.Keyring.Seal([]byte(promptCanary), accounting.ContentPlace(acme, "req_5", accounting.PromptPart)...)),
-		Answer: []byte(w.Keyring.Seal([]byte(answerCanary), accounting.ContentPlace(acme, "req_5", accounting.AnswerPart)...)),
+		Prompt: []byte(w.Keyring.Seal([]byte(promptCanary), accounting.ContentPlace(acme, "req_5")...)),
+		Answer: []byte(w.Keyring.Seal([]byte(answerCanary), accounting.ContentPlace(acme, "req_5")...)),
 	}
 	w.db.calls.records = []accounting.Record{whole}
 	for i := 4; i > 0; i-- {
@@ -280,8 +280,8 @@ func TestContentOfCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &w.db.calls.records[0]
-	r.Prompt = []byte(keyring.Seal([]byte(promptCanary), accounting.ContentPlace(acme, r.ID, accounting.PromptPart)...))
-	r.Answer = []byte(w.Keyring.Seal([]byte(answerCanary), accounting.ContentPlace(acme, "req_4", accounting.AnswerPart)...))
+	r.Prompt = []byte(keyring.Seal([]byte(promptCanary), accounting.ContentPlace(acme, r.ID)...))
+	r.Answer = []byte(w.Keyring.Seal([]byte(answerCanary), accounting.ContentPlace(acme, "req_4")...))
 	a := w.do("admin", "GET", "/api/calls/req_5?content=true", nil).want(200)
 	if c := a.object()["content"].(map[string]any); says(a) || c["prompt"] != nil || c["answer"] != nil || c["unreadable"] == nil {
 		t.Errorf("%s", a.body)

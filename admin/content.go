@@ -35,16 +35,15 @@ func (s *Server) readContent(ctx context.Context, a *asking, r *accounting.Recor
 		return nil, err
 	}
 	c := &Content{}
-	c.Prompt = c.open(with, r, accounting.PromptPart, r.Prompt)
-	c.Answer = c.open(with, r, accounting.AnswerPart, r.Answer)
+	c.Prompt, c.Answer = c.open(with, r, r.Prompt), c.open(with, r, r.Answer)
 	return c, nil
 }
 
-func (c *Content) open(with Opener, r *accounting.Record, part string, sealed []byte) *string {
+func (c *Content) open(with Opener, r *accounting.Record, sealed []byte) *string {
 	if len(sealed) == 0 {
 		return nil
 	}
-	text, err := with.Open(string(sealed), accounting.ContentPlace(r.Who.Org, r.ID, part)...)
+	text, err := with.Open(string(sealed), accounting.ContentPlace(r.Who.Org, r.ID)...)
 	if err != nil {
 		why := "it was sealed with the key " + secrets.SealedBy(string(sealed))
 		c.Unreadable = &why

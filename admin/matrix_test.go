@@ -88,6 +88,7 @@ get-call                .     .       .       x       x      x     x     x     x
 export-calls            .     .       .       x       x      x     x     x     x   x
 get-usage               .     .       .       x       x      x     x     x     x   x
 get-costs               .     .       .       x       x      x     x     x     x   x
+get-price               .     .       .       .       .      .     .     .     x   x
 `
 
 // operation is one of the document.

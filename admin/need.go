@@ -129,5 +129,6 @@ func needs() map[string]need {
 		"export-calls": analytics,
 		"get-usage":    analytics,
 		"get-costs":    analytics,
+		"get-price":    platform,
 	}
 }

@@ -49,6 +49,7 @@ type Deps struct {
 	Subjects  SubjectStore
 	Audit     AuditStore
 	Calls     CallStore
+	PricesOf  PriceFinder
 	SignOn    OIDC // single sign-on; without an issuer there is none
 
 	Index     func() *tenancy.KeyIndex                       // of the snapshot of now
@@ -169,6 +170,7 @@ func NewServer(d Deps) *Server {
 	s.serveCalls()
 	s.serveUsage()
 	s.serveCosts()
+	s.servePrices()
 	s.serveDocument()
 	return s
 }

@@ -2,12 +2,15 @@ package gateway
 
 import (
 	"io"
+	"log/slog"
 	"net"
 	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/routing"
 )
 
 // counted takes pieces and signals each.
@@ -84,6 +87,72 @@ func TestRelayAllocatesNothing(t *testing.T) {
 	}
 }
 
+// deaf is a recorder that encodes nothing.
+type deaf struct{ n int }
+
+func (d *deaf) Begin(*accounting.Record) error { d.n++; return nil }
+func (d *deaf) End(*accounting.Record)         { d.n++ }
+
+// recordable is a call as it is before its first attempt, with tags, and what a call does for its record from there on.
+func recordable(t testing.TB, h *house) (c *Call, record func()) {
+	t.Helper()
+	c = h.pipe.acquire(newID())
+	t.Cleanup(func() { h.pipe.release(c) })
+	c.Key, c.Agent, c.Tags = []byte(goodKey), []byte("a client/1.0"), [][]byte{[]byte("team=search, env=prod")}
+	c.Content = adapters.Content{Endpoint: adapters.ChatCompletions, Method: "POST", Body: []byte(chatBody)}
+	for _, phase := range []func(*Call) error{h.pipe.identify, h.pipe.parse, h.pipe.route} {
+		if err := phase(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	to := c.plan.Targets[0]
+	return c, func() {
+		c.record = accounting.Record{ID: c.record.ID, Begun: c.begun, Route: c.record.Route, Attempts: c.record.Attempts[:0], Tags: c.record.Tags[:0]}
+		c.recorded, c.charged = false, false
+		if c.readTags() != nil || h.pipe.begin(c, to) != nil {
+			t.Error("it can not be recorded")
+		}
+		c.outcome = routing.Outcome{Target: to}
+		c.beginAttempt()
+		c.usage = adapters.Usage{adapters.Input: 3, adapters.Output: 5}
+		c.charge()
+		c.endAttempt()
+		c.close(adapters.ClassNone)
+		h.pipe.conclude(&c.record, c.Client)
+	}
+}
+
+// quietLog writes no line of a call.
+func quietLog(h *house) { h.pipe.log = slog.New(slog.DiscardHandler) }
+
+// What is recorded of a call costs no memory.
+func TestRecordAllocatesNothing(t *testing.T) {
+	h := quiet(t, priced)
+	quietLog(h)
+	d := &deaf{}
+	h.pipe.Record(d)
+	c, record := recordable(t, h)
+	if n := testing.AllocsPerRun(100, record); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if d.n != 2*101 || len(c.record.Tags) != 2 || c.record.Cost == 0 {
+		t.Errorf("%d records, the last one %+v", d.n, c.record)
+	}
+}
+
+// BenchmarkRecord is what a record, its metrics and its price cost, without what a recorder does with it and without the
+// line of log.
+func BenchmarkRecord(b *testing.B) {
+	h := quiet(b, priced)
+	quietLog(h)
+	h.pipe.Record(&deaf{})
+	_, record := recordable(b, h)
+	b.ReportAllocs()
+	for b.Loop() {
+		record()
+	}
+}
+
 // rawBackend answers every read with the same bytes and allocates nothing, so that a benchmark sees the gateway.
 func rawBackend(t testing.TB, answer string) string {
 	t.Helper()
@@ -127,7 +196,7 @@ func toRaw(address string) plan {
 func BenchmarkCall(b *testing.B) {
 	for name, c := range map[string]struct{ body, answer, end string }{
 		"json":   {chatBody, jsonAnswer(200, completion), completion},
-		"stream": {streamBody, streamHead + chunk(piece+finish+done) + lastChunk, lastChunk},
+		"stream": {streamBody, streamHead + chunk(piece+finish+usageEvent+done) + lastChunk, lastChunk},
 	} {
 		b.Run(name, func(b *testing.B) {
 			h := quiet(b, toRaw(rawBackend(b, c.answer)), priced)

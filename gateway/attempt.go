@@ -32,6 +32,9 @@ func (p *Pipeline) attempt(c *Call) error {
 		if !c.wait(move.Wait) {
 			return endedError(c.endedBy())
 		}
+		if err := p.begin(c, move.Target); err != nil {
+			return err
+		}
 		err := p.try(c, move)
 		if err == nil {
 			return nil
@@ -57,7 +60,7 @@ func (p *Pipeline) try(c *Call, move routing.Move) error {
 		return errUnwell
 	}
 	c.outcome.Pass, c.trying = pass, true
-	c.attempts++
+	c.beginAttempt()
 	err := p.send(c)
 	if err == nil {
 		err = p.receive(c)
@@ -112,6 +115,7 @@ func (p *Pipeline) send(c *Call) error {
 // and a 200 with nonsense can still become another attempt.
 func (p *Pipeline) receive(c *Call) error {
 	x := c.exchange
+	c.tried().Status = x.Status()
 	c.foreign = append(c.foreign[:0], x.Header().Peek("X-Request-Id")...)
 	if status := x.Status(); status < 200 || status > 299 {
 		if _, err := c.gather(errorBelow); err != nil {
@@ -148,6 +152,7 @@ func (p *Pipeline) firstBytes(c *Call) error {
 // firstEvent reads a stream up to its first data event.
 func (p *Pipeline) firstEvent(c *Call) error {
 	c.stream = c.codec.DecodeStream(&c.Content, c.exchange.Header())
+	c.collect()
 	for len(c.pieces) == 0 {
 		b, err := c.exchange.Next()
 		if err == io.EOF {
@@ -176,6 +181,8 @@ func (p *Pipeline) wholeAnswer(c *Call) error {
 	}
 	if !all {
 		c.pieces = append(c.pieces, c.whole)
+		c.keepAnswer()
+		c.answerSize = max(c.answerSize, c.length)
 		c.learn(c.whole)
 		c.tail = append(make([]byte, 0, 2*adapters.TailSize), c.whole[max(0, len(c.whole)-adapters.TailSize):]...)
 		return nil
@@ -186,9 +193,24 @@ func (p *Pipeline) wholeAnswer(c *Call) error {
 		c.length += len(piece)
 	}
 	if err == nil {
+		c.keepAnswer()
 		c.learn(c.whole)
 	}
 	return err
+}
+
+// collect makes the stream collect its text: its provider may not tell what it used, or not come to that.
+func (c *Call) collect() {
+	stream, ok := c.stream.(adapters.TextStream)
+	if !ok || !c.Content.Endpoint.Countable() {
+		return
+	}
+	limit := answerSample
+	if c.keepsContent() {
+		limit = longestContent
+	}
+	c.texts.Reset(limit)
+	stream.Collect(&c.texts)
 }
 
 // gather reads the body into whole, until it ends (true) or is larger than limit.
@@ -236,6 +258,7 @@ func (p *Pipeline) abandon(c *Call, err error) error {
 func (p *Pipeline) observe(c *Call) {
 	now := time.Now()
 	c.trying, c.outcome.Total = false, now.Sub(c.tryBegun)
+	c.endAttempt()
 	p.state.Observe(&c.outcome, now)
 	p.metrics.attempt(c.outcome.Target, c.outcome.Class)
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/gateway/upstream"
 	"github.com/vel-gateway/vel/routing"
@@ -26,7 +27,9 @@ type Call struct {
 	Passed  []adapters.Field // header fields that pass to the provider
 	Account string           // of a call on objects: the provider that the client chose; empty: none
 	Client  string           // address, for the log
-	Agent   []byte           // User-Agent, for the log
+	Agent   []byte           // User-Agent, for the record
+	Tags    [][]byte         // what stands in the fields for it
+	Task    tenancy.ID       // what the call is made for; empty: a client's own
 
 	conn     *conn // nil for a call without a connection
 	snapshot *Snapshot
@@ -34,15 +37,24 @@ type Call struct {
 	plan     routing.Plan
 	request  adapters.Request
 	begun    time.Time
-	attempts int
 	settled  bool
+
+	// What will be kept of the call.
+	record      accounting.Record
+	expected    adapters.Usage // before the first attempt
+	recorded    bool           // its beginning is written down, or another call's tells of it
+	waits       bool           // whoever opened the call waits for its cost
+	untoldTries []untold       // what is to be counted
+	texts       adapters.Texts // of a stream
+	answer      []byte         // the beginning of an answer that is no stream, if it is to be kept
+	answerSize  int            // of all that was seen of it
 
 	// The attempt under way, or the one that was committed.
 	outcome  routing.Outcome
 	tryBegun time.Time
 	trying   bool // an attempt is under way that was not observed yet
 	answered bool // it brought an answer
-	charged  bool // it is on the bill
+	charged  bool // what it cost is in the record, or is left to be counted
 	codec    adapters.Codec
 	exchange *upstream.Exchange // written under mu
 	stream   adapters.Stream    // nil: the answer is relayed as a whole
@@ -64,9 +76,8 @@ type Call struct {
 	torn    bool                     // the connection broke after the end: it can not be used again
 	length  int                      // of the answer, or -1
 	usage   adapters.Usage
-	bill    bill
-	first   time.Duration // from begun to the first byte for the client
-	refusal int           // the status that the client saw instead of an answer
+	cost    [24]byte // in dollars, for the head
+	refusal int      // the status that the client saw instead of an answer
 
 	mu   sync.Mutex
 	why  adapters.Class // why the call was ended from outside; ClassNone while it was not
@@ -116,8 +127,8 @@ func (c *Call) hold(x *upstream.Exchange) {
 // wait sleeps before an attempt; false means that the call ended meanwhile.
 func (c *Call) wait(d time.Duration) bool {
 	if d > 0 {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
+		timer, begun := time.NewTimer(d), time.Now()
+		defer func() { timer.Stop(); c.record.Waiting += time.Since(begun) }()
 		select {
 		case <-timer.C:
 		case <-c.wake:

@@ -1,79 +1,32 @@
 package gateway
 
 import (
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
-	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/routing"
 )
 
-// bill is what a call costs: the sum over all attempts that were executed.
-type bill struct {
-	sum  money.Nano // at least this
-	gaps gap        // why it may be more
-	any  bool       // an attempt was executed
-	text [24]byte   // sum in dollars
-}
-
-// gap is a set of reasons why a cost is not known as a whole.
-type gap uint8
-
+// The reasons why a cost is not known as a whole, as they stand in records, logs and metrics. A call with both says what
+// the operator can do something about.
 const (
-	noPrice gap = 1 << iota // what was used has no price, or not all of it
-	noUsage                 // the provider did not say what was used
+	noPrice = "no_price" // what was used has no price, or not all of it
+	noUsage = "no_usage" // the provider did not say what was used, and it can not be counted
 )
 
-// String is the word for it in logs and metrics. A call with both says what the operator can do something about.
-func (g gap) String() string {
-	switch {
-	case g&noPrice != 0:
-		return "no_price"
-	case g&noUsage != 0:
-		return "no_usage"
-	}
-	return ""
-}
-
-// dollars is the sum as a decimal, and nothing where no attempt was executed. It stands in the call's own memory.
-func (b *bill) dollars() []byte {
-	if !b.any {
-		return nil
-	}
-	return b.sum.Append(b.text[:0])
-}
-
-// charge puts what the attempt under way costs on the bill, once. It is called when the attempt is known to be executed
-// and its usage to be final.
+// charge puts what the attempt under way costs into the record, once. It is called when the attempt is known to be executed
+// and its usage to be final. What the provider did not tell is left to be counted.
 func (c *Call) charge() {
 	if c.charged || !c.Content.Endpoint.Charged() {
 		return
 	}
-	c.charged, c.bill.any = true, true
-	t := c.outcome.Target
-	cost, missing := c.costAt(t)
-	sum, fits := c.bill.sum.Add(cost)
-	if !fits {
-		sum, missing = c.bill.sum, noPrice
+	c.charged = true
+	a := c.tried()
+	a.Executed, a.Usage = true, c.usage
+	if prompt, answer := c.untold(); prompt || answer {
+		c.leaveToCount(prompt)
+		return
 	}
-	c.bill.sum, c.bill.gaps = sum, c.bill.gaps|missing
-	c.pipe.metrics.charge(c.plan.Route.Name, t, cost, missing)
-}
-
-// costAt is what the call's usage costs at a target, and why it may be more.
-func (c *Call) costAt(t *routing.Target) (cost money.Nano, missing gap) {
-	told := c.usage != adapters.Usage{}
-	c.usage[adapters.Requests] = 1
-	price := t.PriceFor(c.Who.Org)
-	if price == nil {
-		return 0, noPrice
-	}
-	cost, whole := price.Cost(&c.usage, c.tryBegun)
-	switch {
-	case whole:
-		return cost, 0
-	case told:
-		return cost, noPrice
-	}
-	return cost, noUsage
+	c.pipe.charge(&c.record, a, c.outcome.Target)
 }
 
 // chargeFailed charges an attempt that brought nothing, if it may have been executed: its usage was told, or the failure
@@ -86,4 +39,52 @@ func (c *Call) chargeFailed(class adapters.Class) {
 	if told || c.outcome.Sent && !class.NotExecuted() && class != adapters.ClassServer {
 		c.charge()
 	}
+}
+
+// charge prices an attempt and adds it to the call that it belongs to.
+func (p *Pipeline) charge(r *accounting.Record, a *accounting.Attempt, t *routing.Target) {
+	used := a.Usage != adapters.Usage{}
+	a.Usage[adapters.Requests] = 1
+	whole := false
+	price := t.PriceFor(r.Who.Org)
+	if price != nil {
+		a.Cost, whole = price.Cost(&a.Usage, r.Begun.Add(a.Began))
+		a.Price = price.Version()
+	}
+	switch {
+	case whole:
+	case used || price == nil:
+		a.Unpriced = noPrice
+	default:
+		a.Unpriced = noUsage
+	}
+	addUp(r, a)
+	p.metrics.charge(r.Route, t, a)
+}
+
+// addUp adds an executed attempt to the sums of its call.
+func addUp(r *accounting.Record, a *accounting.Attempt) {
+	for i, n := range a.Usage {
+		r.Usage[i] += n
+	}
+	missing := a.Unpriced
+	if sum, fits := r.Cost.Add(a.Cost); fits {
+		r.Cost = sum
+	} else {
+		missing = noPrice // a sum that is too large to be counted is not counted as something smaller without a word
+	}
+	if r.Unpriced != noPrice && missing != "" {
+		r.Unpriced = missing
+	}
+	r.Estimated = r.Estimated || a.Estimated
+}
+
+// anyExecuted tells whether one of the attempts was.
+func anyExecuted(r *accounting.Record) bool {
+	for i := range r.Attempts {
+		if r.Attempts[i].Executed {
+			return true
+		}
+	}
+	return false
 }

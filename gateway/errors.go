@@ -36,7 +36,7 @@ func refuse(c *Call, err error) answer {
 	switch {
 	case e.Class == adapters.ClassQuota, e.Class == adapters.ClassCredential, a.status == http.StatusConflict, e == errInternal:
 		a.shouldRetry = "false" // nothing is better the next time
-	case c.attempts > 1 && a.status >= http.StatusInternalServerError && a.retryAfter == 0:
+	case len(c.record.Attempts) > 1 && a.status >= http.StatusInternalServerError && a.retryAfter == 0:
 		a.shouldRetry = "false" // Vel has tried what there is; the SDK's retries would multiply it
 	}
 	return a

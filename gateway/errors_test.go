@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
@@ -70,7 +71,7 @@ func TestErrorsInBytes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			call := &Call{snapshot: &Snapshot{Redactor: secrets.NewRedactor(secrets.New(ourSecret))}, attempts: c.attempts, question: adapters.Question{Model: `a"b`}}
+			call := &Call{snapshot: &Snapshot{Redactor: secrets.NewRedactor(secrets.New(ourSecret))}, record: accounting.Record{Attempts: make([]accounting.Attempt, c.attempts)}, question: adapters.Question{Model: `a"b`}}
 			call.plan.Targets = make([]*routing.Target, c.attempts)
 			a := refuse(call, c.err)
 			if a.status != c.status || a.shouldRetry != c.retry || string(a.body) != c.body {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -12,13 +13,17 @@ type Request struct {
 	As       tenancy.Identity
 	Endpoint adapters.Endpoint
 	Body     []byte
+	Task     tenancy.ID // what the call is made for
 }
 
 // Result says how such a call ended.
 type Result struct {
 	Provider, Model string // of the attempt that answered
 	Attempts        int
-	Usage           adapters.Usage
+	Usage           adapters.Usage // of all executed attempts together
+	Estimated       bool           // part of it was counted here, because the provider did not tell
+	Cost            money.Nano     // at least this, if Unpriced is not empty
+	Unpriced        string         // why it may be more
 }
 
 // Execute runs a whole call without a connection: the same phases, the same limits, the same record. each gets
@@ -26,12 +31,16 @@ type Result struct {
 // ctx ends it too.
 func (p *Pipeline) Execute(ctx context.Context, r *Request, each func(piece []byte) error) (res *Result, err error) {
 	c := p.acquire(newID())
+	c.waits, c.Task = true, r.Task
 	defer p.release(c)
 	defer func() {
 		if err != nil && !c.outcome.Committed {
 			c.refusal = statusOf(c, inWords(c, err))
 		}
 		p.Settle(c, err)
+		if res != nil {
+			res.Usage, res.Estimated, res.Cost, res.Unpriced = c.record.Usage, c.record.Estimated, c.record.Cost, c.record.Unpriced
+		}
 	}()
 	defer func() {
 		if reason := recover(); reason != nil {
@@ -56,7 +65,7 @@ func (p *Pipeline) Execute(ctx context.Context, r *Request, each func(piece []by
 	if _, err = p.Relay(c, pieceWriter(each)); err == nil {
 		err = c.failed
 	}
-	return &Result{Provider: c.outcome.Target.Provider.Name, Model: c.outcome.Target.Model, Attempts: c.attempts, Usage: c.usage}, err
+	return &Result{Provider: c.outcome.Target.Provider.Name, Model: c.outcome.Target.Model, Attempts: len(c.record.Attempts)}, err
 }
 
 // pieceWriter makes a function an io.Writer.

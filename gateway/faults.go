@@ -70,6 +70,13 @@ func later(code, message string) *adapters.Error {
 	}
 }
 
+// errUnrecorded refuses a call of which nobody would know what it cost.
+func errUnrecorded(cause error) *adapters.Error {
+	e := later("recording_unavailable", "This gateway can not write down what calls cost now. Try again shortly.")
+	e.Cause = cause
+	return e
+}
+
 func errUnknownPath(method, path string) *adapters.Error {
 	return invalid(http.StatusNotFound, "unknown_url", "", "Invalid URL ("+method+" "+path+").")
 }

@@ -49,6 +49,7 @@ func (s *Server) call(ctx *fasthttp.RequestCtx, to *path) {
 	c.Key, c.Agent = presentedKey(h), h.UserAgent()
 	c.Client, c.Passed = s.clientOf(ctx), passing(c.Passed, h)
 	c.Account = view(h.Peek("X-Vel-Provider"))
+	c.Tags = append(c.Tags, h.PeekAll(nameTags)...)
 	c.Content = adapters.Content{
 		Endpoint: to.endpoint, Method: string(h.Method()), Path: to.rest, Query: to.query, ContentType: h.ContentType(), Body: ctx.Request.Body(),
 	}
@@ -108,7 +109,7 @@ func (s *Server) fail(ctx *fasthttp.RequestCtx, c *Call, err error) {
 	s.cors.allow(ctx)
 	a := refuse(c, err)
 	c.refusal = a.status
-	if t := c.outcome.Target; t != nil && c.attempts > 0 {
+	if t := c.outcome.Target; t != nil && len(c.record.Attempts) > 0 {
 		writeRouted(&ctx.Response.Header, c)
 	}
 	writeRefusal(&ctx.Response, c.ID, &a)

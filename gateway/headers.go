@@ -81,8 +81,8 @@ func writeHead(r *fasthttp.Response, c *Call) {
 	}
 	to.SetBytesV("X-Request-Id", []byte(c.ID))
 	writeRouted(to, c)
-	if c.stream == nil && c.charged && c.bill.gaps == 0 {
-		to.SetCanonical(nameCost, c.bill.dollars())
+	if c.stream == nil && c.charged && c.record.Unpriced == "" && len(c.untoldTries) == 0 {
+		to.SetCanonical(nameCost, c.record.Cost.Append(c.cost[:0]))
 	}
 	for _, name := range toClient {
 		if v := from.Peek(name); len(v) > 0 {
@@ -104,5 +104,5 @@ func writeRouted(to *fasthttp.ResponseHeader, c *Call) {
 	if len(c.request.Dropped) > 0 {
 		to.Set("X-Vel-Dropped", strings.Join(c.request.Dropped, ", "))
 	}
-	to.SetCanonical(nameAttempts, strconv.AppendInt(nil, int64(c.attempts), 10))
+	to.SetCanonical(nameAttempts, strconv.AppendInt(nil, int64(len(c.record.Attempts)), 10))
 }

@@ -118,6 +118,9 @@ type house struct {
 	kinds    map[string]*adapters.Adapter
 	base     string          // http://address
 	before   []func(*Server) // done before the server starts
+
+	keepContent bool // the organization wants its content to be kept
+	agreed      map[tenancy.ID]routing.Pricer
 }
 
 // plan is what a test changes before the house is built.
@@ -223,7 +226,11 @@ func (h *house) publish(p *Pipeline, keys ...string) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	if who, err := index.Lookup(tenancy.HashKey([]byte(goodKey)), time.Now()); err == nil {
+		who.KeepContent = h.keepContent
+	}
 	table.Price(h.priceOf)
+	table.PriceAgreed(func(*routing.Provider, string) map[tenancy.ID]routing.Pricer { return h.agreed })
 	use, err := p.pool.Prepare(table.Providers())
 	if err != nil {
 		h.t.Fatal(err)

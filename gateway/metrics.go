@@ -6,8 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
-	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/routing"
 )
 
@@ -27,6 +27,8 @@ type Metrics struct {
 	broken     *prometheus.CounterVec
 	cost       *prometheus.CounterVec
 	unpriced   *prometheus.CounterVec
+	estimated  *prometheus.CounterVec
+	guessed    prometheus.Counter
 
 	objectsLost prometheus.Counter
 
@@ -44,7 +46,6 @@ type callLabels struct {
 type callSeries struct {
 	calls               prometheus.Counter
 	seconds, firstToken prometheus.Observer
-	tokensIn, tokensOut prometheus.Counter
 }
 
 type tryLabels struct {
@@ -55,7 +56,7 @@ type tryLabels struct {
 type trySeries struct{ attempts, errors prometheus.Counter }
 
 // costSeries is of one target, which belongs to one route.
-type costSeries struct{ cost, noPrice, noUsage prometheus.Counter }
+type costSeries struct{ cost, tokensIn, tokensOut, noPrice, noUsage, estimated prometheus.Counter }
 
 type statusClass uint8
 
@@ -94,11 +95,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		calls:      counter("vel_calls_total", "Calls that ended, by the status that the client saw; 499: the client left.", call...),
 		seconds:    histogram("vel_call_seconds", "From the request to the end of the answer."),
 		firstToken: histogram("vel_first_token_seconds", "From the request to the first byte of the answer's body."),
-		tokens:     counter("vel_tokens_total", "Tokens that providers reported.", "route", "provider", "model", "kind"),
+		tokens:     counter("vel_tokens_total", "Tokens of executed attempts, as providers told them or as they were counted here.", "route", "provider", "model", "kind"),
 		attempts:   counter("vel_attempts_total", "Attempts that ended, by what became of them.", "provider", "model", "outcome"),
 		errors:     counter("vel_upstream_errors_total", "Attempts that the provider failed, by class.", "provider", "model", "class"),
 		cost:       counter("vel_cost_dollars_total", "What calls cost, as far as it is known.", "route", "provider", "model"),
 		unpriced:   counter("vel_unpriced_calls_total", "Executed attempts of which the cost is not known, or not all of it.", "provider", "model", "reason"),
+		estimated:  counter("vel_estimated_attempts_total", "Executed attempts whose provider did not tell what was used, so that it was counted here.", "provider", "model"),
+		guessed:    prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_guessed_calls_total", Help: "Calls whose usage was estimated by length, because too many waited to be counted."}),
 		breakers:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "vel_breaker_open", Help: "1 while the target's breaker is open or half-open."}, []string{"target"}),
 		streams:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_open_streams", Help: "Streams that are relayed now."}),
 		panics:     prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_panics_total", Help: "Calls and other requests that ended in a panic; each is a bug."}),
@@ -108,7 +111,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 
 		byCall: map[callLabels]*callSeries{}, byTry: map[tryLabels]*trySeries{}, byCost: map[*routing.Target]*costSeries{},
 	}
-	r.MustRegister(m.breakers, m.streams, m.panics, m.refused, m.objectsLost)
+	r.MustRegister(m.breakers, m.streams, m.panics, m.refused, m.guessed, m.objectsLost)
 	return m
 }
 
@@ -131,21 +134,18 @@ func (m *Metrics) Forget() {
 }
 
 // call counts a call that ended with what the client saw.
-func (m *Metrics) call(c *Call, class adapters.Class, status int, total time.Duration) {
-	labels := callLabels{endpoint: c.Content.Endpoint.String(), status: classOfStatus(status)}
-	labels.route, labels.provider, labels.model = c.went()
-	s := m.ofCall(labels)
+func (m *Metrics) call(r *accounting.Record) {
+	s := m.ofCall(callLabels{r.Route, r.Provider, r.Model, r.Endpoint.String(), classOfStatus(r.Status)})
 	s.calls.Inc()
-	s.seconds.Observe(total.Seconds())
-	if c.first > 0 && class != adapters.ClassNone {
-		m.broken.WithLabelValues(labels.provider, labels.model, class.String()).Inc()
+	s.seconds.Observe(r.Total.Seconds())
+	if r.FirstToken == 0 {
+		return
 	}
-	if c.first > 0 && s.firstToken != nil {
-		s.firstToken.Observe(c.first.Seconds())
+	if r.Class != adapters.ClassNone {
+		m.broken.WithLabelValues(r.Provider, r.Model, r.Class.String()).Inc()
 	}
-	if in, out := c.usage.Tokens(); in+out > 0 && s.tokensIn != nil {
-		s.tokensIn.Add(float64(in))
-		s.tokensOut.Add(float64(out))
+	if s.firstToken != nil {
+		s.firstToken.Observe(r.FirstToken.Seconds())
 	}
 }
 
@@ -158,10 +158,8 @@ func (m *Metrics) ofCall(l callLabels) *callSeries {
 	}
 	values := []string{l.route, l.provider, l.model, l.endpoint, statusNames[l.status]}
 	s = &callSeries{calls: m.calls.WithLabelValues(values...), seconds: m.seconds.WithLabelValues(values...)}
-	if l.status == status2xx { // nothing else has a token
+	if l.status == status2xx { // nothing else has a first token
 		s.firstToken = m.firstToken.WithLabelValues(values...)
-		s.tokensIn = m.tokens.WithLabelValues(l.route, l.provider, l.model, "input")
-		s.tokensOut = m.tokens.WithLabelValues(l.route, l.provider, l.model, "output")
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -203,15 +201,21 @@ func outcomeName(class adapters.Class) string {
 	return class.String()
 }
 
-// charge counts what an executed attempt costs.
-func (m *Metrics) charge(route string, t *routing.Target, cost money.Nano, missing gap) {
+// charge counts what an executed attempt used and what it costs.
+func (m *Metrics) charge(route string, t *routing.Target, a *accounting.Attempt) {
 	s := m.ofCost(route, t)
-	s.cost.Add(cost.Dollars())
-	switch missing {
+	s.cost.Add(a.Cost.Dollars())
+	in, out := a.Usage.Tokens()
+	s.tokensIn.Add(float64(in))
+	s.tokensOut.Add(float64(out))
+	switch a.Unpriced {
 	case noPrice:
 		s.noPrice.Inc()
 	case noUsage:
 		s.noUsage.Inc()
+	}
+	if a.Estimated {
+		s.estimated.Inc()
 	}
 }
 
@@ -224,8 +228,12 @@ func (m *Metrics) ofCost(route string, t *routing.Target) *costSeries {
 	}
 	s = &costSeries{
 		cost:    m.cost.WithLabelValues(route, t.Provider.Name, t.Model),
-		noPrice: m.unpriced.WithLabelValues(t.Provider.Name, t.Model, noPrice.String()),
-		noUsage: m.unpriced.WithLabelValues(t.Provider.Name, t.Model, noUsage.String()),
+		noPrice: m.unpriced.WithLabelValues(t.Provider.Name, t.Model, noPrice),
+		noUsage: m.unpriced.WithLabelValues(t.Provider.Name, t.Model, noUsage),
+
+		tokensIn:  m.tokens.WithLabelValues(route, t.Provider.Name, t.Model, "input"),
+		tokensOut: m.tokens.WithLabelValues(route, t.Provider.Name, t.Model, "output"),
+		estimated: m.estimated.WithLabelValues(t.Provider.Name, t.Model),
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

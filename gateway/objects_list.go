@@ -212,7 +212,7 @@ func (p *Pipeline) fetch(c *Call, o *routing.StoredObject) (body []byte, err err
 		c.leave(part)
 		part.finish(part.endClass(err))
 	}()
-	part.snapshot, part.Who = c.snapshot, c.Who
+	part.snapshot, part.Who, part.recorded = c.snapshot, c.Who, true
 	part.Content = adapters.Content{Endpoint: adapters.Objects, Method: http.MethodGet, Path: []byte(c.list.of.path + "/" + o.ID)}
 	ask := routing.Ask{Who: c.Who, Endpoint: adapters.Objects, Holder: o.Provider}
 	if c.snapshot.Routes.PlanObject(&part.plan, &ask, p.state, part.begun) != nil {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/gateway/upstream"
 	"github.com/vel-gateway/vel/routing"
@@ -39,6 +40,9 @@ type Pipeline struct {
 	log      *slog.Logger
 	calls    sync.Pool
 	fresh    *freshKeys // nil: the index knows all keys
+	recorder Recorder   // nil: nothing is recorded
+	counter  *counter   // nil: what providers do not tell is estimated by its length
+	sealer   Sealer     // nil: nobody's content is kept
 }
 
 // NewPipeline makes a pipeline. Publish must be called before the first call.
@@ -107,6 +111,7 @@ func (p *Pipeline) Snapshot() *Snapshot { return p.snapshot.Load() }
 func (p *Pipeline) acquire(id string) *Call {
 	c := p.calls.Get().(*Call)
 	c.ID, c.begun, c.length = id, time.Now(), -1
+	c.record.ID, c.record.Begun = tenancy.ID(id), c.begun
 	c.snapshot = p.snapshot.Load()
 	return c
 }
@@ -125,11 +130,17 @@ func (p *Pipeline) release(c *Call) {
 		whole = nil
 	}
 	c.request.Reset()
+	c.texts.Forget(keepBelow)
+	attempts, tags := c.record.Attempts, c.record.Tags
+	clear(attempts)
+	clear(tags)
 	clear(c.pieces[:cap(c.pieces)])
 	clear(c.Passed)
+	clear(c.Tags)
 	// The parts with memory of their own are kept; everything that belonged to this call is forgotten.
 	*c = Call{
 		pipe: p, wake: c.wake, pass: c.pass, plan: c.plan, request: c.request, pieces: c.pieces[:0], whole: whole, foreign: c.foreign[:0], Passed: c.Passed[:0],
+		Tags: c.Tags[:0], texts: c.texts, record: accounting.Record{Attempts: attempts[:0], Tags: tags[:0]},
 	}
 	p.calls.Put(c)
 }
@@ -154,6 +165,7 @@ func (p *Pipeline) identify(c *Call) (err error) {
 		}
 	}
 	c.Who.Touch(c.begun)
+	c.record.Who = c.Who.Identity // some organizations have prices of their own
 	return nil
 }
 
@@ -182,13 +194,21 @@ func (p *Pipeline) lookup(s *Snapshot, key []byte) (*tenancy.Principal, error) {
 	return s.Keys.Lookup(tenancy.HashKey(key), time.Now())
 }
 
-// parse finds what the call asks for.
+// parse finds what the call asks for, and what it is for.
 func (p *Pipeline) parse(c *Call) error {
+	if err := c.readTags(); err != nil {
+		return err
+	}
 	return adapters.Parse(c.Content.Body, &c.Content, &c.question)
 }
 
 // route decides where the call may go. It is pure: nothing is held yet.
-func (p *Pipeline) route(c *Call) error {
+func (p *Pipeline) route(c *Call) (err error) {
+	defer func() {
+		if c.plan.Route != nil {
+			c.record.Route = c.plan.Route.Name
+		}
+	}()
 	ask := routing.Ask{Model: c.question.Model, Who: c.Who, Endpoint: c.Content.Endpoint}
 	switch {
 	case ask.Endpoint == adapters.Objects:

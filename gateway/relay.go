@@ -12,8 +12,9 @@ import (
 // upstream ends with an event that says so, which every SDK raises; then Relay returns nil and the call failed.
 func (p *Pipeline) Relay(c *Call, w io.Writer) (written int64, err error) {
 	c.outcome.Committed = true
-	c.first = time.Since(c.begun)
-	c.outcome.FirstByte = time.Since(c.tryBegun)
+	now := time.Now()
+	c.record.FirstToken = now.Sub(c.begun)
+	c.outcome.FirstByte = now.Sub(c.tryBegun)
 	c.to = w
 	defer func() { c.to, written = nil, c.written }()
 	if c.stream == nil {

@@ -8,11 +8,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
-	"github.com/vel-gateway/vel/tenancy"
 )
 
-// Settle ends the call: the connection upstream goes back, routing learns how it went, and one line of log and
+// Settle ends the call: the connection upstream goes back, routing learns how it went, and its record, one line of log and
 // the metrics say so. It runs on every path, exactly once; it trusts what the call itself knows, because cause is
 // also set when the answer was never begun.
 func (p *Pipeline) Settle(c *Call, cause error) {
@@ -32,10 +32,12 @@ func (p *Pipeline) Settle(c *Call, cause error) {
 	if c.answered {
 		c.charge()
 	}
-	total := time.Since(c.begun)
-	status := c.status(class)
-	p.metrics.call(c, class, status, total)
-	p.writeLine(c, class, status, total)
+	c.close(class)
+	if len(c.untoldTries) > 0 {
+		p.meter(c)
+		return
+	}
+	p.conclude(&c.record, c.Client)
 }
 
 // finish gives the connection back and tells routing how the attempt went.
@@ -89,46 +91,34 @@ func (c *Call) status(class adapters.Class) int {
 }
 
 // writeLine is the access log: one line a call, never a prompt, never a secret.
-func (p *Pipeline) writeLine(c *Call, class adapters.Class, status int, total time.Duration) {
+func (p *Pipeline) writeLine(r *accounting.Record, client string) {
 	if !p.log.Enabled(context.Background(), slog.LevelInfo) {
 		return
 	}
-	var who tenancy.Identity
-	if c.Who != nil {
-		who = c.Who.Identity
-	}
-	in, out := c.usage.Tokens()
-	route, provider, model := c.went()
-	agent, cost := c.texts()
-	line := slog.NewRecord(c.begun.Add(total), slog.LevelInfo, "call", 0) // no source line: finding it costs more than the line
+	in, out := r.Usage.Tokens()
+	agent, cost := texts(r)
+	line := slog.NewRecord(r.Begun.Add(r.Total), slog.LevelInfo, "call", 0) // no source line: finding it costs more than the line
 	line.AddAttrs(
-		slog.String("id", c.ID), slog.String("endpoint", c.Content.Endpoint.String()), slog.Bool("stream", c.Content.Stream),
-		slog.Int("status", status), slog.String("class", class.String()),
-		slog.String("org", string(who.Org)), slog.String("key", string(who.Key)),
-		slog.String("route", route), slog.String("provider", provider), slog.String("model", model), slog.Int("attempts", c.attempts),
-		slog.Float64("first_token_ms", milliseconds(c.first)), slog.Float64("total_ms", milliseconds(total)),
-		slog.Int64("tokens_in", in), slog.Int64("tokens_out", out),
-		slog.String("cost_usd", cost), slog.String("unpriced", c.bill.gaps.String()),
-		slog.String("dropped", strings.Join(c.request.Dropped, ", ")), slog.String("client", c.Client), slog.String("agent", agent))
+		slog.String("id", string(r.ID)), slog.String("endpoint", r.Endpoint.String()), slog.Bool("stream", r.Stream),
+		slog.Int("status", r.Status), slog.String("class", r.Class.String()),
+		slog.String("org", string(r.Who.Org)), slog.String("key", string(r.Who.Key)),
+		slog.String("route", r.Route), slog.String("provider", r.Provider), slog.String("model", r.Model), slog.Int("attempts", len(r.Attempts)),
+		slog.Float64("first_token_ms", milliseconds(r.FirstToken)), slog.Float64("total_ms", milliseconds(r.Total)),
+		slog.Int64("tokens_in", in), slog.Int64("tokens_out", out), slog.Bool("estimated", r.Estimated),
+		slog.String("cost_usd", cost), slog.String("unpriced", r.Unpriced),
+		slog.String("dropped", strings.Join(r.Dropped, ", ")), slog.String("client", client), slog.String("agent", agent))
 	_ = p.log.Handler().Handle(context.Background(), line) // when the log can not be written, there is nothing to say it to
 }
 
 // texts are what of the line is in memory that the next call will use, while the line may still wait to be written. One
-// string for both costs one allocation.
-func (c *Call) texts() (agent, cost string) {
-	both := string(c.Agent) + string(c.bill.dollars())
-	return both[:len(c.Agent)], both[len(c.Agent):]
-}
-
-// went names where the call went; empty what it did not reach.
-func (c *Call) went() (route, provider, model string) {
-	if c.plan.Route != nil {
-		route = c.plan.Route.Name
+// string for both costs one allocation. There is no cost where no attempt was executed.
+func texts(r *accounting.Record) (agent, cost string) {
+	if !anyExecuted(r) {
+		return strings.Clone(r.Agent), ""
 	}
-	if t := c.outcome.Target; t != nil {
-		provider, model = t.Provider.Name, t.Model
-	}
-	return route, provider, model
+	var memory [24]byte
+	both := r.Agent + string(r.Cost.Append(memory[:0]))
+	return both[:len(r.Agent)], both[len(r.Agent):]
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

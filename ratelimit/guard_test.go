@@ -137,7 +137,9 @@ func TestGuardDecidesAboutColdBudgets(t *testing.T) {
 	open := amount("open", ratelimit.Day, 100)
 	open.OnStoreFailure = ratelimit.Open
 	g := newGuarded(t, 1, rate("rpm", 60, 10), amount("usd", ratelimit.Day, 10_000), open)
-	g.want(g.try("a", "usd", 4000), "ok")
+	a := g.hold("a", "usd", 4000)
+	g.want(g.take(a), "ok")
+	g.guard.Settle(a, []int64{4000})
 	for _, l := range []string{"usd", "open"} {
 		g.must(g.faulty.Forget(t.Context(), g.tag, g.limit[l]))
 	}
@@ -147,12 +149,14 @@ func TestGuardDecidesAboutColdBudgets(t *testing.T) {
 	g.want(g.try("c", "rpm", 1, "usd", 201), "usd 1s")
 	g.want(g.use("rpm"), "1+0 over 0")
 	g.want(g.try("d", "rpm", 10, "usd", 1), "rpm 1s") // what it took aside is given back
-	g.want(g.try("e", "usd", 200), "ok")
+	e := g.hold("e", "usd", 200)
+	g.want(g.take(e), "ok")
 	h.Takes[1].N = 101
 	g.want(g.take(h), "usd 1s") // it does not grow beyond what is allowed, whoever knows of it
 	g.guard.Settle(h, []int64{1, 90, 900})
+	g.guard.Settle(e, []int64{200})
 	g.seed("usd", 4000)
-	g.want(g.use("usd"), "4000+0 over 90")
+	g.want(g.try("f", "usd", 6001), "usd 12h0m0s")
 	g.want(g.try("f", "usd", 6000), "ok")
 }
 

@@ -34,6 +34,7 @@ type tagged struct {
 	name   string
 	states [Amount + 1]map[string]*state // of each kind
 	count  int                           // of states
+	anchor *state                        // of no limit: by it the ring leads to the tag
 	holds  map[string]*held
 
 	bare, money line // live holds without and with an Amount

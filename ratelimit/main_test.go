@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"go.uber.org/goleak"
 
 	"github.com/vel-gateway/vel/ratelimit"
@@ -26,6 +27,7 @@ var shared *server
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	redis.SetLogger(&logging.VoidLogger{}) // Redis is ended on purpose
 	dir, err := os.MkdirTemp("", "vel-redis-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

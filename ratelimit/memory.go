@@ -42,7 +42,7 @@ func (m *Memory) Take(_ context.Context, h *Hold) (Decision, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.evict(now)
-	t := s.tag(h.Tag)
+	t := s.tag(h.Tag, now)
 	s.tidy(t, now)
 	had := t.find(h.ID, now)
 	if had != nil && had.phase != live {
@@ -57,7 +57,6 @@ func (m *Memory) Take(_ context.Context, h *Hold) (Decision, error) {
 		s.hand(t, h, had, now)
 	}
 	s.tell(h, &d, now)
-	s.leave(t)
 	return d, nil
 }
 
@@ -198,7 +197,7 @@ func (m *Memory) end(h *Hold, actual []int64, as phase) {
 	now, s := m.now(), m.shard(h.Tag)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.tag(h.Tag)
+	t := s.tag(h.Tag, now)
 	s.tidy(t, now)
 	if len(h.starts) != len(h.Takes) { // it was never taken here
 		h.starts = m.calendar.starts(h.starts[:0], h.Takes, now)
@@ -208,7 +207,6 @@ func (m *Memory) end(h *Hold, actual []int64, as phase) {
 		had = s.enter(t, h)
 	}
 	if had == nil || had.phase >= as || len(had.takes) != len(h.Takes) {
-		s.leave(t)
 		return
 	}
 	for i := range h.Takes {

@@ -18,13 +18,12 @@ func (m *Memory) renew(h *Hold, now int64) {
 	s := m.shard(h.Tag)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.tag(h.Tag)
+	t := s.tag(h.Tag, now)
 	had := t.find(h.ID, now)
 	if had == nil {
 		had = s.enter(t, h)
 	}
 	if had.phase != live || len(had.takes) != len(h.Takes) {
-		s.leave(t)
 		return
 	}
 	if len(h.starts) != len(h.Takes) {
@@ -105,7 +104,7 @@ func (m *Memory) Seed(_ context.Context, tag string, l *Limit, at time.Time, spe
 	w, now, s := m.calendar.window(l, at.UnixMilli()), m.now(), m.shard(tag)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := s.state(s.tag(tag), l)
+	st := s.state(s.tag(tag, now), l)
 	st.keep(l, now, w.end)
 	if w.start > st.now.start {
 		st.turn(w.start)

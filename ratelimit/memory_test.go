@@ -75,9 +75,8 @@ func TestMemoryAllocatesNothing(t *testing.T) {
 	}
 }
 
-// What is not used any more leaves, while others come.
+// What is not used any more leaves, while others come. It looks at the heap, so it runs alone.
 func TestMemoryIsBounded(t *testing.T) {
-	t.Parallel()
 	c := newClock(noon)
 	m := ratelimit.NewMemory(c.now)
 	before := heap()

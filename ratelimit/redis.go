@@ -313,6 +313,7 @@ func Options(url string) (*redis.UniversalOptions, error) {
 		Addrs: []string{one.Addr}, DB: one.DB, Username: one.Username, Password: one.Password, TLSConfig: one.TLSConfig,
 		MaxRetries: -1, ContextTimeoutEnabled: true, IsClusterMode: several,
 		DialTimeout: time.Second, ReadTimeout: deliverTimeout, WriteTimeout: deliverTimeout, DisableIdentity: true,
+		DialerRetries:            1,                                                                 // the breaker and the queue try again
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}, // only Redis Cloud has them
 	}
 	if several {

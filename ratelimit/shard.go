@@ -25,13 +25,15 @@ const (
 	forMade   = 4 // of them for each that is made
 )
 
-// tag finds or makes what is known of a tag.
-func (s *shard) tag(name string) *tagged {
+// tag finds or makes what is known of a tag that is used now.
+func (s *shard) tag(name string, now int64) *tagged {
 	t := s.tags[name]
 	if t == nil {
 		t = newTagged(name)
 		s.tags[name] = t
+		t.anchor = s.state(t, &Limit{})
 	}
+	t.anchor.idle = now + settled
 	return t
 }
 
@@ -67,12 +69,23 @@ func (s *shard) evict(now int64) {
 		st := s.ring
 		s.ring = st.next
 		s.tidy(st.of, now)
-		last := st.of.count == 1 && !st.of.quiet() // it leads from the ring to the tag's holds
-		if st.refs == 0 && st.leases.count == 0 && now > st.idle && !last {
-			s.remove(st)
+		if st.needed(now) {
+			continue
+		}
+		s.remove(st)
+		if st == st.of.anchor {
+			delete(s.tags, st.of.name)
 		}
 	}
 	s.owed = 0
+}
+
+// needed tells whether a state says more than a new one. The anchor of a tag is needed as long as anything else of it is.
+func (s *state) needed(now int64) bool {
+	if s == s.of.anchor && (s.of.count > 1 || !s.of.quiet()) {
+		return true
+	}
+	return s.refs > 0 || s.leases.count > 0 || now <= s.idle
 }
 
 func (s *shard) remove(st *state) {
@@ -84,17 +97,8 @@ func (s *shard) remove(st *state) {
 			s.ring = st.next
 		}
 	}
-	t := st.of
-	delete(t.states[st.kind], st.key)
-	t.count--
-	s.leave(t)
-}
-
-// leave removes a tag of which nothing is left.
-func (s *shard) leave(t *tagged) {
-	if t.count == 0 && t.quiet() {
-		delete(s.tags, t.name)
-	}
+	delete(st.of.states[st.kind], st.key)
+	st.of.count--
 }
 
 // hold makes a hold of n takes.

@@ -17,6 +17,8 @@ import (
 type Pricer interface {
 	// Cost is what an attempt that was executed at a time costs. If it is not whole, it is the part that is known.
 	Cost(u *adapters.Usage, at time.Time) (cost money.Nano, whole bool)
+	// Version says which price it is, for whoever asks later.
+	Version() string
 }
 
 // Price gives every target of a route its price; of answers nil where there is none. It is called before the table is used.

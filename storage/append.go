@@ -183,6 +183,9 @@ func (b *batch) terms(ctx context.Context, t tx) error {
 			rows = append(rows, []any{string(r.Who.Org), term, toMicros(r.Begun), string(r.ID)})
 		}
 	}
+	slices.SortFunc(rows, func(a, b []any) int { // neighbours in the table are stored one after the other
+		return cmp.Or(cmp.Compare(a[1].(string), b[1].(string)), cmp.Compare(a[0].(string), b[0].(string)))
+	})
 	_, err := t.bulk(ctx, "call_terms", []field{{"org_id", textual}, {"term", textual}, {"begun_us", number}, {"id", textual}}, ` on conflict do nothing`, rows)
 	return err
 }

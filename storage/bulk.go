@@ -2,8 +2,12 @@ package storage
 
 import (
 	"context"
+	bin "encoding/binary"
 	"fmt"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // Many rows at once. Postgres takes them as one array for each column, which is the fastest way that row-level security
@@ -21,33 +25,43 @@ func (t pgTx) bulk(ctx context.Context, into string, fields []field, then string
 	if len(rows) == 0 {
 		return 0, nil
 	}
-	args := make([]any, len(fields))
-	places := make([]string, len(fields))
+	values, formats, places := make([][]byte, len(fields)), make([]int16, len(fields)), make([]string, len(fields))
 	for i, f := range fields {
-		places[i] = fmt.Sprintf("$%d::%s[]", i+1, f.kind)
-		switch f.kind {
-		case textual:
-			args[i] = columnOf[string](rows, i)
-		case number:
-			args[i] = columnOf[int64](rows, i)
-		case truth:
-			args[i] = columnOf[bool](rows, i)
-		default:
-			args[i] = columnOf[[]byte](rows, i)
-		}
+		values[i], formats[i], places[i] = arrayOf(rows, i, f.kind), pgx.BinaryFormatCode, fmt.Sprintf("$%d::%s[]", i+1, f.kind)
 	}
-	return t.exec(ctx, `insert into `+into+` (`+names(fields)+`) select * from unnest(`+strings.Join(places, ", ")+`)`+then, args...)
+	statement := `insert into ` + into + ` (` + names(fields) + `) select * from unnest(` + strings.Join(places, ", ") + `)` + then
+	tag, err := t.Conn().PgConn().ExecParams(ctx, statement, values, nil, formats, nil).Close()
+	return tag.RowsAffected(), pgFault(err)
 }
 
-func columnOf[T any](rows [][]any, i int) []T {
-	column := make([]T, len(rows))
-	for n := range rows {
-		column[n] = rows[n][i].(T)
+// arrayOf is a column of rows as an array in the binary form of Postgres, which is several times as fast as its text: the
+// number of dimensions, whether there are nulls, the type, the length, the first index, and each element after its size.
+func arrayOf(rows [][]any, i int, kind string) []byte {
+	oid := map[string]uint32{textual: pgtype.TextOID, number: pgtype.Int8OID, truth: pgtype.BoolOID, binary: pgtype.ByteaOID}[kind]
+	b := make([]byte, 0, 20+16*len(rows))
+	for _, n := range []uint32{1, 0, oid, uint32(len(rows)), 1} {
+		b = bin.BigEndian.AppendUint32(b, n)
 	}
-	return column
+	for _, row := range rows {
+		switch v := row[i].(type) {
+		case string:
+			b = append(bin.BigEndian.AppendUint32(b, uint32(len(v))), v...)
+		case []byte:
+			b = append(bin.BigEndian.AppendUint32(b, uint32(len(v))), v...)
+		case int64:
+			b = bin.BigEndian.AppendUint64(bin.BigEndian.AppendUint32(b, 8), uint64(v))
+		case bool:
+			b = append(bin.BigEndian.AppendUint32(b, 1), map[bool]byte{true: 1}[v])
+		default:
+			panic(fmt.Sprintf("a value for a column is a %T", v))
+		}
+	}
+	return b
 }
 
 func (t pgTx) joined(a, b string) string { return a + " || " + b }
+
+func (t pgTx) joinedAll(column string) string { return "string_agg(" + column + ", ''::bytea)" }
 
 func (t liteTx) bulk(ctx context.Context, into string, fields []field, then string, rows [][]any) (n int64, err error) {
 	if len(rows) == 0 {
@@ -76,3 +90,7 @@ func (t liteTx) bulk(ctx context.Context, into string, fields []field, then stri
 
 // joined makes one value of two: what SQLite joins is text, and stays what it was only when it says so.
 func (t liteTx) joined(a, b string) string { return "cast(" + a + " || " + b + " as blob)" }
+
+func (t liteTx) joinedAll(column string) string {
+	return "cast(group_concat(" + column + ", '') as blob)"
+}

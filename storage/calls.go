@@ -3,7 +3,6 @@ package storage
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -28,105 +27,101 @@ const briefFields = 30
 
 // Calls gives a page of calls, the newest first, without their attempts, decisions, holds and contents.
 func (db *DB) Calls(ctx context.Context, q accounting.CallQuery) (list []accounting.Record, err error) {
-	query, args := callsQuery(&q)
+	terms := termsFor(&q)
 	err = db.dialect.read(ctx, askingFor(q.Org), func(t tx) error {
-		list = nil
-		return t.each(ctx, func(scan func(...any) error) error {
-			var r read
-			if err := scan(r.brief()...); err != nil {
-				return err
-			}
-			one, err := r.record()
-			list = append(list, one)
+		if len(terms) > 0 {
+			list, err = searched(ctx, t, q, terms)
 			return err
-		}, query, args...)
+		}
+		query, args := callsQuery(&q)
+		list, err = readCalls(ctx, t, query, args...)
+		return err
 	})
 	return list, err
 }
 
-// callsQuery is the query of a page of calls.
-func callsQuery(q *accounting.CallQuery) (query string, args arguments) {
-	columns := make([]string, briefFields)
-	for i, f := range callFields()[:briefFields] {
-		columns[i] = "c." + f.name
-	}
-	term, others := termsFor(q)
-	from, first := "calls c", "c"
-	var where []string
-	if term != "" { // found by the term, in its order, and then looked up
-		from, first = "call_terms t join calls c on c.begun_us = t.begun_us and c.id = t.id", "t"
-		where = append(where, "t.term = "+args.add(term))
-		if q.Org != "" {
-			where = append(where, "t.org_id = "+args.add(q.Org))
+// readCalls reads the calls of a query of the brief columns.
+func readCalls(ctx context.Context, t tx, query string, args ...any) (list []accounting.Record, err error) {
+	err = t.each(ctx, func(scan func(...any) error) error {
+		var r read
+		if err := scan(r.brief()...); err != nil {
+			return err
 		}
-	}
-	where = append(where, narrowed(q, &args, first)...)
-	for _, o := range others {
-		where = append(where, "exists (select 1 from call_terms o where o.org_id = c.org_id and o.term = "+args.add(o)+" and o.begun_us = c.begun_us and o.id = c.id)")
-	}
-	query = "select " + strings.Join(columns, ", ") + " from " + from
+		one, err := r.record()
+		list = append(list, one)
+		return err
+	}, query, args...)
+	return list, err
+}
+
+// briefly is the beginning of a query of calls.
+func briefly() string { return "select " + names(callFields()[:briefFields]) + " from calls" }
+
+// callsQuery is the query of a page of calls, whatever the words in it.
+func callsQuery(q *accounting.CallQuery) (query string, args arguments) {
+	where := append(within(q, &args), narrowed(q, &args)...)
+	query = briefly()
 	if len(where) > 0 {
 		query += " where " + strings.Join(where, " and ")
 	}
-	return query + " order by " + first + ".begun_us desc, " + first + ".id desc limit " + args.add(q.Limit), args
+	return query + " order by begun_us desc, id desc limit " + args.add(q.Limit), args
 }
 
-// narrowed are the conditions on calls. first is the table that the order is read from.
-func narrowed(q *accounting.CallQuery, args *arguments, first string) (where []string) {
+// within are the conditions on the time of calls.
+func within(q *accounting.CallQuery, args *arguments) (where []string) {
 	for _, b := range []struct {
 		is        bool
 		condition string
 		value     any
 	}{
-		{!q.From.IsZero(), " >= ", micros{&q.From}}, {!q.To.IsZero(), " < ", micros{&q.To}},
+		{!q.From.IsZero(), "begun_us >= ", micros{&q.From}}, {!q.To.IsZero(), "begun_us < ", micros{&q.To}},
 	} {
 		if b.is {
-			where = append(where, first+".begun_us"+b.condition+args.add(b.value))
+			where = append(where, b.condition+args.add(b.value))
 		}
 	}
 	if q.Before != (accounting.CallCursor{}) {
-		where = append(where, "("+first+".begun_us, "+first+".id) < ("+args.add(micros{&q.Before.Begun})+", "+args.add(q.Before.ID)+")")
-	}
-	for _, f := range []struct{ column, value string }{
-		{"org_id", string(q.Org)}, {"team_id", string(q.Team)}, {"user_id", string(q.User)}, {"key_id", string(q.Key)}, {"route", q.Route},
-		{"provider", q.Provider}, {"model", q.Model}, {"endpoint", q.Endpoint}, {"class", q.Class},
-	} {
-		if f.value != "" {
-			where = append(where, "c."+f.column+" = "+args.add(f.value))
-		}
-	}
-	if q.Failed {
-		where = append(where, "c.failed")
-	}
-	if q.Unpriced {
-		where = append(where, "c.unpriced <> ''")
-	}
-	if q.Tag.Key != "" {
-		where = append(where, "c.tags like "+args.add("%"+escaped(tagPattern(q.Tag))+"%")+" escape '!'")
+		at := args.add(micros{&q.Before.Begun})
+		where = append(where, "(begun_us, id) < ("+at+", "+args.add(q.Before.ID)+")", "begun_us <= "+at) // the second says which days Postgres need not look into
 	}
 	return where
 }
 
-// tagPattern is the part of the text of tags that a tag, or any of its key, has.
-func tagPattern(t accounting.Tag) string {
+// narrowed are the conditions on calls besides their time.
+func narrowed(q *accounting.CallQuery, args *arguments) (where []string) {
+	for _, f := range []struct{ column, value string }{
+		{"org_id", string(q.Org)},
+		{"team_id", string(q.Team)},
+		{"user_id", string(q.User)},
+		{"key_id", string(q.Key)},
+		{"route", q.Route},
+		{"provider", q.Provider},
+		{"model", q.Model},
+		{"endpoint", q.Endpoint},
+		{"class", q.Class},
+	} {
+		if f.value != "" {
+			where = append(where, f.column+" = "+args.add(f.value))
+		}
+	}
+	if q.Failed {
+		where = append(where, "failed")
+	}
+	if q.Unpriced {
+		where = append(where, "unpriced <> ''")
+	}
+	if q.Tag.Key != "" {
+		where = append(where, "replace(tags, "+args.add(tagPart(q.Tag))+", '') <> tags") // "like" would not tell capitals apart in SQLite
+	}
+	return where
+}
+
+// tagPart is the part of the text of tags that a tag, or any of its key, has.
+func tagPart(t accounting.Tag) string {
 	if t.Value == "" {
 		return "[" + jsonText(t.Key) + ","
 	}
 	return jsonText([2]string{t.Key, t.Value})
-}
-
-// termsFor are the terms that calls must have: the one that finds the fewest, as far as can be told, and the others.
-func termsFor(q *accounting.CallQuery) (term string, others []string) {
-	words := wordsOf(q.Text)
-	slices.SortFunc(words, func(a, b string) int { return len(b) - len(a) })
-	words = slices.Compact(words)
-	if q.Tag.Key != "" && q.Tag.Value != "" {
-		words = append([]string{tagTerm(q.Tag)}, words...)
-	}
-	if len(words) == 0 {
-		return "", nil
-	}
-	return words[0], words[1:]
 }
 
 // Call finds one call, with everything that is kept of it. Without an organization it is looked for in all.

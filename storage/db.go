@@ -54,6 +54,8 @@ type tx interface {
 	bulk(ctx context.Context, into string, fields []field, then string, rows [][]any) (int64, error)
 	// joined is the expression for one binary value behind another.
 	joined(a, b string) string
+	// joinedAll is the expression for all the binary values of a column of a group, one behind the other.
+	joinedAll(column string) string
 	// turn goes on in another scope.
 	turn(ctx context.Context, as scope) error
 }

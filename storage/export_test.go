@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -52,4 +53,35 @@ func ChangeUntraced(ctx context.Context, db *DB) error {
 // PrepareDay makes the partition of a day.
 func PrepareDay(ctx context.Context, db *DB, day time.Time) error {
 	return db.dialect.(*pgDB).prepareDay(ctx, dailyEvents(), day)
+}
+
+// PrepareDays makes the partitions around a day.
+func PrepareDays(ctx context.Context, db *DB, day time.Time) error {
+	return db.dialect.(*pgDB).prepareDays(ctx, day)
+}
+
+// Sketched is the encoded sketch of n durations.
+func Sketched(n int) []byte {
+	s := newSketcher().sketch()
+	for i := range n {
+		s.add(time.Duration(200+7*i) * time.Millisecond)
+	}
+	return s.encode()
+}
+
+// CallsQuery is the query of a page of calls without words.
+func CallsQuery(q accounting.CallQuery) (query string, args []any) { return callsQuery(&q) }
+
+// CallsByTime is a page of calls with words that is looked for in the order of time.
+func CallsByTime(ctx context.Context, db *DB, q accounting.CallQuery) (list []accounting.Record, err error) {
+	err = db.dialect.read(ctx, system, func(t tx) error {
+		found, _, _, err := byTime(ctx, t, &q)
+		for i := range found {
+			if hasTerms(&found[i], termsFor(&q)) {
+				list = append(list, found[i])
+			}
+		}
+		return err
+	})
+	return list, err
 }

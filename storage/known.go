@@ -105,30 +105,3 @@ func (b *batch) replace(ctx context.Context, t tx, k *known) error {
 	}
 	return removeCall(ctx, t, &k.Record)
 }
-
-// longestTerms is how many terms a call has at most.
-const longestTerms = 40
-
-// termsOf are what a call is found by: each tag as key=value, and the words of the tags' values and of the error.
-func termsOf(r *accounting.Record) (terms []string) {
-	add := func(term string) {
-		if len(terms) < longestTerms && !slices.Contains(terms, term) {
-			terms = append(terms, term)
-		}
-	}
-	for _, t := range r.Tags {
-		add(tagTerm(t))
-	}
-	for _, t := range r.Tags {
-		for _, w := range wordsOf(t.Value) {
-			add(w)
-		}
-	}
-	for _, w := range wordsOf(r.Error) {
-		add(w)
-	}
-	return terms
-}
-
-// tagTerm is what a tag is found by; no word has its sign in it.
-func tagTerm(t accounting.Tag) string { return clean(t.Key+"="+t.Value, longestIndexed) }

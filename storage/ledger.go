@@ -53,16 +53,13 @@ func bookingsOf(r *accounting.Record) []accounting.Booking {
 	var all []accounting.Booking
 	for _, k := range r.Bookings {
 		k.Budget = tenancy.ID(clean(string(k.Budget), longestIndexed))
-		k.Held, k.Spent = bounded(k.Held), bounded(r.Cost)
+		k.Held, k.Spent = bounded(k.Held), r.Cost
 		if !slices.ContainsFunc(all, func(o accounting.Booking) bool { return o.Budget == k.Budget }) {
 			all = append(all, k)
 		}
 	}
 	return all
 }
-
-// bounded is an amount that no sum of overflows: nobody means what is beyond.
-func bounded(n money.Nano) money.Nano { return min(max(n, 0), tenancy.MostMoney) }
 
 // entries appends what a call costs its budgets. Where the ledger has an estimate of it, that is the difference.
 func (b *batch) entries(all []entry, r *accounting.Record, bookings []accounting.Booking) []entry {

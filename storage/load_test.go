@@ -37,30 +37,36 @@ func TestPageIsReadInOrder(t *testing.T) {
 			explain = "explain "
 		}
 		query, args := storage.PageOfKeys(db, "org:a", tenancy.Page{After: "key_00000000000000000000000000000777", Limit: 21})
-		rows, err := p.raw.QueryContext(t.Context(), explain+query, args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = rows.Close() }()
-		plan := ""
-		for rows.Next() {
-			var ignored any
-			into := []any{&ignored, &ignored, &ignored, new(string)}
-			if p.engine == "postgres" {
-				into = into[3:]
-			}
-			if err := rows.Scan(into...); err != nil {
-				t.Fatal(err)
-			}
-			plan += *into[len(into)-1].(*string) + "\n"
-		}
-		if err := rows.Err(); err != nil {
-			t.Fatal(err)
-		}
+		plan := p.plan(t, explain+query, args...)
 		if !strings.Contains(plan, "keys_list") && !strings.Contains(plan, "keys_pkey") || strings.Contains(plan, "TEMP B-TREE") || strings.Contains(plan, "Sort") {
 			t.Errorf("%s:\n%s", p.engine, plan)
 		}
 	}
+}
+
+// plan is how an engine would answer a query.
+func (p place) plan(t *testing.T, explain string, args ...any) (plan string) {
+	t.Helper()
+	rows, err := p.raw.QueryContext(t.Context(), explain, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", explain, err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var ignored any
+		into := []any{&ignored, &ignored, &ignored, new(string)}
+		if p.engine == "postgres" {
+			into = into[3:]
+		}
+		if err := rows.Scan(into...); err != nil {
+			t.Fatal(err)
+		}
+		plan += *into[len(into)-1].(*string) + "\n"
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return plan
 }
 
 // BenchmarkLoad reads 100,000 keys and indexes them, as a node does when it starts.

@@ -31,12 +31,39 @@ const (
 // it stands among the records of its node follow them.
 func callFields() []field {
 	return []field{
-		{"org_id", textual}, {"id", textual}, {"begun_us", number}, {"state", number},
-		{"team_id", textual}, {"user_id", textual}, {"key_id", textual}, {"route", textual}, {"provider", textual}, {"model", textual},
-		{"endpoint", textual}, {"stream", truth}, {"status", number}, {"class", textual}, {"failed", truth}, {"error", textual},
-		{"waiting_ns", number}, {"first_ns", number}, {"total_ns", number}, {"usage", textual}, {"estimated", truth}, {"cost", number},
-		{"unpriced", textual}, {"estimate", number}, {"tags", textual}, {"task_id", textual}, {"run_id", textual}, {"dropped", textual}, {"agent", textual},
-		{"cache", textual}, {"attempts", textual}, {"decision", binary}, {"holds", binary},
+		{"org_id", textual},
+		{"id", textual},
+		{"begun_us", number},
+		{"state", number},
+		{"team_id", textual},
+		{"user_id", textual},
+		{"key_id", textual},
+		{"route", textual},
+		{"provider", textual},
+		{"model", textual},
+		{"endpoint", textual},
+		{"stream", truth},
+		{"status", number},
+		{"class", textual},
+		{"failed", truth},
+		{"error", textual},
+		{"waiting_ns", number},
+		{"first_ns", number},
+		{"total_ns", number},
+		{"usage", textual},
+		{"estimated", truth},
+		{"cost", number},
+		{"unpriced", textual},
+		{"estimate", number},
+		{"tags", textual},
+		{"task_id", textual},
+		{"run_id", textual},
+		{"dropped", textual},
+		{"agent", textual},
+		{"cache", textual},
+		{"attempts", textual},
+		{"decision", binary},
+		{"holds", binary},
 	}
 }
 
@@ -79,7 +106,18 @@ func cleanRecord(r *accounting.Record) {
 	}
 	r.Tags = tags
 	r.Begun = fromMicros(toMicros(r.Begun))
+	// A sum of very many still has room in 64 bits.
+	for i := range r.Usage {
+		r.Usage[i] = bounded(r.Usage[i])
+	}
+	r.Cost, r.Estimate = bounded(r.Cost), bounded(r.Estimate)
+	r.Waiting, r.FirstToken, r.Total = bounded(r.Waiting), bounded(r.FirstToken), bounded(r.Total)
 }
+
+// mostOfOne is the most that one call counts for: a million dollars, thirteen days, more tokens than there are.
+const mostOfOne = 1 << 50
+
+func bounded[T ~int64](n T) T { return min(max(n, 0), mostOfOne) }
 
 // callRow gives the values of callFields.
 func callRow(r *accounting.Record) []any {

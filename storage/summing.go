@@ -173,7 +173,7 @@ func (w *summer) longer() time.Duration {
 func (w *summer) remove(ctx context.Context, of daily, before time.Time) error {
 	some := func(t tx) (int64, error) {
 		return t.exec(ctx, fmt.Sprintf(`delete from %[1]s where %[3]s and %[2]s < $1 and %[2]s <=
-			(select max(%[2]s) from (select %[2]s from %[1]s where %[3]s and %[2]s < $1 order by %[2]s limit $2) some)`,
+			(select max(%[2]s) from (select %[2]s from %[1]s where %[3]s and %[2]s < $1 order by %[2]s limit $2) as few)`,
 			of.table, of.column, cmp.Or(of.only, "true")), micros{&before}, atOnce)
 	}
 	switch of.table {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"fmt"
 	"strings"
 	"time"
 
@@ -139,8 +138,17 @@ func failed(r *accounting.Record) bool {
 // groupFields are the columns of a group, sumFields those of its sum, in the order of their values.
 func groupFields() []field {
 	return []field{
-		{"org_id", textual}, {"from_us", number}, {"grp", textual}, {"team_id", textual}, {"user_id", textual}, {"key_id", textual},
-		{"route", textual}, {"provider", textual}, {"model", textual}, {"tag_key", textual}, {"tag_value", textual},
+		{"org_id", textual},
+		{"from_us", number},
+		{"grp", textual},
+		{"team_id", textual},
+		{"user_id", textual},
+		{"key_id", textual},
+		{"route", textual},
+		{"provider", textual},
+		{"model", textual},
+		{"tag_key", textual},
+		{"tag_value", textual},
 	}
 }
 
@@ -181,11 +189,12 @@ func (v *sum) row(p place) []any {
 
 // id stands for a group in the keys of the tables: its members are long, and there are many.
 func (g *group) id() string {
-	h := sha256.New()
+	var b []byte
 	for _, s := range []string{g.org, g.team, g.user, g.key, g.route, g.provider, g.model, g.tagKey, g.tagValue} {
-		_, _ = fmt.Fprintf(h, "%d:%s,", len(s), s) // a hash takes everything
+		b = netstring(b, s)
 	}
-	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
+	sum := sha256.Sum256(b)
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 // write adds them to the minutes of a node, and notes which hours are to be made anew.

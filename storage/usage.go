@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -68,20 +69,15 @@ func (db *DB) Usage(ctx context.Context, q accounting.UsageQuery) (rows []accoun
 		if err != nil {
 			return err
 		}
-		u := used{asked: &a, sketcher: newSketcher(), of: map[string]*usedBy{}}
+		u := used{asked: &a, of: map[string]*usedBy{}}
 		for _, p := range parts {
 			if err := u.read(ctx, t, p); err != nil {
 				return err
 			}
 		}
 		u.choose()
-		for i := 0; i < len(parts) && !q.Plain; i++ {
-			if err := u.measure(ctx, t, parts[i]); err != nil {
-				return err
-			}
-		}
-		rows = u.rows()
-		return nil
+		rows, err = u.rows()
+		return err
 	})
 	return rows, err
 }
@@ -148,13 +144,12 @@ type usedBy struct {
 	from  int64
 	group []string
 	sum
-	chosen bool
+	encoded [2][]byte // sketches: of the whole, and to the first token
 }
 
 // used is an answer in the making.
 type used struct {
 	*asked
-	sketcher
 	of  map[string]*usedBy
 	row []*usedBy // those that were chosen, in their order
 }
@@ -196,7 +191,7 @@ func (u *used) find(from int64, values []string) (string, int64) {
 	if u.Grain == accounting.Months {
 		from = monthOf(from)
 	}
-	return fmt.Sprint(from, "\x00", strings.Join(values, "\x00")), from
+	return strconv.FormatInt(from, 36) + "\x00" + strings.Join(values, "\x00"), from
 }
 
 // read adds up what a part says.
@@ -205,6 +200,13 @@ func (u *used) read(ctx context.Context, t tx, p part) error {
 	var columns []string
 	for _, name := range addends() {
 		columns = append(columns, "cast(sum("+name+") as bigint)")
+	}
+	for _, name := range []string{"total_sketch", "first_sketch"} {
+		if u.Plain {
+			columns = append(columns, "''")
+		} else {
+			columns = append(columns, t.joinedAll(name))
+		}
 	}
 	grouping := u.grouping()
 	query := `select ` + grouping + `, ` + strings.Join(columns, ", ") + ` from ` + p.table + u.where(p, &args) + ` group by `
@@ -216,7 +218,8 @@ func (u *used) read(ctx context.Context, t tx, p part) error {
 	}
 	from, values, into := u.places()
 	var v sum
-	into = append(into, v.added()...)
+	var total, first []byte
+	into = append(append(into, v.added()...), &total, &first)
 	return t.each(ctx, func(scan func(...any) error) error {
 		if err := scan(into...); err != nil {
 			return err
@@ -230,6 +233,7 @@ func (u *used) read(ctx context.Context, t tx, p part) error {
 		for i, n := range one.added() {
 			*n.(*int64) += *v.added()[i].(*int64)
 		}
+		one.encoded[0], one.encoded[1] = append(one.encoded[0], total...), append(one.encoded[1], first...)
 		return nil
 	}, query, args...)
 }
@@ -251,8 +255,14 @@ func (u *used) where(p part, args *arguments) string {
 	}
 	where = append(where, "("+strings.Join(over, " or ")+")", "tag_key = "+args.add(u.tag))
 	for _, f := range []struct{ column, value string }{
-		{"org_id", string(u.Org)}, {"team_id", string(u.Team)}, {"user_id", string(u.User)}, {"key_id", string(u.Key)}, {"route", u.Route},
-		{"provider", u.Provider}, {"model", u.Model}, {"tag_value", u.Tag.Value},
+		{"org_id", string(u.Org)},
+		{"team_id", string(u.Team)},
+		{"user_id", string(u.User)},
+		{"key_id", string(u.Key)},
+		{"route", u.Route},
+		{"provider", u.Provider},
+		{"model", u.Model},
+		{"tag_value", u.Tag.Value},
 	} {
 		if f.value != "" {
 			where = append(where, f.column+" = "+args.add(f.value))
@@ -272,28 +282,6 @@ func (u *used) choose() {
 	if u.Limit > 0 && len(u.row) > u.Limit {
 		u.row = u.row[:u.Limit]
 	}
-	for _, v := range u.row {
-		v.chosen = true
-	}
-}
-
-// measure merges the sketches of what was chosen.
-func (u *used) measure(ctx context.Context, t tx, p part) error {
-	var args arguments
-	query := `select ` + u.grouping() + `, total_sketch, first_sketch from ` + p.table + u.where(p, &args) + ` and length(total_sketch) > 0`
-	from, values, into := u.places()
-	var total, first []byte
-	into = append(into, &total, &first)
-	return t.each(ctx, func(scan func(...any) error) error {
-		if err := scan(into...); err != nil {
-			return err
-		}
-		key, _ := u.find(*from, values)
-		if v := u.of[key]; v.chosen {
-			return u.merge(&v.sum, total, first)
-		}
-		return nil
-	}, query, args...)
 }
 
 // merge adds two encoded sketches to those of a sum.
@@ -316,10 +304,14 @@ func (s sketcher) merge(v *sum, total, first []byte) error {
 }
 
 // rows are the answer. Groups of which everything was taken back are left out.
-func (u *used) rows() (rows []accounting.UsageRow) {
+func (u *used) rows() (rows []accounting.UsageRow, err error) {
+	sketcher := newSketcher()
 	for _, v := range u.row {
 		if v.calls == 0 {
 			continue
+		}
+		if err := sketcher.merge(&v.sum, v.encoded[0], v.encoded[1]); err != nil {
+			return nil, err
 		}
 		r := accounting.UsageRow{
 			Group: v.group, Calls: v.calls, Failed: v.failed, Refused: v.refused, Estimated: v.estimated, Unpriced: v.unpriced, Usage: v.usage, Cost: money.Nano(v.cost),
@@ -331,5 +323,5 @@ func (u *used) rows() (rows []accounting.UsageRow) {
 		r.P50, r.P95, r.P99, r.FirstP50, r.FirstP95 = total[0], total[1], total[2], first[0], first[1]
 		rows = append(rows, r)
 	}
-	return rows
+	return rows, nil
 }

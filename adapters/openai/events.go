@@ -3,6 +3,7 @@ package openai
 import (
 	"bytes"
 	"slices"
+	"strings"
 
 	"github.com/tidwall/gjson"
 
@@ -18,6 +19,7 @@ type eventKind struct {
 	endless bool     // there is no last one
 	usage   func(u *adapters.Usage, data string) bool
 	kept    func(out []adapters.Kept, data string, stored bool) []adapters.Kept // of the first and the last; nil: nothing
+	says    func(t *adapters.Texts, kind string) *adapters.Text                 // where the text of an event belongs that has some; nil: none has
 }
 
 // eventStream passes a stream of typed events. It holds back only what comes before the end of the first event,
@@ -35,6 +37,14 @@ type eventStream struct {
 	usage   adapters.Usage
 	counted bool
 	kept    []adapters.Kept
+	said    typed
+}
+
+// Collect makes the stream add the text of its events.
+func (s *eventStream) Collect(into *adapters.Texts) {
+	if s.kind.says != nil {
+		s.said.into = into
+	}
 }
 
 // largestHeld is how much of a first event is held back. An error is shorter; a picture is not.
@@ -137,6 +147,8 @@ func (s *eventStream) watch(ev *sse.Event, kind string) {
 			s.failed = s.failure(ev.Data)
 			s.failed.Told = true
 		}
+	case s.said.into != nil && strings.HasSuffix(kind, ".delta"):
+		s.said.take(s.kind, kind, ev.Data)
 	}
 }
 

@@ -152,10 +152,19 @@ func TestPassingStreamsDoNotAllocate(t *testing.T) {
 
 func BenchmarkFeedTyped(b *testing.B) {
 	p := []byte("event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":5,\"item_id\":\"msg_67c9a8\",\"output_index\":0,\"content_index\":0,\"delta\":\" Hello\"}\n\n")
-	benchmarkFeed(b, New("", "").Codecs[adapters.Responses].DecodeStream(&adapters.Content{}, nil), p)
+	for name, of := range map[string]func(adapters.Stream) adapters.Stream{
+		"plain": func(s adapters.Stream) adapters.Stream { return s }, "collecting": func(s adapters.Stream) adapters.Stream { return collecting(s, &adapters.Texts{}) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			benchmarkFeed(b, of(New("", "").Codecs[adapters.Responses].DecodeStream(&adapters.Content{}, nil)), p)
+		})
+	}
 }
 
-func BenchmarkFeedAsking(b *testing.B) { benchmarkFeed(b, asking(), []byte(withUsage)) }
+func BenchmarkFeedAsking(b *testing.B) {
+	b.Run("plain", func(b *testing.B) { benchmarkFeed(b, asking(), []byte(withUsage)) })
+	b.Run("collecting", func(b *testing.B) { benchmarkFeed(b, collecting(asking(), &adapters.Texts{}), []byte(withUsage)) })
+}
 
 func benchmarkFeed(b *testing.B, s adapters.Stream, p []byte) {
 	out := make([][]byte, 0, 8)

@@ -33,6 +33,16 @@ var responseEvents = eventKind{
 	kept: func(out []adapters.Kept, data string, stored bool) []adapters.Kept {
 		return keptResponse(out, gjson.Get(data, "response").Raw, stored)
 	},
+	says: func(t *adapters.Texts, kind string) *adapters.Text {
+		switch kind {
+		case "response.output_text.delta", "response.refusal.delta", "response.function_call_arguments.delta",
+			"response.custom_tool_call_input.delta", "response.mcp_call_arguments.delta", "response.code_interpreter_call_code.delta":
+			return &t.Said
+		case "response.reasoning_text.delta", "response.reasoning_summary_text.delta":
+			return &t.Thought
+		}
+		return nil
+	},
 }
 
 // countSearches counts the searches on the web that stand in a response's output; they have a price of their own. A call

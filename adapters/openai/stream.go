@@ -29,7 +29,11 @@ type stream struct {
 	usage   adapters.Usage
 	counted bool
 	kept    []adapters.Kept
+	said    saying
 }
+
+// Collect makes the stream add the text of its chunks.
+func (s *stream) Collect(into *adapters.Texts) { s.said.into = into }
 
 const (
 	doneMark   = "[DONE]"
@@ -84,13 +88,24 @@ func (s *stream) first(ev *sse.Event) error {
 // keys that matter before anything is parsed.
 func (s *stream) watch(ev *sse.Event) {
 	data := ev.Data
-	switch fresh := s.fresh(data); {
+	fresh := s.fresh(data)
+	rest, alike := s.said.alike(fresh)
+	if alike {
+		fresh = rest
+	}
+	silent := false
+	switch {
 	case isDone(data):
 		s.done = true
 	case says(fresh, finishKey), says(fresh, usageKey), says(fresh, errorKey):
 		s.inspect(data)
-	case len(fresh) == len(data):
-		s.learn(data)
+	default:
+		if silent = true; len(fresh) == len(data) {
+			s.learn(data)
+		}
+	}
+	if s.said.into != nil && !alike {
+		s.said.read(data, silent)
 	}
 	if s.failed == nil && string(ev.Type) == "error" {
 		s.failed = InBand(s.header, data) // no SDK raises on it without an error member: the client is not told

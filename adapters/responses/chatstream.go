@@ -32,7 +32,11 @@ type chatStream struct {
 	found   sources
 	usage   adapters.Usage
 	counted bool
+	texts   *adapters.Texts // nil: nobody wants to know
 }
+
+// Collect makes the stream add the text of its chunks.
+func (s *chatStream) Collect(into *adapters.Texts) { s.texts = into }
 
 // streamedCall is a function call under way. Its index is its place in the list.
 type streamedCall struct {
@@ -167,9 +171,22 @@ func (s *chatStream) delta(name, raw string) {
 	if raw == "" || raw == `""` && s.begun {
 		return
 	}
+	s.collect(name, raw)
 	s.open()
 	s.w.raw(name, raw)
 	s.close("")
+}
+
+// collect adds the text of a member.
+func (s *chatStream) collect(name, raw string) {
+	if s.texts == nil || len(raw) < 2 || raw[0] != '"' {
+		return
+	}
+	to := &s.texts.Said
+	if name == "reasoning_content" {
+		to = &s.texts.Thought
+	}
+	to.Add([]byte(raw[1 : len(raw)-1]))
 }
 
 // item takes the beginning and the end of an output item.
@@ -246,6 +263,7 @@ func (s *chatStream) arguments(item, raw string) {
 
 // fragment sends more arguments of a call.
 func (s *chatStream) fragment(at int, raw string) {
+	s.collect("arguments", raw)
 	s.open()
 	s.w.key("tool_calls")
 	s.w.open('[')

@@ -110,6 +110,13 @@ func told(err error) error {
 // Usage is that of the stream below.
 func (s *eventStream) Usage() (adapters.Usage, bool) { return s.inner.Usage() }
 
+// Collect makes the stream below add the text of its chunks.
+func (s *eventStream) Collect(into *adapters.Texts) {
+	if below, ok := s.inner.(adapters.TextStream); ok {
+		below.Collect(into)
+	}
+}
+
 func (s *eventStream) chunk(data []byte) {
 	if s.done || len(data) == 0 {
 		return

@@ -52,3 +52,34 @@ func run(s adapters.Stream, pieces ...[]byte) (string, string) {
 	}
 	return string(all), ""
 }
+
+// The text of a translated stream is collected once, on whichever side of the translation it is read.
+func TestTranslationsCollectTheirText(t *testing.T) {
+	t.Parallel()
+	inner := openai.New("", "").Codecs[adapters.ChatCompletions]
+	for name, c := range map[string]struct {
+		codec         adapters.Codec
+		stream        string
+		said, thought string
+	}{
+		"chat over responses": {Chat(Dialect{}), "data: {\"type\":\"response.created\",\"response\":{\"id\":\"r\"}}\n\n" +
+			"data: {\"type\":\"response.reasoning_text.delta\",\"delta\":\"hm\"}\n\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"on\"}\n\n" +
+			"data: {\"type\":\"response.output_text.delta\",\"delta\":\"e\"}\n\ndata: {\"type\":\"response.output_item.added\",\"item\":{\"type\":\"function_call\",\"id\":\"i\",\"call_id\":\"c\",\"name\":\"f\"}}\n\n" +
+			"data: {\"type\":\"response.function_call_arguments.delta\",\"item_id\":\"i\",\"delta\":\"{}\"}\n\n", "one{}", "hm"},
+		"responses over chat": {OverChat(inner), "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"on\",\"reasoning_content\":\"hm\"}}]}\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"e\"}}]}\n\n", "one", "hm"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := c.codec.DecodeStream(&adapters.Content{Body: []byte(`{}`), Stream: true}, nil)
+			var texts adapters.Texts
+			texts.Reset(1 << 10)
+			s.(adapters.TextStream).Collect(&texts)
+			if _, err := s.Feed(nil, []byte(c.stream)); err != nil {
+				t.Fatal(err)
+			}
+			if texts.Said.String() != c.said || texts.Thought.String() != c.thought {
+				t.Errorf("%q and %q, want %q and %q", texts.Said.String(), texts.Thought.String(), c.said, c.thought)
+			}
+		})
+	}
+}

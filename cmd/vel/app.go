@@ -47,6 +47,7 @@ type App struct {
 	allowed   *allowances
 	flaws     map[tenancy.ID]flaw // of the catalog and the allowances, as they are published
 	holds     allowed             // limits and budgets, likewise
+	pricing   *pricing            // likewise
 	rev       int64               // of the snapshot
 	overdue   *time.Timer         // runs while the database is away
 
@@ -95,6 +96,7 @@ func (a *App) Start(cfg *config.Config) (err error) {
 		return err
 	}
 	a.pipeline = gateway.NewPipeline(a.state, a.pool, a.keepObjects(cfg), a.metrics, a.log)
+	a.meter()
 	if err := a.prepare(cfg); err != nil {
 		return err
 	}

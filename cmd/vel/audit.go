@@ -46,28 +46,19 @@ type auditTime struct {
 func (a *auditTime) members(now time.Time) ([]member, error) {
 	var all []member
 	for _, t := range []struct{ name, text string }{{"from", a.From}, {"to", a.To}} {
-		m, err := pointInTime(t.name, t.text, now)
-		if err != nil {
-			return nil, err
+		if t.text == "" {
+			continue
 		}
-		all = append(all, m)
+		at, err := time.Parse(time.RFC3339, t.text)
+		if ago, wrong := time.ParseDuration(t.text); wrong == nil {
+			at, err = now.Add(-ago), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--%s %s is neither a time such as 2027-01-31T00:00:00Z nor a duration such as 36h", t.name, t.text)
+		}
+		all = append(all, text(t.name, at.UTC().Format(time.RFC3339Nano)))
 	}
 	return all, nil
-}
-
-// pointInTime is a time, or how long ago it was, as the API takes it.
-func pointInTime(name, said string, now time.Time) (member, error) {
-	if said == "" {
-		return member{}, nil
-	}
-	at, err := time.Parse(time.RFC3339, said)
-	if ago, wrong := time.ParseDuration(said); wrong == nil {
-		at, err = now.Add(-ago), nil
-	}
-	if err != nil {
-		return member{}, fmt.Errorf("--%s %s is neither a time such as 2027-01-31T00:00:00Z nor a duration such as 36h", name, said)
-	}
-	return text(name, at.UTC().Format(time.RFC3339Nano)), nil
 }
 
 // auditFlags are what of a log is asked for.
@@ -177,13 +168,7 @@ func (c *auditExportCmd) Run(ctx context.Context, o *output) error {
 	}
 	query.Set("format", c.Format)
 	return c.with(ctx, o, func(r *remote) error {
-		if c.Output == "" {
-			return r.export(ctx, query, func(in io.Reader) error {
-				_, err := io.Copy(o.Out, in)
-				return err
-			})
-		}
-		return r.export(ctx, query, func(in io.Reader) error { return toFile(c.Output, in) })
+		return r.download(ctx, "/api/audit/export", query, c.Output, o)
 	})
 }
 
@@ -201,12 +186,12 @@ func toFile(path string, in io.Reader) error {
 }
 
 // export reads an export while it is made, however long that takes.
-func (r *remote) export(ctx context.Context, query url.Values, read func(io.Reader) error) error {
+func (r *remote) export(ctx context.Context, path string, query url.Values, read func(io.Reader) error) error {
 	patient := *r
 	client := *r.client
 	client.Timeout = 0
 	patient.client = &client
-	res, err := patient.open(ctx, http.MethodGet, "/api/audit/export", query, "", nil)
+	res, err := patient.open(ctx, http.MethodGet, path, query, "", nil)
 	if err != nil {
 		return err
 	}
@@ -276,7 +261,7 @@ func (c *auditVerifyCmd) Run(ctx context.Context, o *output) error {
 		logs, err := c.logs(ctx, r)
 		for i := 0; i < len(logs) && err == nil; i++ {
 			query.Set("organization", logs[i])
-			err = r.export(ctx, query, add)
+			err = r.export(ctx, "/api/audit/export", query, add)
 		}
 		return err
 	})

@@ -29,7 +29,7 @@ Example:
 type ledgerVerifyCmd struct {
 	manage
 	within
-	Since string `placeholder:"TIME" help:"Windows from this time on: 2027-01-31T00:00:00Z, or how long ago, as 36h; 62 days ago, if it is not said."`
+	Since string `placeholder:"TIME" help:"Windows from this time on: 2027-01-31T00:00:00Z, or how long ago, as 36h or 30d; 62 days ago, if it is not said."`
 }
 
 // ledgerReport is what a server says of its ledger.
@@ -63,13 +63,13 @@ func (w *ledgerWindow) line(word string) string {
 }
 
 func (c *ledgerVerifyCmd) Run(ctx context.Context, o *output) error {
-	since, err := pointInTime("since", c.Since, time.Now())
-	if err != nil {
-		return err
-	}
 	query := (&kind{org: c.Org}).scope()
-	if since.said {
-		query.Set("since", fmt.Sprint(since.value))
+	if c.Since != "" {
+		since, ok := pointInTime(c.Since, time.Now())
+		if !ok {
+			return fmt.Errorf("--since %s is neither a time such as 2027-01-31T00:00:00Z nor a duration such as 36h or 30d", c.Since)
+		}
+		query.Set("since", since.UTC().Format(time.RFC3339Nano))
 	}
 	return c.with(ctx, o, func(r *remote) error {
 		var text json.RawMessage

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -42,7 +43,7 @@ prices:
 	if a.prices, err = accounting.NewPriceBook(); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.price(table, &cfg); err != nil {
+	if a.pricing, err = a.price(table, &cfg); err != nil {
 		t.Fatal(err)
 	}
 	before, after := time.Date(2027, 1, 31, 23, 59, 59, 0, time.UTC), time.Date(2027, 2, 1, 0, 0, 0, 0, time.UTC)
@@ -72,5 +73,16 @@ prices:
 		if cost != c.cost {
 			t.Errorf("%s for %s: %s, want %s", c.model, c.org, cost, c.cost)
 		}
+	}
+
+	// What is in force is told as it is.
+	if price, agreed, known := a.PricesOf("openai", "gpt-4o"); !known || !strings.HasPrefix(price.Version(), "list/") || len(agreed) != 1 || agreed["acme"].Now(after).Dollars["input"] != "1" {
+		t.Errorf("%s %v %v", price.Version(), agreed, known)
+	}
+	if price, agreed, known := a.PricesOf("openai", "none"); !known || price != nil || agreed != nil {
+		t.Errorf("%s %v %v", price.Version(), agreed, known)
+	}
+	if _, _, known := a.PricesOf("nobody", "gpt-4o"); known {
+		t.Error("there is no such provider")
 	}
 }

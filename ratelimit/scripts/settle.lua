@@ -14,6 +14,9 @@ if mode == 'void' and not had then
   return 1
 end
 had = had or empty()
+if mode == 'void' then
+  for _, t in ipairs(takes) do t.n = 0 end
+end
 
 local function count(i, t)
   open(t)

@@ -22,10 +22,10 @@ create table call_contents (
   primary key (begun_us, id)
 );
 
--- What a call is found by: its tags as key=value, and the words of them and of its error.
+-- What a call is found by: the words of its tags' values and of its error.
 create table call_terms (
   org_id text not null, term text not null, begun_us bigint not null, id text not null,
-  primary key (org_id, term, begun_us, id)
+  primary key (term, org_id, begun_us, id)
 ) without rowid;
 
 -- What a row said before another one took its place: without it the batch that it came in could not be proved.
