@@ -29,8 +29,15 @@ type entry struct {
 
 func entryFields() []field {
 	return []field{
-		{"org_id", textual}, {"budget_id", textual}, {"window_us", number}, {"call_id", textual}, {"entry", number}, {"begun_us", number},
-		{"held", number}, {"spent", number}, {"overrun", number},
+		{"org_id", textual},
+		{"budget_id", textual},
+		{"window_us", number},
+		{"call_id", textual},
+		{"entry", number},
+		{"begun_us", number},
+		{"held", number},
+		{"spent", number},
+		{"overrun", number},
 	}
 }
 
@@ -131,8 +138,14 @@ func writeEntries(ctx context.Context, t tx, node string, all []entry) error {
 		return cmp.Or(cmp.Compare(a[1].(string), b[1].(string)), cmp.Compare(a[2].(int64), b[2].(int64)))
 	})
 	_, err := t.bulk(ctx, "ledger_sums", []field{
-		{"org_id", textual}, {"budget_id", textual}, {"window_us", number}, {"node", textual},
-		{"entries", number}, {"held", number}, {"spent", number}, {"overrun", number},
+		{"org_id", textual},
+		{"budget_id", textual},
+		{"window_us", number},
+		{"node", textual},
+		{"entries", number},
+		{"held", number},
+		{"spent", number},
+		{"overrun", number},
 	}, ` on conflict (budget_id, window_us, node) do update set entries = ledger_sums.entries + excluded.entries, held = ledger_sums.held + excluded.held,
 		spent = ledger_sums.spent + excluded.spent, overrun = ledger_sums.overrun + excluded.overrun`, sums)
 	return err
