@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -41,10 +42,12 @@ type Config struct {
 	Direct    secrets.Secret // Postgres without the pooler; no secret: there is none
 	MaxAge    time.Duration  // how long keys of the database are believed while it is away
 	Retention Retention
+	Spool     Spool
 	SecretKey secrets.Secret   // what encrypts secrets at rest; no secret: it is not set
 	OldKeys   []secrets.Secret // what else may have encrypted them
 	AdminKey  secrets.Secret   // what opens the control plane to whoever runs the house; no secret: it is not set
 	Log       Log
+	OTel      OTel
 	Simulated bool // no provider is configured: the routes of SimulatorProvider exist instead
 
 	Secrets     []secrets.Secret // every one that was read, for the redactor
@@ -81,11 +84,12 @@ func parse(path string, text []byte, env environment) (*Config, error) {
 	simulated := d.wellKnown(&f.Routing)
 	c := &Config{
 		Path: path, Gateway: f.Config, Routing: f.Routing, Tenancy: f.Tenancy, SignOn: f.Admin.OIDC, Database: f.Database, MaxAge: f.SnapshotMaxAge,
-		Retention: f.Retention, Log: f.Log, Simulated: simulated,
+		Retention: f.Retention, Log: f.Log, OTel: f.OTel, Simulated: simulated,
 		SecretKey: d.variable("VEL_SECRET_KEY", 32), OldKeys: d.variables("VEL_SECRET_KEY_OLD", 32), AdminKey: d.variable("VEL_ADMIN_KEY", 24),
 	}
 	c.Gateway.AdminListen = f.Admin.Listen
 	c.Direct, _ = f.DatabaseDirect.Postgres()
+	c.Spool = d.spool(&f)
 	d.validate(&f, c)
 	if len(d.faults) > 0 {
 		d.faults.sort()
@@ -119,6 +123,15 @@ func (d *decoder) port(f *file) {
 	f.Listen = listen
 	n := &yaml.Node{Kind: yaml.ScalarNode, Value: listen}
 	d.from[n], d.at["listen"] = "PORT", n
+}
+
+// spool lies beside a SQLite file unless it is said where: what a node must keep is in one directory.
+func (d *decoder) spool(f *file) Spool {
+	s := f.Spool
+	if path, ok := f.Database.SQLite(); ok && d.at["spool.dir"] == nil {
+		s.Dir = filepath.Join(filepath.Dir(path), "spool")
+	}
+	return s
 }
 
 // validate lets every room check its part and then checks what two rooms say about each other. What can not

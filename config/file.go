@@ -31,7 +31,7 @@ type file struct {
 
 // Spool is where records wait that are not yet in the database.
 type Spool struct {
-	Dir      string        `yaml:"dir" jsonschema:"description=A directory of this node's own."`
+	Dir      string        `yaml:"dir" jsonschema:"description=A directory of this node's own; spool beside the SQLite file if it is not said."`
 	Sync     time.Duration `yaml:"sync" jsonschema:"description=How often what was written is forced to the disk."`
 	Strict   bool          `yaml:"strict" jsonschema:"description=A call waits until its record is on the disk."`
 	MaxBytes Share         `yaml:"max_bytes" jsonschema:"description=A size or a share of the disk."`

@@ -79,12 +79,13 @@ func (c *Call) said(class adapters.Class) string {
 	return readable(text, longestError)
 }
 
-// conclude gives out what is known of a call that ended: to the recorder, the metrics and the log.
-func (p *Pipeline) conclude(r *accounting.Record, client string) {
+// conclude gives out what is known of a call that ended: to the recorder, the metrics and the log. trace is the id of its
+// trace, or empty.
+func (p *Pipeline) conclude(r *accounting.Record, client, trace string) {
 	if p.recorder != nil && r.Who != (tenancy.Identity{}) {
 		p.recorder.End(r)
 	}
-	p.metrics.call(r)
+	p.metrics.call(r, trace)
 	p.writeLine(r, client)
 }
 

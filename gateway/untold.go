@@ -58,13 +58,14 @@ func (c *Call) leaveToCount(prompt bool) {
 type metering struct {
 	record *accounting.Record
 	client string
+	trace  string // the id of its trace, or empty
 	tries  []untold
 	prompt adapters.Text
 }
 
 // meter counts what providers did not tell, or leaves it to who counts beside the calls, and concludes the call.
-func (p *Pipeline) meter(c *Call) {
-	m := metering{record: &c.record, client: c.Client, tries: c.untoldTries, prompt: adapters.Text{Limit: promptSample}}
+func (p *Pipeline) meter(c *Call, trace string) {
+	m := metering{record: &c.record, client: c.Client, trace: trace, tries: c.untoldTries, prompt: adapters.Text{Limit: promptSample}}
 	c.Content.Prompt(&m.prompt)
 	switch {
 	case p.counter == nil:
@@ -95,7 +96,7 @@ func (p *Pipeline) settleMetered(m *metering, tokens func(model string, t *adapt
 		a.Usage[adapters.Reasoning] = tokens(a.Model, &u.answer.Thought)
 		p.charge(m.record, a, u.target)
 	}
-	p.conclude(m.record, m.client)
+	p.conclude(m.record, m.client, m.trace)
 }
 
 // own is the same in memory of its own: nothing in it belongs to the call or to its request.
@@ -113,7 +114,7 @@ func (m *metering) own() *metering {
 	r.Agent, r.Error = strings.Clone(r.Agent), strings.Clone(r.Error)
 	r.Decision, r.Holds = bytes.Clone(r.Decision), bytes.Clone(r.Holds)
 	r.Prompt, r.Answer = bytes.Clone(r.Prompt), bytes.Clone(r.Answer)
-	return &metering{record: &r, client: strings.Clone(m.client), tries: slices.Clone(m.tries), prompt: m.prompt}
+	return &metering{record: &r, client: strings.Clone(m.client), trace: m.trace, tries: slices.Clone(m.tries), prompt: m.prompt}
 }
 
 // size is how much memory it needs.

@@ -47,6 +47,7 @@ type commands struct {
 	Secrets     secretsCmd     `cmd:"" help:"About the keys that encrypt secrets at rest."`
 	Login       loginCmd       `cmd:"" help:"Sign on by a browser and print a token."`
 	Audit       auditCmd       `cmd:"" help:"List, export and verify who did what."`
+	Spool       spoolCmd       `cmd:"" help:"About the records that wait for the database."`
 	Calls       callsCmd       `cmd:"" help:"List, show and export calls."`
 	Usage       usageCmd       `cmd:"" help:"Sum what was used."`
 	Costs       costsCmd       `cmd:"" help:"Summarize what was spent."`

@@ -9,15 +9,6 @@ import (
 	"github.com/vel-gateway/vel/tenancy"
 )
 
-// meter makes the pipeline count what providers do not tell, and seal what is kept of calls. It goes on until the server has
-// stopped.
-func (a *App) meter() {
-	if a.keyring != nil {
-		a.pipeline.SealWith(a.keyring)
-	}
-	a.onStop(a.pipeline.CountTokens(accounting.NewTokens()))
-}
-
 // pricing is the prices that are in force.
 type pricing struct {
 	book     *accounting.PriceBook

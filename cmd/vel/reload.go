@@ -61,6 +61,8 @@ func (a *App) publish(cfg *config.Config) error {
 		return err
 	}
 	a.config = cfg
+	a.unread.Set(0)
+	a.loaded.SetToCurrentTime()
 	return nil
 }
 
@@ -119,10 +121,12 @@ type process struct {
 	database storage.Config
 	maxAge   time.Duration
 	signOn   admin.OIDC
+	spool    config.Spool
+	otel     config.OTel
 }
 
 func processOf(cfg *config.Config) process {
-	return process{cfg.Gateway, cfg.Log, storageConfig(cfg), cfg.MaxAge, cfg.SignOn}
+	return process{cfg.Gateway, cfg.Log, storageConfig(cfg), cfg.MaxAge, cfg.SignOn, cfg.Spool, cfg.OTel}
 }
 
 // differs names the settings that a reload leaves as they were.
@@ -134,8 +138,10 @@ func (p process) differs(cfg *config.Config) (paths []string) {
 		"admin.listen":     p.gateway.AdminListen != now.gateway.AdminListen,
 		"admin.oidc":       !reflect.DeepEqual(p.signOn, now.signOn),
 		"log":              p.log != now.log,
+		"otel":             p.otel != now.otel,
 		"database":         p.database.SQLite != now.database.SQLite || p.database.URL.Reveal() != now.database.URL.Reveal(),
 		"database_direct":  p.database.Direct.Reveal() != now.database.Direct.Reveal(),
+		"spool":            p.spool != now.spool,
 		"snapshot_max_age": p.maxAge != now.maxAge,
 	} {
 		if changed {
@@ -160,6 +166,7 @@ func (a *App) Reload(path string) {
 	}
 	a.ReloadTLS()
 	if err != nil {
+		a.unread.Set(1)
 		a.log.Error("configuration not reloaded, the old one stays", slog.Any("reason", err))
 		return
 	}
