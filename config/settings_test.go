@@ -38,13 +38,16 @@ models:
     hedge: {after: p95, max_extra_cost: 5%}
     mirror: {percent: 1, to: {provider: x, model: mm}}
     cache: {ttl: 1m}
-    rules: [{when: a, targets: [{provider: x, model: m1}]}, {when: b, use: other}]
+    rules: [{when: stream, targets: [{provider: x, model: m1}]}, {when: tools, use: other}, {when: images, refuse: No.}]
     targets: [{provider: x, model: m1}]
   other: {strategy: weighted, targets: [{provider: x, model: m2, weight: 1}]}
+  best: {optimize: {cost: 1, speed: 1, quality: 1}, targets: [{provider: x, model: m3, quality: 5}]}
 organizations:
   o:
-    budget: {usd: 1, per: day}
-    keys: {k: {key: a-key-that-is-long-enough, budget: {usd: 1, per: day}}}
+    budget: {usd: 1, per: day, hard: false}
+    budgets: {b: {usd: 1, per: day, hard: false}}
+    limits: {rpm: 1}
+    keys: {k: {key: a-key-that-is-long-enough, limits: {rpm: 1}, budget: {usd: 1, per: day, hard: false}, budgets: {b: {usd: 1, per: day, hard: false}}}}
 admin: {oidc: {issuer: https://id.example, client_id: a, redirect_url: https://vel.example/api/auth/oidc/callback, organization: o, roles: {map: {g: viewer}}}}
 server: {tls: {cert: a, key: b}}
 database: postgres://here/vel
@@ -77,9 +80,10 @@ var settings = map[string]string{
 	"models.*.strategy": "fastest", "models.*.sticky.by": "user", "models.*.sticky.ttl": "7m",
 	"models.*.hedge.after": "p50", "models.*.hedge.max_extra_cost": "7%", "models.*.cache.ttl": "7m",
 	"models.*.mirror.percent": "7", "models.*.mirror.to.provider": "y", "models.*.mirror.to.model": "m7",
-	"models.*.rules[].when": "c", "models.*.rules[].use": "other",
+	"models.*.rules[].when": "images", "models.*.rules[].refuse": "Not now.", "models.*.rules[].use": "best",
 	"models.*.rules[].targets[].provider": "y", "models.*.rules[].targets[].model": "m7",
-	"models.*.targets[].provider": "y", "models.*.targets[].model": "m7", "models.*.targets[].weight": "7",
+	"models.*.targets[].provider": "y", "models.*.targets[].model": "m7", "models.*.targets[].weight": "7", "models.*.targets[].quality": "7",
+	"models.*.optimize.cost": "7", "models.*.optimize.speed": "7", "models.*.optimize.quality": "7",
 	"models.*.timeouts.connect": "1s", "models.*.timeouts.first_byte": "1s", "models.*.timeouts.idle": "1s", "models.*.timeouts.total": "1s",
 	"models.*.attempts": "7", "models.*.backoff": "[7ms]", "models.*.repeat_executed": "true", "models.*.strict": "true",
 
@@ -108,23 +112,30 @@ func ofPrices() map[string]string {
 	return all
 }
 
-// limitsAndBudgets stand under an organization and under a key.
-var limitsAndBudgets = map[string]string{
-	"limits.rpm": "7", "limits.tpm": "7", "limits.rph": "7", "limits.tpd": "7", "limits.in_flight": "7", "limits.burst": "7",
-	"limits.on_store_failure": "open", "budget.usd": "7", "budget.per": "week", "budget.timezone": "Europe/Berlin",
-	"budget.warn_at": "0.7", "budget.hard": "true",
+// ofLimits stand under an organization and under a key.
+var ofLimits = map[string]string{
+	"limits.rpm": "7", "limits.tpm": "7", "limits.rph": "7", "limits.tph": "7", "limits.rpd": "7", "limits.tpd": "7", "limits.in_flight": "7", "limits.burst": "7",
+	"limits.on_store_failure": "open",
+}
+
+// ofABudget are the settings of every budget.
+var ofABudget = map[string]string{
+	"usd": "7", "per": "week", "timezone": "Europe/Berlin", "warn_at": "0.7", "hard": "true", "on_store_failure": "open",
 }
 
 // elsewhere are values that settingsFile has room for only at another place than x, m, o, k and the first entry.
 var elsewhere = map[string]string{
-	"providers.*.kind":          "providers.y.kind",
-	"models.*.targets[].weight": "models.other.targets[0].weight",
-	"models.*.rules[].use":      "models.m.rules[1].use",
+	"providers.*.kind":           "providers.y.kind",
+	"models.*.targets[].weight":  "models.other.targets[0].weight",
+	"models.*.targets[].quality": "models.best.targets[0].quality", "models.*.optimize.cost": "models.best.optimize.cost",
+	"models.*.optimize.speed": "models.best.optimize.speed", "models.*.optimize.quality": "models.best.optimize.quality",
+	"models.*.rules[].use": "models.m.rules[1].use", "models.*.rules[].refuse": "models.m.rules[2].refuse",
 }
 
 // refused are known only to be refused with a better reason than that they are unknown.
 var refused = map[string]string{
 	"providers.*.timeouts.total": "1s", "models.*.mirror.to.weight": "7", "models.*.rules[].targets[].weight": "7",
+	"models.*.mirror.to.quality": "7", "models.*.rules[].targets[].quality": "7",
 }
 
 // TestEverySettingHasAnEffect sets every value of the file by its variable. Each must change what the rooms
@@ -135,8 +146,13 @@ func TestEverySettingHasAnEffect(t *testing.T) {
 	for path, value := range settings {
 		samples[path] = strings.ReplaceAll(value, "{pem}", certificate(t))
 	}
-	for path, value := range limitsAndBudgets {
+	for path, value := range ofLimits {
 		samples["organizations.*."+path], samples["organizations.*.keys.*."+path] = value, value
+	}
+	for path, value := range ofABudget {
+		for _, of := range []string{"budget.", "budgets.*."} {
+			samples["organizations.*."+of+path], samples["organizations.*.keys.*."+of+path] = value, value
+		}
 	}
 	maps.Copy(samples, ofPrices())
 	base := observe(t, nil)
@@ -193,7 +209,7 @@ func observe(t *testing.T, env []string) observed {
 		}
 	})
 	for name, m := range c.Routing.Models { // what routing refuses to build
-		m.Strategy, m.Sticky, m.Hedge, m.Cache, m.Mirror, m.Rules = "", nil, nil, nil, nil, nil
+		m.Hedge, m.Cache, m.Mirror = nil, nil, nil
 		c.Routing.Models[name] = m
 	}
 	for name, p := range c.Routing.Providers {
@@ -222,7 +238,12 @@ func observe(t *testing.T, env []string) observed {
 		Spool    Spool
 		SignOn   admin.OIDC
 		Costs    map[string]money.Nano
-	}{c.Gateway, c.Log, c.OTel, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention, c.Spool, c.SignOn, costs(t, &c.Routing)}
+		Limits   []accounting.Limits
+		Budgets  []accounting.Budget
+	}{
+		c.Gateway, c.Log, c.OTel, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention, c.Spool, c.SignOn, costs(t, &c.Routing),
+		accounting.DeclaredLimits(&c.Tenancy), accounting.DeclaredBudgets(&c.Tenancy),
+	}
 	return o
 }
 
@@ -291,7 +312,7 @@ func at(pattern string) string {
 		return path
 	}
 	for _, name := range []struct{ in, is string }{
-		{"providers.*", "providers.x"}, {"prices.*", "prices.p"}, {"from.*", "from.2027-01-31"}, {"models.*", "models.m"}, {"organizations.*", "organizations.o"}, {"keys.*", "keys.k"}, {"map.*", "map.g"}, {"[]", "[0]"},
+		{"providers.*", "providers.x"}, {"prices.*", "prices.p"}, {"from.*", "from.2027-01-31"}, {"models.*", "models.m"}, {"organizations.*", "organizations.o"}, {"keys.*", "keys.k"}, {"budgets.*", "budgets.b"}, {"map.*", "map.g"}, {"[]", "[0]"},
 	} {
 		pattern = strings.ReplaceAll(pattern, name.in, name.is)
 	}

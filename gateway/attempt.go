@@ -49,7 +49,7 @@ func (p *Pipeline) attempt(c *Call) error {
 // try makes one attempt, up to the point where the answer's head could be written.
 func (p *Pipeline) try(c *Call, move routing.Move) error {
 	c.tryBegun, c.foreign = time.Now(), c.foreign[:0]
-	c.outcome, c.charged = routing.Outcome{Target: move.Target}, false
+	c.outcome, c.charged = routing.Outcome{Target: move.Target, Stick: c.plan.Stick}, false
 	if err := c.encode(); err != nil {
 		c.outcome.Refused = true // this provider can not do what is asked, and is not asked
 		return err
@@ -262,6 +262,10 @@ func (p *Pipeline) abandon(c *Call, err error) error {
 func (p *Pipeline) observe(c *Call) {
 	now := time.Now()
 	c.trying, c.outcome.Total = false, now.Sub(c.tryBegun)
+	if c.outcome.Usage = c.usage; c.stream != nil {
+		c.outcome.Usage, _ = c.stream.Usage()
+		c.outcome.Streamed = true
+	}
 	c.endAttempt()
 	p.state.Observe(&c.outcome, now)
 	p.metrics.attempt(c.outcome.Target, c.outcome.Class, c.outcome.Total)
@@ -280,7 +284,7 @@ func (p *Pipeline) report(c *Call, failed *adapters.Error) {
 	p.log.LogAttrs(context.Background(), level, "attempt failed",
 		slog.String("id", c.ID), slog.String("provider", t.Provider.Name), slog.String("model", t.Model),
 		slog.String("class", failed.Class.String()), slog.Int("status", failed.Status),
-		slog.String("reason", c.snapshot.Redactor.Scrub(failed.Error())))
+		slog.String("reason", c.scrub(failed.Error())))
 }
 
 // asError makes any failure of an attempt an *adapters.Error.

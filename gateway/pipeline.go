@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -212,7 +213,15 @@ func (p *Pipeline) route(c *Call) (err error) {
 			c.record.Route = c.plan.Route.Name
 		}
 	}()
-	ask := routing.Ask{Model: c.question.Model, Who: c.Who, Endpoint: c.Content.Endpoint}
+	ask := routing.Ask{
+		Model: c.question.Model, Who: c.Who, Endpoint: c.Content.Endpoint,
+		Seed: routing.SeedOf(c.ID), Input: c.asked(), Session: c.Session,
+		MaxOutput: cmp.Or(c.question.MaxCompletionTokens, c.question.MaxTokens),
+		Stream:    c.Content.Stream, Header: c.Header, Tags: c.Tags, Body: c.Content.Body,
+	}
+	if c.Content.Boundary != nil { // a form is no JSON
+		ask.Body = nil
+	}
 	switch {
 	case ask.Endpoint == adapters.Objects:
 		return p.routeObject(c, &ask)
@@ -220,6 +229,14 @@ func (p *Pipeline) route(c *Call) (err error) {
 		return p.bindModel(c, &ask)
 	}
 	return c.snapshot.Routes.Plan(&c.plan, &ask, p.state, c.begun)
+}
+
+// asked is what the call asks, as JSON; nil where that stands in no one place.
+func (c *Call) asked() []byte {
+	if at := c.question.Input; !at.Empty() {
+		return c.Content.Body[at.Start:at.End]
+	}
+	return nil
 }
 
 // panicked turns a panic into a failed call: one call may fail, the process goes on.
