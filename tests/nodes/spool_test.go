@@ -185,22 +185,6 @@ func TestSpoolsDiskIsFull(t *testing.T) {
 	p.recovers(t)
 }
 
-// smallDisk is a disk of that size, or a plain folder where only root mounts one.
-func smallDisk(t *testing.T, size string) (dir string, mounted bool) {
-	t.Helper()
-	dir = t.TempDir()
-	if err := syscall.Mount("vel", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Logf("no disk can be mounted: %v", err)
-		return dir, false
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir, true
-}
-
 // TestSQLitesDiskIsFull: database and spool are on one disk, which others fill. When they make room all is well again.
 func TestSQLitesDiskIsFull(t *testing.T) {
 	t.Parallel()
