@@ -1,11 +1,6 @@
 package accounting
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/vel-gateway/vel/adapters"
@@ -31,27 +26,6 @@ type period struct {
 type tier struct {
 	above int64
 	rates rates
-}
-
-// NewPrice makes the price of a model of decimals by the names of their classes, dollars for a million tokens, for an
-// hour of sound, or for one. The classes are those of providers.*.prices.* in the file.
-func NewPrice(dollars map[string]string) (*Price, error) {
-	r := none()
-	for name, decimal := range dollars {
-		if err := r.set(name, decimal); err != nil {
-			return nil, err
-		}
-	}
-	return &Price{version: ownVersion(dollars), periods: []period{{base: r.filled()}}}, nil
-}
-
-// ownVersion names a price of the operator's by what it says: it has no date, and is equal on every node.
-func ownVersion(dollars map[string]string) string {
-	h := sha256.New()
-	for _, name := range slices.Sorted(maps.Keys(dollars)) {
-		_, _ = fmt.Fprintf(h, "%s=%s\n", name, dollars[name]) // it never fails
-	}
-	return "own/" + hex.EncodeToString(h.Sum(nil)[:4])
 }
 
 // Version says which price it is, for the record of a call: list/DATE or overlay/DATE with the day of which the list is, or

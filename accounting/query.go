@@ -72,7 +72,8 @@ type UsageQuery struct {
 	Tag             Tag
 	By              []Dimension // at most one of them a tag
 	Grain           Grain
-	Limit           int // of rows; what was used most comes first in each span
+	Limit           int  // of rows; what was used most comes first in each span
+	Plain           bool // latencies are not asked for: they take longer than sums
 }
 
 // UsageRow is what was used in one span of time by one group.

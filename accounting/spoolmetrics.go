@@ -19,7 +19,7 @@ const leastRoom = 16 << 10
 // watch tells once that the spool fills up, and once that it is over.
 func (s *Shipper) watch() {
 	st := s.spool.Stats()
-	used := share(st.Bytes, st.Quota)
+	used := percentOf(st.Bytes, st.Quota)
 	switch {
 	case !s.alarmed && used >= alarmAt:
 		s.alarmed = true
@@ -30,7 +30,7 @@ func (s *Shipper) watch() {
 	}
 }
 
-func share(bytes, quota int64) (percent int64) {
+func percentOf(bytes, quota int64) (percent int64) {
 	if quota <= 0 {
 		return 0
 	}
@@ -84,7 +84,7 @@ func (c *spoolCollector) Collect(to chan<- prometheus.Metric) {
 	gauge(c.up, truth(st.Broken == nil && (st.Quota <= 0 || st.Quota-st.Bytes > leastRoom)))
 	gauge(c.bytes, float64(st.Bytes))
 	gauge(c.quota, float64(st.Quota))
-	gauge(c.alarm, truth(share(st.Bytes, st.Quota) >= alarmAt))
+	gauge(c.alarm, truth(percentOf(st.Bytes, st.Quota) >= alarmAt))
 	gauge(c.oldest, s.age().Seconds())
 	gauge(c.waiting, float64(s.recorder.waiting.len()))
 	count(c.shipped, s.counts.records.Load())

@@ -133,11 +133,7 @@ func writeCSV(ctx context.Context, s *Server, org tenancy.ID, in *exportInput, w
 		return err
 	}
 	err := s.each(ctx, org, in, func(e *tenancy.AuditEvent) error {
-		cells := row(e)
-		for i := range cells {
-			cells[i] = noFormula(cells[i])
-		}
-		return out.Write(cells)
+		return out.Write(noFormulas(row(e)))
 	})
 	out.Flush()
 	if err != nil {

@@ -50,6 +50,7 @@ func (s *Server) describe() {
 				{Name: "Routes", Description: "Public model names and where their calls go, with the settings of the configuration file. They belong to the platform."},
 				{Name: "Secrets", Description: "The keys that encrypt secrets at rest."},
 				{Name: "Audit", Description: "Who did what. What is older than a second or two can be proved: see docs/audit.md."},
+				{Name: "Calls", Description: "What was asked of models, what it used and what it cost."},
 				{Name: "Health", Description: "Whether this node works."},
 			},
 		},

@@ -66,6 +66,12 @@ rotate-secrets          .     .       .       .       .      .     .     .     x
 list-audit              .     .       .       .       .      .     x     x     x   x
 export-audit            .     .       .       .       .      .     x     x     x   x
 list-audit-heads        .     .       .       .       .      .     x     x     x   x
+list-calls              .     .       .       x       x      x     x     x     x   x
+get-call                .     .       .       x       x      x     x     x     x   x
+export-calls            .     .       .       x       x      x     x     x     x   x
+get-usage               .     .       .       x       x      x     x     x     x   x
+get-costs               .     .       .       x       x      x     x     x     x   x
+get-price               .     .       .       .       .      .     .     .     x   x
 `
 
 // operation is one of the document.
@@ -187,7 +193,8 @@ func TestOtherOrganizationsAreNotFound(t *testing.T) {
 		"roles": map[string]any{"name": "mine", "permissions": []string{}}, "keys": map[string]any{"name": "mine"},
 		"organizations": map[string]any{"name": "mine"},
 	}
-	ids := map[string]string{"teams": "team_red", "users": "user_viewer", "roles": "role_clerk", "keys": "key_caller", "organizations": string(acme)}
+	ids := map[string]string{"teams": "team_red", "users": "user_viewer", "roles": "role_clerk", "keys": "key_caller", "organizations": string(acme), "calls": "req_5"}
+	w.called()
 	before := w.db.shape()
 	walked := 0
 	for id, op := range w.operations() {

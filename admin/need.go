@@ -36,6 +36,7 @@ func needs() map[string]need {
 		keys         = need(tenancy.ManageKeys)
 		platform     = need(tenancy.ManagePlatform)
 		audit        = need(tenancy.ViewAudit)
+		analytics    = need(tenancy.ViewAnalytics)
 	)
 	return map[string]need{
 		"get-health": public,
@@ -101,5 +102,12 @@ func needs() map[string]need {
 		"list-audit":       audit,
 		"export-audit":     audit,
 		"list-audit-heads": audit,
+
+		"list-calls":   analytics,
+		"get-call":     analytics,
+		"export-calls": analytics,
+		"get-usage":    analytics,
+		"get-costs":    analytics,
+		"get-price":    platform,
 	}
 }

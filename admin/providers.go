@@ -3,7 +3,9 @@ package admin
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -107,7 +109,7 @@ func (s *Server) serveProviders() {
 				return faulty(Fault{"body.api_key", "is missing; null is for a key that comes later, the word none for a server that wants no key"})
 			}
 			p.SetKey(s.Keyring, b.APIKey.key)
-			return s.areOrganizations(ctx, p.Settings.Organizations)
+			return s.areOrganizations(ctx, &p.Settings)
 		},
 		edit: func(ctx context.Context, _ *asking, p *routing.ManagedProvider, b *ProviderBody) error {
 			if b.Name != p.Name {
@@ -120,7 +122,7 @@ func (s *Server) serveProviders() {
 			if b.APIKey.sent {
 				p.SetKey(s.Keyring, b.APIKey.key)
 			}
-			return s.areOrganizations(ctx, p.Settings.Organizations)
+			return s.areOrganizations(ctx, &p.Settings)
 		},
 	}
 	r.register()
@@ -137,13 +139,26 @@ func sameWay(a, b *routing.ProviderConfig) bool {
 }
 
 // areOrganizations refuses ids that are those of no organization.
-func (s *Server) areOrganizations(ctx context.Context, ids []tenancy.ID) error {
-	for i, id := range ids {
-		if _, err := s.Orgs.Get(ctx, id, id); errors.Is(err, tenancy.ErrNotFound) {
-			return faulty(Fault{"body.organizations[" + strconv.Itoa(i) + "]", "there is no such organization; send its id"})
+func (s *Server) areOrganizations(ctx context.Context, of *routing.ProviderConfig) error {
+	named := map[string]tenancy.ID{}
+	for i, id := range of.Organizations {
+		named["organizations["+strconv.Itoa(i)+"]"] = id
+	}
+	for model, price := range of.Prices {
+		for id := range price.Organizations {
+			named["prices."+model+".organizations."+string(id)] = id
+		}
+	}
+	var faults []Fault
+	for _, at := range slices.Sorted(maps.Keys(named)) {
+		if _, err := s.Orgs.Get(ctx, named[at], named[at]); errors.Is(err, tenancy.ErrNotFound) {
+			faults = append(faults, Fault{"body." + at, "there is no such organization; send its id"})
 		} else if err != nil {
 			return err
 		}
+	}
+	if len(faults) > 0 {
+		return faulty(faults...)
 	}
 	return nil
 }

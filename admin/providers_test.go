@@ -41,7 +41,8 @@ func TestProviderLife(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	body := `{"name": "mine", "kind": "openai", "base_url": "https://llm.example.com/v1", "api_key": "` + providerKey + `",
-		"organizations": ["org_acme", "org:filed"], "timeouts": {"first_byte": "90s"}, "breaker": {"failures": 7}, "tls": {"ca": "/etc/ca.pem"}}`
+		"organizations": ["org_acme", "org:filed"], "timeouts": {"first_byte": "90s"}, "breaker": {"failures": 7}, "tls": {"ca": "/etc/ca.pem"},
+		"prices": {"m": {"input": "1", "tiers": [{"above": 200000, "input": "2"}], "from": {"2027-02-01": {"input": "0.5"}}, "organizations": {"org_acme": {"input": "0.7", "output": "2"}}}}}`
 	made := w.do("root", "POST", "/api/providers", body).want(http.StatusCreated)
 	v := made.object()
 	id := v["id"].(string)
@@ -49,6 +50,10 @@ func TestProviderLife(t *testing.T) {
 		"organization": "platform", "name": "mine", "managed_by": "api", "shadowed": false, "revision": 1.0, "has_key": true, "key_hint": "abcd", "problem": nil,
 		"kind": "openai", "base_url": "https://llm.example.com/v1", "organizations": []any{"org_acme", "org:filed"},
 		"timeouts": map[string]any{"first_byte": "1m30s"}, "breaker": map[string]any{"failures": 7.0}, "tls": map[string]any{"ca": "/etc/ca.pem"},
+		"prices": map[string]any{"m": map[string]any{
+			"input": "1", "tiers": []any{map[string]any{"above": 200000.0, "input": "2"}}, "from": map[string]any{"2027-02-01": map[string]any{"input": "0.5"}},
+			"organizations": map[string]any{"org_acme": map[string]any{"input": "0.7", "output": "2"}},
+		}},
 	}
 	for _, name := range []string{"id", "created", "updated"} {
 		want[name] = v[name]
@@ -67,7 +72,7 @@ func TestProviderLife(t *testing.T) {
 	// What is read can be sent back, and the key stays if nothing is said of it.
 	again := w.do("root", "GET", "/api/providers/"+id, nil).want(http.StatusOK).object()
 	change := map[string]any{}
-	for _, name := range []string{"name", "kind", "base_url", "organizations", "timeouts", "breaker", "tls"} {
+	for _, name := range []string{"name", "kind", "base_url", "organizations", "timeouts", "breaker", "tls", "prices"} {
 		change[name] = again[name]
 	}
 	changed := w.do("root", "PUT", "/api/providers/"+id, change, "If-Match", `"1"`).want(http.StatusOK).object()
@@ -155,6 +160,7 @@ func TestFaultsOfProvidersAndRoutes(t *testing.T) {
 		"no duration":      {"POST", "/api/providers", `{"name": "a", "kind": "openai", "api_key": "k", "timeouts": {"idle": "-1s"}}`, []string{"body.timeouts.idle expected string to be a duration"}},
 		"zero":             {"POST", "/api/providers", `{"name": "a", "kind": "openai", "api_key": "k", "timeouts": {"idle": "0s"}}`, []string{"body.timeouts.idle must be longer than 0"}},
 		"nobody":           {"POST", "/api/providers", `{"name": "a", "kind": "openai", "api_key": "k", "organizations": ["org_acme", "org_nobody"]}`, []string{"body.organizations[1] there is no such organization"}},
+		"nobody's price":   {"POST", "/api/providers", `{"name": "a", "kind": "openai", "api_key": "k", "prices": {"m": {"organizations": {"org_nobody": {"input": "1"}}}}}`, []string{"body.prices.m.organizations.org_nobody there is no such organization"}},
 		"null":             {"POST", "/api/providers", `{"name": "a", "kind": "openai", "api_key": "k", "proxy": null, "timeouts": {"idle": null}}`, []string{"body.proxy is null", "body.timeouts.idle is null"}},
 		"null in a list":   {"POST", "/api/routes", `{"name": "r", "strategy": null, "targets": [{"provider": "mine", "model": null}]}`, []string{"body.strategy is null", "body.targets[0].model is null"}},
 		"another name":     {"PUT", "/api/providers/" + id, `{"name": "other", "kind": "openai"}`, []string{"body.name can not change"}},

@@ -319,3 +319,25 @@ func TestNamedOrganization(t *testing.T) {
 	w.do("root", "GET", "/api/teams?organization=org_none", nil).problem(notFound)
 	w.do("admin", "POST", "/api/teams", map[string]any{"name": "a", "organization": acme}).want(201)
 }
+
+// Whoever manages the organization says whether its calls are kept; what is not said is not kept.
+func TestKeepContent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	path := "/api/organizations/" + string(acme)
+	w.do("clerk", "PUT", path, map[string]any{"name": "acme", "keep_content": true}).problem(notAllowed)
+	for _, c := range []struct {
+		body map[string]any
+		want bool
+	}{
+		{map[string]any{"name": "acme", "keep_content": true}, true},
+		{map[string]any{"name": "acme", "keep_content": nil}, false},
+	} {
+		if v := w.do("admin", "PUT", path, c.body).want(200).object(); v["keep_content"] != c.want || w.db.orgs.rows[acme].KeepContent != c.want {
+			t.Errorf("%v: %v", c.body, v)
+		}
+	}
+	if v := w.do("root", "POST", "/api/organizations", map[string]any{"name": "new", "keep_content": true}).want(201).object(); v["keep_content"] != true {
+		t.Errorf("a new one: %v", v)
+	}
+}

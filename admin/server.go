@@ -41,6 +41,8 @@ type Deps struct {
 	Requests  RequestStore
 	Subjects  SubjectStore
 	Audit     AuditStore
+	Calls     CallStore
+	PricesOf  PriceFinder
 	SignOn    OIDC // single sign-on; without an issuer there is none
 
 	Index     func() *tenancy.KeyIndex                       // of the snapshot of now
@@ -155,6 +157,10 @@ func NewServer(d Deps) *Server {
 	s.serveRoutes()
 	s.serveSecrets()
 	s.serveAudit()
+	s.serveCalls()
+	s.serveUsage()
+	s.serveCosts()
+	s.servePrices()
 	s.serveDocument()
 	return s
 }

@@ -33,6 +33,10 @@ func settingsOf(t reflect.Type) *huma.Schema {
 	s := &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{}, AdditionalProperties: false}
 	for i := range t.NumField() {
 		f := t.Field(i)
+		if f.Tag.Get("yaml") == ",inline" { // its settings stand where it does
+			maps.Copy(s.Properties, settingsOf(f.Type).Properties)
+			continue
+		}
 		setting := schemaOf(f.Type)
 		for tag := range strings.SplitSeq(f.Tag.Get("jsonschema"), ",") {
 			describe(setting, tag)

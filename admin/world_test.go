@@ -97,7 +97,7 @@ func newWorld(t *testing.T) *world {
 		Orgs: tenancy.Declared(orgs, w.db.orgs), Teams: w.db.teams, Users: w.db.users, Roles: w.db.roles, Keys: tenancy.Declared(keys, w.db.keys),
 		ProviderStore: tenancy.Declared(filedProviders, w.db.providers), RouteStore: tenancy.Declared(filedRoutes, w.db.routes),
 		Problem: func(id tenancy.ID) string { return w.problems[id] }, Prober: w,
-		Sessions: w.db, Passwords: w.db, Rotator: w.db, Requests: w.db, Subjects: w.db, Sealed: w.db, Audit: w.db.audit,
+		Sessions: w.db, Passwords: w.db, Rotator: w.db, Requests: w.db, Subjects: w.db, Sealed: w.db, Audit: w.db.audit, Calls: w.db.calls, PricesOf: pricesOf,
 		Index: w.db.index, AdminKey: secrets.New(adminKey), Keyring: keyring, Ping: w.db.ping, Providers: func() (int, int) { return 1, 2 },
 		Version: "test", Log: slog.New(slog.NewJSONHandler(w.log, nil)), Registerer: prometheus.NewRegistry(), Now: w.db.clock,
 	})
@@ -215,6 +215,7 @@ type database struct {
 	roles *memory[tenancy.Role, *tenancy.Role]
 	keys  *memory[tenancy.APIKey, *tenancy.APIKey]
 	audit *logbook
+	calls *callbook
 
 	providers *memory[routing.ManagedProvider, *routing.ManagedProvider]
 	routes    *memory[routing.ManagedRoute, *routing.ManagedRoute]
@@ -234,7 +235,7 @@ func newDatabase() *database {
 		teams: newMemory("team", tenancy.Team{Meta: meta("team_red", acme, "red")}, tenancy.Team{Meta: meta("team_far", other, "far")}),
 		users: newMemory[tenancy.User]("user"), roles: newMemory("role", clerk), keys: newMemory[tenancy.APIKey]("key"),
 		providers: newMemory[routing.ManagedProvider]("provider"), routes: newMemory[routing.ManagedRoute]("route"),
-		audit: &logbook{}, now: start, sessions: map[tenancy.ID]tenancy.Session{}, kept: map[string]tenancy.Kept{},
+		audit: &logbook{}, calls: &callbook{}, now: start, sessions: map[tenancy.ID]tenancy.Session{}, kept: map[string]tenancy.Kept{},
 	}
 }
 

@@ -176,6 +176,11 @@ func (c *Config) validateJoins(fault func(path, problem, hint string)) {
 		for i, org := range c.Routing.Providers[name].Organizations {
 			exists(string(org), "organization", orgs, fmt.Sprintf("providers.%s.organizations[%d]", name, i), fault)
 		}
+		for _, model := range slices.Sorted(maps.Keys(c.Routing.Providers[name].Prices)) {
+			for _, org := range slices.Sorted(maps.Keys(c.Routing.Providers[name].Prices[model].Organizations)) {
+				exists(string(org), "organization", orgs, fmt.Sprintf("providers.%s.prices.%s.organizations.%s", name, model, org), fault)
+			}
+		}
 	}
 	models := slices.Sorted(maps.Keys(c.Routing.Models))
 	for _, org := range orgs {
@@ -198,11 +203,19 @@ func exists(name, what string, known []string, path string, fault func(path, pro
 	fault(path, fmt.Sprintf("there is no %s %s", what, quote(name)), hint)
 }
 
-// ownProviders puts ids in place of the names by which the file says who may use a provider.
+// ownProviders puts ids in place of the names by which the file says who may use a provider, and who pays what.
 func (c *Config) ownProviders() {
 	for _, p := range c.Routing.Providers {
 		for i, org := range p.Organizations {
 			p.Organizations[i] = tenancy.OrgID(string(org))
+		}
+		for model, price := range p.Prices {
+			byID := make(map[tenancy.ID]routing.TermsConfig, len(price.Organizations))
+			for org, terms := range price.Organizations {
+				byID[tenancy.OrgID(string(org))] = terms
+			}
+			price.Organizations = byID
+			p.Prices[model] = price
 		}
 	}
 }

@@ -157,8 +157,11 @@ providers: {a: {kind: openai, api_key: none}, b: {kind: openai, api_key: none}}
 	if got := c.Routing.Providers["a"].APIKey.Reveal(); got != "{not-yaml" {
 		t.Errorf("key %q: what a reference leads to is taken as it is", got)
 	}
-	if diff := cmp.Diff([]string{"otel", "retention.calls"}, paths(c.NotEnforced)); diff != "" {
+	if diff := cmp.Diff([]string{"otel"}, paths(c.NotEnforced)); diff != "" {
 		t.Errorf("not enforced (-want +got):\n%s", diff)
+	}
+	if c.Retention.Calls != 10*day || c.Retention.Audit != 20*day {
+		t.Errorf("retention: %+v", c.Retention)
 	}
 	if c.Log.Level != "debug" {
 		t.Errorf("log: %+v", c.Log)

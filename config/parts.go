@@ -48,10 +48,7 @@ var treatments = [...]treatment{
 	{path: "redis", why: "there are no limits yet that several nodes could share"},
 	{path: "spool", effect: enforced},
 	{path: "otel", why: "no traces are made yet"},
-	{path: "retention.audit", effect: enforced},
-	{path: "retention.calls", why: "no records of calls are kept yet"},
-	{path: "retention.rollups", why: "no sums are kept yet"},
-	{path: "retention.content", why: "no prompts and answers are kept yet"},
+	{path: "retention", effect: enforced},
 
 	{path: "defaults.timeouts", effect: enforced},
 	{path: "defaults.attempts", effect: enforced},
@@ -86,6 +83,7 @@ var treatments = [...]treatment{
 	{path: "models.*.repeat_executed", effect: enforced},
 	{path: "models.*.strict", effect: enforced},
 
+	{path: "organizations.*.keep_content", effect: enforced},
 	{path: "organizations.*.limits", why: "no call is counted yet"},
 	{path: "organizations.*.budget", why: "nothing is held to a budget yet"},
 	{path: "organizations.*.keys.*.key", effect: enforced},

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
+	"maps"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -27,7 +29,8 @@ import (
 // settingsFile has one of everything that has a name, so that each setting can be set by its variable.
 const settingsFile = `
 providers:
-  x: {kind: perplexity, api: chat, base_url: https://x.example/v1, api_key: none, prices: {p: {input: 1, output: 1}}}
+  x: {kind: perplexity, api: chat, base_url: https://x.example/v1, api_key: none, prices: {p: {input: 1, output: 1, tiers: [{above: 9000, input: 2}], from: {2027-01-31: {input: 3, tiers: [{above: 9000, input: 4}]}},
+    organizations: {o: {input: 5, tiers: [{above: 9000, input: 6}], from: {2027-01-31: {input: 8, tiers: [{above: 9000, input: 9}]}}}}}}}
   y: {kind: openai, api_key: none}
 models:
   m:
@@ -70,10 +73,6 @@ var settings = map[string]string{
 	"providers.*.timeouts.connect": "1s", "providers.*.timeouts.first_byte": "1s", "providers.*.timeouts.idle": "1s",
 	"providers.*.breaker.failures": "7", "providers.*.breaker.window": "7s", "providers.*.breaker.cooldown": "7s",
 	"providers.*.limits.rpm": "7", "providers.*.limits.in_flight": "7",
-	"providers.*.prices.*.input": "7", "providers.*.prices.*.cached_input": "7", "providers.*.prices.*.cache_write": "7",
-	"providers.*.prices.*.output": "7", "providers.*.prices.*.reasoning": "7", "providers.*.prices.*.audio_input": "7",
-	"providers.*.prices.*.audio_output": "7", "providers.*.prices.*.image_input": "7", "providers.*.prices.*.image_output": "7",
-	"providers.*.prices.*.audio_hour": "7", "providers.*.prices.*.image": "7", "providers.*.prices.*.search": "7", "providers.*.prices.*.request": "7",
 
 	"models.*.strategy": "fastest", "models.*.sticky.by": "user", "models.*.sticky.ttl": "7m",
 	"models.*.hedge.after": "p50", "models.*.hedge.max_extra_cost": "7%", "models.*.cache.ttl": "7m",
@@ -84,8 +83,29 @@ var settings = map[string]string{
 	"models.*.timeouts.connect": "1s", "models.*.timeouts.first_byte": "1s", "models.*.timeouts.idle": "1s", "models.*.timeouts.total": "1s",
 	"models.*.attempts": "7", "models.*.backoff": "[7ms]", "models.*.repeat_executed": "true", "models.*.strict": "true",
 
-	"organizations.*.keys.*.key": "env:SECRET", "organizations.*.keys.*.models": "[m]",
+	"organizations.*.keep_content": "true",
+	"organizations.*.keys.*.key":   "env:SECRET", "organizations.*.keys.*.models": "[m]",
 	"organizations.*.keys.*.expires": "2027-01-01T00:00:00Z", "organizations.*.keys.*.disabled": "true",
+}
+
+// rates are what a price is made of, wherever one stands.
+var rates = []string{
+	"input", "cached_input", "cache_write", "output", "reasoning", "audio_input", "audio_output", "image_input", "image_output", "audio_hour", "image", "search", "request",
+}
+
+// ofPrices are the settings of prices.
+func ofPrices() map[string]string {
+	all := map[string]string{}
+	for _, of := range []string{"", ".organizations.*"} {
+		for _, at := range []string{"", ".from.*"} {
+			price := "providers.*.prices.*" + of + at
+			all[price+".tiers[].above"] = "7"
+			for _, name := range rates {
+				all[price+"."+name], all[price+".tiers[]."+name] = "7", "7"
+			}
+		}
+	}
+	return all
 }
 
 // limitsAndBudgets stand under an organization and under a key.
@@ -118,6 +138,7 @@ func TestEverySettingHasAnEffect(t *testing.T) {
 	for path, value := range limitsAndBudgets {
 		samples["organizations.*."+path], samples["organizations.*.keys.*."+path] = value, value
 	}
+	maps.Copy(samples, ofPrices())
 	base := observe(t, nil)
 	if again := observe(t, nil); !reflect.DeepEqual(base, again) {
 		t.Fatal("the same configuration gives different results, so no difference would mean anything")
@@ -191,33 +212,51 @@ func observe(t *testing.T, env []string) observed {
 		Gateway  gateway.Config
 		Log      Log
 		Table    *routing.Table
+		Orgs     []tenancy.Org
 		Keys     []tenancy.APIKey
 		Database Database
 		Direct   secrets.Secret
 		MaxAge   time.Duration
-		Audit    time.Duration
+		Kept     Retention
 		Spool    Spool
 		SignOn   admin.OIDC
 		Costs    map[string]money.Nano
-	}{c.Gateway, c.Log, table, c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention.Audit, c.Spool, c.SignOn, costs(t, &c.Routing)}
+	}{c.Gateway, c.Log, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention, c.Spool, c.SignOn, costs(t, &c.Routing)}
 	return o
 }
 
-// costs is what a call that uses some of everything costs at the operator's prices, by provider and model.
+// costs is what a small and a large call that use some of everything cost at the operator's prices, by provider, model and
+// organization, before and after prices change.
 func costs(t *testing.T, c *routing.Config) map[string]money.Nano {
 	t.Helper()
-	var usage adapters.Usage
-	for i := range usage {
-		usage[i] = 1000
-	}
 	all := map[string]money.Nano{}
-	for name, p := range c.Providers {
-		for model, price := range p.Prices {
-			priced, err := accounting.NewPrice(price.Dollars())
-			if err != nil {
-				t.Fatal(err)
+	note := func(name string, written *routing.PeriodConfig) {
+		tariff := accounting.Tariff{Dollars: written.Dollars()}
+		for i := range written.Tiers {
+			tariff.Tiers = append(tariff.Tiers, accounting.Tier{Above: written.Tiers[i].Above, Dollars: written.Tiers[i].Dollars()})
+		}
+		price, err := accounting.NewPriceOver(tariff)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []int64{1000, 2000} { // of five classes of input
+			var usage adapters.Usage
+			for i := range usage {
+				usage[i] = n
 			}
-			all[name+"/"+model], _ = priced.Cost(&usage, time.Now())
+			all[fmt.Sprint(name, n)], _ = price.Cost(&usage, time.Now())
+		}
+	}
+	for provider, p := range c.Providers {
+		for model, price := range p.Prices {
+			price.Organizations[""] = price.TermsConfig
+			for org, terms := range price.Organizations {
+				name := fmt.Sprint(provider, model, org)
+				note(name, &terms.PeriodConfig)
+				for day, period := range terms.From {
+					note(name+day, &period)
+				}
+			}
 		}
 	}
 	return all
@@ -251,7 +290,7 @@ func at(pattern string) string {
 		return path
 	}
 	for _, name := range []struct{ in, is string }{
-		{"providers.*", "providers.x"}, {"prices.*", "prices.p"}, {"models.*", "models.m"}, {"organizations.*", "organizations.o"}, {"keys.*", "keys.k"}, {"map.*", "map.g"}, {"[]", "[0]"},
+		{"providers.*", "providers.x"}, {"prices.*", "prices.p"}, {"from.*", "from.2027-01-31"}, {"models.*", "models.m"}, {"organizations.*", "organizations.o"}, {"keys.*", "keys.k"}, {"map.*", "map.g"}, {"[]", "[0]"},
 	} {
 		pattern = strings.ReplaceAll(pattern, name.in, name.is)
 	}
@@ -260,7 +299,7 @@ func at(pattern string) string {
 
 // variable is the name of the variable that sets the value at a path.
 func variable(path string) string {
-	return prefix + strings.ToUpper(strings.NewReplacer("[", "__", "]", "", ".", "__").Replace(path))
+	return prefix + strings.ToUpper(strings.NewReplacer("[", "__", "]", "", ".", "__", "-", "_").Replace(path))
 }
 
 // TestTreatmentsAreOfSettings finds lines of the table that speak of nothing.

@@ -32,12 +32,12 @@ var wellKnown = [...]struct {
 // simulated are the models of the simulator that are offered when there is nothing else, with the prices that it bills.
 var simulated = [...]struct {
 	model string
-	price routing.PriceConfig
+	price routing.RatesConfig
 }{
-	{"sim-fast", routing.PriceConfig{Input: "0.59", Output: "0.79"}},
-	{"sim-strong", routing.PriceConfig{Input: "2.5", Output: "7.5"}},
-	{"sim-small", routing.PriceConfig{Input: "0.15", Output: "0.6"}},
-	{"sim-search", routing.PriceConfig{Input: "1", Output: "1", Request: "0.005"}},
+	{"sim-fast", routing.RatesConfig{Input: "0.59", Output: "0.79"}},
+	{"sim-strong", routing.RatesConfig{Input: "2.5", Output: "7.5"}},
+	{"sim-small", routing.RatesConfig{Input: "0.15", Output: "0.6"}},
+	{"sim-search", routing.RatesConfig{Input: "1", Output: "1", Request: "0.005"}},
 }
 
 // wellKnown adds the providers whose keys the environment has and the file does not declare, with those of
@@ -66,7 +66,7 @@ func (d *decoder) wellKnown(c *routing.Config) (onlySimulator bool) {
 	prices := make(map[string]routing.PriceConfig, len(simulated))
 	models := make([]string, 0, len(simulated))
 	for _, known := range simulated {
-		prices[known.model] = known.price
+		prices[known.model] = routing.PriceOf(known.price)
 		models = append(models, known.model)
 	}
 	c.Providers[SimulatorProvider] = routing.ProviderConfig{

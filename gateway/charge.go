@@ -46,13 +46,14 @@ func (p *Pipeline) charge(r *accounting.Record, a *accounting.Attempt, t *routin
 	used := a.Usage != adapters.Usage{}
 	a.Usage[adapters.Requests] = 1
 	whole := false
-	if t.Price != nil {
-		a.Cost, whole = t.Price.Cost(&a.Usage, r.Begun.Add(a.Began))
-		a.Price = t.Price.Version()
+	price := t.PriceFor(r.Who.Org)
+	if price != nil {
+		a.Cost, whole = price.Cost(&a.Usage, r.Begun.Add(a.Began))
+		a.Price = price.Version()
 	}
 	switch {
 	case whole:
-	case used || t.Price == nil:
+	case used || price == nil:
 		a.Unpriced = noPrice
 	default:
 		a.Unpriced = noUsage

@@ -11,13 +11,14 @@ import (
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/routing"
+	"github.com/vel-gateway/vel/tenancy"
 )
 
 // The prices of the house: completion has 3 tokens in and 5 out, so it costs 3 × 2.5 + 5 × 10 millionths at p1, and
 // 3 × 1 + 5 × 1 at p2.
 var (
-	atFirst  = routing.PriceConfig{Input: "2.5", Output: "10"}
-	atSecond = routing.PriceConfig{Input: "1", Output: "1"}
+	atFirst  = routing.PriceOf(routing.RatesConfig{Input: "2.5", Output: "10"})
+	atSecond = routing.PriceOf(routing.RatesConfig{Input: "1", Output: "1"})
 )
 
 const firstCost, secondCost = "0.0000575", "0.000008"
@@ -63,7 +64,7 @@ func TestCallsAreCharged(t *testing.T) {
 		"a stream without": {[]func(*asked) bool{answers(streamHead + chunk(piece+finish+done) + lastChunk)}, streamBody, priced, 200, "", guessedPiece, "", guessedPiece},
 		"a part unpriced": {[]func(*asked) bool{whole}, chatBody, func(h *house) {
 			p := h.routing.Providers["p1"]
-			p.Prices = map[string]routing.PriceConfig{"upstream-model": {Input: "2.5"}}
+			p.Prices = map[string]routing.PriceConfig{"upstream-model": routing.PriceOf(routing.RatesConfig{Input: "2.5"})}
 			h.routing.Providers["p1"] = p
 		}, 200, "", "0.0000075", "no_price", "0.0000075"},
 		"not executed": {[]func(*asked) bool{answers(jsonAnswer(400, "{}"))}, chatBody, priced, 400, "", "", "", "0"},
@@ -160,6 +161,21 @@ func TestFreeCallsAreNotCharged(t *testing.T) {
 	}
 	if line := h.settled(1); line["cost_usd"] != "" || line["unpriced"] != "" {
 		t.Errorf("line %v", line)
+	}
+}
+
+// What is agreed with an organization is what its calls cost, and nobody else's.
+func TestCallsCostWhatIsAgreed(t *testing.T) {
+	t.Parallel()
+	for key, want := range map[string]string{goodKey: firstCost, otherKey: "9"} {
+		h := newHouse(t, []func(*asked) bool{wellBehaved}, priced, func(h *house) {
+			h.agreed = map[tenancy.ID]routing.Pricer{"other": fixed(9_000_000_000)}
+		})
+		c := h.dial()
+		c.write(request("POST", "/v1/chat/completions", chatBody, "Authorization: Bearer "+key))
+		if g := c.answer(); g.StatusCode != 200 || g.Header.Get("X-Vel-Cost") != want {
+			t.Errorf("status %d, x-vel-cost %q, want %s", g.StatusCode, g.Header.Get("X-Vel-Cost"), want)
+		}
 	}
 }
 

@@ -5,7 +5,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/tenancy"
 )
 
 // Sealer encrypts a text for the place where it will lie. secrets.Keyring is one.
@@ -22,9 +24,6 @@ const (
 	longestContent = 64 << 10
 	beyondContent  = 8 << 10
 )
-
-// sealedIn is the place of what is sealed: a table, the row, its organization.
-const sealedIn = "calls"
 
 // keepsContent tells whether prompt and answer go into the record.
 func (c *Call) keepsContent() bool {
@@ -80,5 +79,5 @@ func (c *Call) seal(text []byte, size int) []byte {
 	if len(kept) > longestContent || size > len(text) || len(text) > longestContent+beyondContent {
 		kept = strings.ToValidUTF8(kept[:min(len(kept), longestContent)], "") + "\n[cut: " + strconv.Itoa(size) + " bytes in all]"
 	}
-	return []byte(c.pipe.sealer.Seal([]byte(kept), sealedIn, c.ID, string(c.Who.Org)))
+	return []byte(c.pipe.sealer.Seal([]byte(kept), accounting.ContentPlace(c.Who.Org, tenancy.ID(c.ID))...))
 }

@@ -120,6 +120,7 @@ type house struct {
 	before   []func(*Server) // done before the server starts
 
 	keepContent bool // the organization wants its content to be kept
+	agreed      map[tenancy.ID]routing.Pricer
 }
 
 // plan is what a test changes before the house is built.
@@ -229,6 +230,7 @@ func (h *house) publish(p *Pipeline, keys ...string) {
 		who.KeepContent = h.keepContent
 	}
 	table.Price(h.priceOf)
+	table.PriceAgreed(func(*routing.Provider, string) map[tenancy.ID]routing.Pricer { return h.agreed })
 	use, err := p.pool.Prepare(table.Providers())
 	if err != nil {
 		h.t.Fatal(err)

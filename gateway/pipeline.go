@@ -165,6 +165,7 @@ func (p *Pipeline) identify(c *Call) (err error) {
 		}
 	}
 	c.Who.Touch(c.begun)
+	c.record.Who = c.Who.Identity // some organizations have prices of their own
 	return nil
 }
 

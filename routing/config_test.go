@@ -28,7 +28,7 @@ func exampleConfig() Config {
 			Organizations: []tenancy.ID{"acme"},
 			Timeouts:      TimeoutsConfig{FirstByte: new(10 * time.Minute)},
 			Limits:        &AccountLimits{RPM: new(int64(300)), InFlight: new(int64(16))},
-			Prices:        map[string]PriceConfig{"llama-3.3-70b": {Input: "0.10", Output: "0.30"}},
+			Prices:        map[string]PriceConfig{"llama-3.3-70b": PriceOf(RatesConfig{Input: "0.10", Output: "0.30"})},
 		},
 	}
 	c.Models = map[string]ModelConfig{
@@ -92,6 +92,15 @@ func TestFaults(t *testing.T) {
 	provider := func(f func(*ProviderConfig)) func(*Config) {
 		return func(c *Config) { change(c.Providers, "local", f) }
 	}
+	terms := func(price string) func(*Config) {
+		return provider(func(p *ProviderConfig) {
+			var written ProviderConfig
+			if err := DecodeSettings([]byte("prices: {x: "+price+"}"), &written); err != nil {
+				t.Error(err)
+			}
+			p.Prices = written.Prices
+		})
+	}
 	base := func(u string) func(*Config) { return provider(func(p *ProviderConfig) { p.BaseURL = u }) }
 	public := func(u string) func(*Config) {
 		return provider(func(p *ProviderConfig) { p.BaseURL, p.AllowPrivate = u, false })
@@ -138,9 +147,14 @@ func TestFaults(t *testing.T) {
 		{provider(func(p *ProviderConfig) { p.Organizations = []tenancy.ID{} }), "providers.local.organizations"},
 		{provider(func(p *ProviderConfig) { p.Organizations = []tenancy.ID{"a", "", "a"} }), "providers.local.organizations[1] providers.local.organizations[2]"},
 		{provider(func(p *ProviderConfig) { p.TLS.CA = "ca\n.pem" }), "providers.local.tls.ca"},
-		{provider(func(p *ProviderConfig) { p.Prices["x"] = PriceConfig{Input: "-1", Output: "1e3"} }), "providers.local.prices.x.input providers.local.prices.x.output"},
-		{provider(func(p *ProviderConfig) { p.Prices["x"] = PriceConfig{Input: "0.1234567", Request: "1000000"} }), "providers.local.prices.x.input providers.local.prices.x.request"},
-		{provider(func(p *ProviderConfig) { p.Prices["x"] = PriceConfig{} }), "providers.local.prices.x"},
+		{provider(func(p *ProviderConfig) { p.Prices["x"] = PriceOf(RatesConfig{Input: "-1", Output: "1e3"}) }), "providers.local.prices.x.input providers.local.prices.x.output"},
+		{provider(func(p *ProviderConfig) { p.Prices["x"] = PriceOf(RatesConfig{Input: "0.1234567", Request: "1000000"}) }), "providers.local.prices.x.input providers.local.prices.x.request"},
+		{provider(func(p *ProviderConfig) { p.Prices["x"] = PriceOf(RatesConfig{}) }), "providers.local.prices.x"},
+		{terms(`{input: "1", tiers: [{above: 10, input: "2"}, {above: 20, output: "3"}], from: {2027-01-31: {output: "1", tiers: [{above: 1, output: "2"}]}}}`), ""},
+		{terms(`{tiers: [{above: 1, input: "2"}], from: {2027-02-30: {input: "1"}, soon: {}}}`), "providers.local.prices.x providers.local.prices.x.from.2027-02-30 providers.local.prices.x.from.soon providers.local.prices.x.from.soon"},
+		{terms(`{input: "1", tiers: [{above: 0, input: "2"}, {above: 5}, {above: 5, input: x}]}`), "providers.local.prices.x.tiers[0].above providers.local.prices.x.tiers[1] providers.local.prices.x.tiers[2].above providers.local.prices.x.tiers[2].input"},
+		{terms(`{organizations: {acme: {input: "1"}}}`), ""},
+		{terms(`{input: "1", organizations: {acme: {}, other: {input: "1", from: {2027-01-31: {output: x}}}}}`), "providers.local.prices.x.organizations.acme providers.local.prices.x.organizations.other providers.local.prices.x.organizations.other.from.2027-01-31.output"},
 		{provider(func(p *ProviderConfig) { p.Proxy = "http://proxy:3128" }), ""},
 		{provider(func(p *ProviderConfig) { p.Proxy = "ftp://proxy:3128" }), "providers.local.proxy"},
 		{provider(func(p *ProviderConfig) { p.Proxy = "http://canary@proxy:3128" }), "providers.local.proxy"},
@@ -217,6 +231,10 @@ func TestEveryFieldIsDescribed(t *testing.T) {
 		}
 		for f := range fields(of) {
 			tag := f.Tag.Get("yaml")
+			if tag == ",inline" { // its fields stand where it does
+				walk(f.Type, at)
+				continue
+			}
 			description, found := strings.CutPrefix(f.Tag.Get("jsonschema"), "description=")
 			if tag == "" || !found {
 				t.Errorf("%s.%s has no tag or no description", at, f.Name)

@@ -52,7 +52,8 @@ type Target struct {
 	Weight   int      // its share with strategy weighted
 	Timeouts Timeouts // the route's, else the provider's, else the default; Total is the route's
 	Breaker  Breaker
-	Price    Pricer // nil: nobody knows
+	Price    Pricer                // for whoever has no other; nil: nobody knows
+	agreed   map[tenancy.ID]Pricer // for some organizations
 }
 
 // Route is a public model name and where its calls may go, in order.

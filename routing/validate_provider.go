@@ -106,5 +106,5 @@ func (k checker) account(at string, p *ProviderConfig) {
 			}
 		}
 	}
-	k.prices(at+".prices", p.Prices)
+	k.prices(at+".prices", p)
 }

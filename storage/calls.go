@@ -27,88 +27,68 @@ const briefFields = 30
 
 // Calls gives a page of calls, the newest first, without their attempts, decisions, holds and contents.
 func (db *DB) Calls(ctx context.Context, q accounting.CallQuery) (list []accounting.Record, err error) {
+	terms := termsFor(&q)
 	err = db.dialect.read(ctx, askingFor(q.Org), func(t tx) error {
-		list = nil
-		often, err := isOften(ctx, t, &q)
-		if err != nil {
+		if len(terms) > 0 {
+			list, err = searched(ctx, t, q, terms)
 			return err
 		}
-		query, args := callsQuery(&q, often)
-		return t.each(ctx, func(scan func(...any) error) error {
-			var r read
-			if err := scan(r.brief()...); err != nil {
-				return err
-			}
-			one, err := r.record()
-			list = append(list, one)
-			return err
-		}, query, args...)
+		query, args := callsQuery(&q)
+		list, err = readCalls(ctx, t, query, args...)
+		return err
 	})
 	return list, err
 }
 
-// termsSorted is how many calls with a term are sorted to find the newest.
-const termsSorted = 20_000
-
-// isOften tells whether a term stands at so many calls of all organizations that a page of them is found faster where it
-// stands in the order of time, which the terms of all are not in.
-func isOften(ctx context.Context, t tx, q *accounting.CallQuery) (bool, error) {
-	term, _ := termsFor(q)
-	if term == "" || q.Org != "" {
-		return false, nil
-	}
-	var n int64
-	err := t.one(ctx, []any{&n}, `select count(*) from (select 1 from call_terms where term = $1 limit $2) as few`, term, termsSorted)
-	return n == termsSorted, err
+// readCalls reads the calls of a query of the brief columns.
+func readCalls(ctx context.Context, t tx, query string, args ...any) (list []accounting.Record, err error) {
+	err = t.each(ctx, func(scan func(...any) error) error {
+		var r read
+		if err := scan(r.brief()...); err != nil {
+			return err
+		}
+		one, err := r.record()
+		list = append(list, one)
+		return err
+	}, query, args...)
+	return list, err
 }
 
-// callsQuery is the query of a page of calls.
-func callsQuery(q *accounting.CallQuery, often bool) (query string, args arguments) {
-	columns := make([]string, briefFields)
-	for i, f := range callFields()[:briefFields] {
-		columns[i] = "c." + f.name
-	}
-	term, others := termsFor(q)
-	from, first := "calls c", "c"
-	var where []string
-	switch {
-	case often:
-		others = append(others, term)
-	case term != "": // found by the term, in its order, and then looked up
-		from, first = "call_terms t join calls c on c.begun_us = t.begun_us and c.id = t.id", "t"
-		where = append(where, "t.term = "+args.add(term))
-		if q.Org != "" {
-			where = append(where, "t.org_id = "+args.add(q.Org))
-		}
-	}
-	where = append(where, narrowed(q, &args, first)...)
-	for _, o := range others {
-		where = append(where, "exists (select 1 from call_terms o where o.term = "+args.add(o)+" and o.org_id = c.org_id and o.begun_us = c.begun_us and o.id = c.id)")
-	}
-	query = "select " + strings.Join(columns, ", ") + " from " + from
+// briefly is the beginning of a query of calls.
+func briefly() string { return "select " + names(callFields()[:briefFields]) + " from calls" }
+
+// callsQuery is the query of a page of calls, whatever the words in it.
+func callsQuery(q *accounting.CallQuery) (query string, args arguments) {
+	where := append(within(q, &args), narrowed(q, &args)...)
+	query = briefly()
 	if len(where) > 0 {
 		query += " where " + strings.Join(where, " and ")
 	}
-	return query + " order by " + first + ".begun_us desc, " + first + ".id desc limit " + args.add(q.Limit), args
+	return query + " order by begun_us desc, id desc limit " + args.add(q.Limit), args
 }
 
-// narrowed are the conditions on calls. first is the table that the order is read from.
-func narrowed(q *accounting.CallQuery, args *arguments, first string) (where []string) {
+// within are the conditions on the time of calls.
+func within(q *accounting.CallQuery, args *arguments) (where []string) {
 	for _, b := range []struct {
 		is        bool
 		condition string
 		value     any
 	}{
-		{!q.From.IsZero(), " >= ", micros{&q.From}}, {!q.To.IsZero(), " < ", micros{&q.To}},
+		{!q.From.IsZero(), "begun_us >= ", micros{&q.From}}, {!q.To.IsZero(), "begun_us < ", micros{&q.To}},
 	} {
 		if b.is {
-			where = append(where, first+".begun_us"+b.condition+args.add(b.value))
+			where = append(where, b.condition+args.add(b.value))
 		}
 	}
 	if q.Before != (accounting.CallCursor{}) {
 		at := args.add(micros{&q.Before.Begun})
-		where = append(where, "("+first+".begun_us, "+first+".id) < ("+at+", "+args.add(q.Before.ID)+")", "c.begun_us <= "+at) // the second says which days Postgres need not look into
+		where = append(where, "(begun_us, id) < ("+at+", "+args.add(q.Before.ID)+")", "begun_us <= "+at) // the second says which days Postgres need not look into
 	}
+	return where
+}
+
+// narrowed are the conditions on calls besides their time.
+func narrowed(q *accounting.CallQuery, args *arguments) (where []string) {
 	for _, f := range []struct{ column, value string }{
 		{"org_id", string(q.Org)},
 		{"team_id", string(q.Team)},
@@ -121,17 +101,17 @@ func narrowed(q *accounting.CallQuery, args *arguments, first string) (where []s
 		{"class", q.Class},
 	} {
 		if f.value != "" {
-			where = append(where, "c."+f.column+" = "+args.add(f.value))
+			where = append(where, f.column+" = "+args.add(f.value))
 		}
 	}
 	if q.Failed {
-		where = append(where, "c.failed")
+		where = append(where, "failed")
 	}
 	if q.Unpriced {
-		where = append(where, "c.unpriced <> ''")
+		where = append(where, "unpriced <> ''")
 	}
 	if q.Tag.Key != "" {
-		where = append(where, "replace(c.tags, "+args.add(tagPart(q.Tag))+", '') <> c.tags") // "like" would not tell capitals apart in SQLite
+		where = append(where, "replace(tags, "+args.add(tagPart(q.Tag))+", '') <> tags") // "like" would not tell capitals apart in SQLite
 	}
 	return where
 }

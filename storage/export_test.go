@@ -69,7 +69,19 @@ func Sketched(n int) []byte {
 	return s.encode()
 }
 
-// CallsQuery is the query of a page of calls.
-func CallsQuery(q accounting.CallQuery, often bool) (query string, args []any) {
-	return callsQuery(&q, often)
+// CallsQuery is the query of a page of calls without words.
+func CallsQuery(q accounting.CallQuery) (query string, args []any) { return callsQuery(&q) }
+
+// CallsByTime is a page of calls with words that is looked for in the order of time.
+func CallsByTime(ctx context.Context, db *DB, q accounting.CallQuery) (list []accounting.Record, err error) {
+	err = db.dialect.read(ctx, system, func(t tx) error {
+		found, _, _, err := byTime(ctx, t, &q)
+		for i := range found {
+			if hasTerms(&found[i], termsFor(&q)) {
+				list = append(list, found[i])
+			}
+		}
+		return err
+	})
+	return list, err
 }

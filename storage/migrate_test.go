@@ -204,6 +204,7 @@ func keeps(t *testing.T, db *storage.DB, version int) {
 			Meta: platform("route_1", "fast", 1, 0), Settings: routing.ModelConfig{Attempts: new(2), Targets: []routing.TargetConfig{{Provider: "mine"}}},
 		}}
 	}
+	want.Changes.Orgs[0].KeepContent = version >= keepContent
 	var got all
 	var failed [8]error
 	got.Changes, failed[0] = db.Changes(ctx, 0)
@@ -224,6 +225,9 @@ func keeps(t *testing.T, db *storage.DB, version int) {
 		t.Errorf("after the migrations (-want +got):\n%s", diff)
 	}
 }
+
+// keepContent is the version from which on an organization may keep what its calls say.
+const keepContent = 6
 
 // signOn is the version from which on users may be known to an issuer.
 const signOn = 4

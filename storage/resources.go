@@ -17,6 +17,7 @@ func (db *DB) orgs() *table[tenancy.Org, *tenancy.Org] {
 		db: db, name: "organizations", prefix: "org", followed: true, overall: true, filters: []filter{byName},
 		columns: []column[tenancy.Org]{
 			{name: "disabled", open: true, at: func(o *tenancy.Org) any { return &o.Disabled }},
+			{name: "keep_content", open: true, at: func(o *tenancy.Org) any { return &o.KeepContent }},
 		},
 		clear: func(ctx context.Context, t tx, rev int64, _ *trail, o *tenancy.Org) error {
 			if err := db.buryKeys(ctx, t, rev, o.ID, ""); err != nil {

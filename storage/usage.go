@@ -202,7 +202,11 @@ func (u *used) read(ctx context.Context, t tx, p part) error {
 		columns = append(columns, "cast(sum("+name+") as bigint)")
 	}
 	for _, name := range []string{"total_sketch", "first_sketch"} {
-		columns = append(columns, t.joinedAll(name))
+		if u.Plain {
+			columns = append(columns, "''")
+		} else {
+			columns = append(columns, t.joinedAll(name))
+		}
 	}
 	grouping := u.grouping()
 	query := `select ` + grouping + `, ` + strings.Join(columns, ", ") + ` from ` + p.table + u.where(p, &args) + ` group by `

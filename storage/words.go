@@ -30,28 +30,35 @@ func termsOf(r *accounting.Record) (terms []string) {
 // between them.
 func wordsOf(text string) (words []string) {
 	for _, w := range strings.FieldsFunc(strings.ToLower(text), func(r rune) bool {
-		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(within, r)
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(inWord, r)
 	}) {
-		if w = clean(strings.Trim(w, within), longestIndexed); w != "" {
+		if w = clean(strings.Trim(w, inWord), longestIndexed); w != "" {
 			words = append(words, w)
 		}
 	}
 	return words
 }
 
-// within are the signs that stand within a word.
-const within = "-_.:/@+"
+// inWord are the signs that stand within a word.
+const inWord = "-_.:/@+"
 
-// termsFor are the terms that calls must have: the longest, which mostly finds the fewest, and the others.
-func termsFor(q *accounting.CallQuery) (term string, others []string) {
+// termsFor are the terms that calls must have: first the longest, which mostly finds the fewest.
+func termsFor(q *accounting.CallQuery) []string {
 	words := wordsOf(q.Text)
 	if q.Tag.Key != "" {
 		words = append(words, wordsOf(q.Tag.Value)...)
 	}
-	if len(words) == 0 {
-		return "", nil
-	}
 	slices.SortFunc(words, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
-	words = slices.Compact(words)
-	return words[0], words[1:]
+	return slices.Compact(words)
+}
+
+// hasTerms tells whether a call is found by all of some terms.
+func hasTerms(r *accounting.Record, terms []string) bool {
+	has := termsOf(r)
+	for _, t := range terms {
+		if _, found := slices.BinarySearch(has, t); !found {
+			return false
+		}
+	}
+	return true
 }

@@ -58,6 +58,7 @@ const (
 	ActionSetPassword   = "users.set_password"
 	ActionRotateKey     = "keys.rotate"
 	ActionRotateSecrets = "secrets.rotate"
+	ActionReadContent   = "calls.read_content"
 	ActionRefused       = "access.refused"
 	ActionAdminKey      = "access.admin_key"
 	ActionRecordCalls   = "calls.record"

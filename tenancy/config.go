@@ -21,6 +21,8 @@ type Config struct {
 
 // OrgConfig is one organization.
 type OrgConfig struct {
+	KeepContent bool `yaml:"keep_content" jsonschema:"description=Prompts and answers of its calls are kept; sealed."`
+
 	Budget *BudgetConfig        `yaml:"budget" jsonschema:"description=What all its keys may spend together."`
 	Limits *LimitsConfig        `yaml:"limits" jsonschema:"description=What all its keys may do together."`
 	Keys   map[string]KeyConfig `yaml:"keys" jsonschema:"description=Virtual keys by name."`
@@ -78,8 +80,8 @@ func KeyID(org, key string) ID { return ID("key:" + org + "/" + key) }
 // Orgs are the organizations that the file declares, in the order of their ids.
 func (c *Config) Orgs() []Org {
 	var orgs []Org
-	for name := range c.Organizations {
-		orgs = append(orgs, Org{Meta: Meta{ID: OrgID(name), Org: OrgID(name), Name: name, ManagedBy: ByFile}})
+	for name, o := range c.Organizations {
+		orgs = append(orgs, Org{Meta: Meta{ID: OrgID(name), Org: OrgID(name), Name: name, ManagedBy: ByFile}, KeepContent: o.KeepContent})
 	}
 	slices.SortFunc(orgs, func(a, b Org) int { return cmp.Compare(a.ID, b.ID) })
 	return orgs
@@ -95,7 +97,7 @@ func (c *Config) Keys() []APIKey {
 			}
 			keys = append(keys, APIKey{
 				Meta: Meta{ID: KeyID(org, key), Org: OrgID(org), Name: key, ManagedBy: ByFile}, Hash: HashKey([]byte(k.Key.Reveal())),
-				Models: k.Models, Expires: k.Expires, Disabled: k.Disabled,
+				Models: k.Models, Expires: k.Expires, Disabled: k.Disabled, KeepContent: o.KeepContent,
 			})
 		}
 	}

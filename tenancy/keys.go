@@ -41,6 +41,8 @@ type APIKey struct {
 	Disabled   bool
 	Shut       bool      // its user is disabled: until they are not, it opens nothing
 	LastUsed   time.Time // zero: never; known to the minute
+
+	KeepContent bool // of its organization: an index of keys knows no organizations; nowhere stored
 }
 
 // KeyIndex finds the principal of a key, in memory and without a lock: it is immutable and is replaced as a
@@ -116,8 +118,10 @@ func (x *KeyIndex) Stale(stale bool) *KeyIndex { return &KeyIndex{x.byHash, x.by
 
 func (x *KeyIndex) put(k *APIKey) *indexed {
 	e := &indexed{
-		principal: Principal{Identity: Identity{k.Org, k.Team, k.User, k.ID}, Name: k.Name, Role: k.Role, used: new(atomic.Int64)},
-		hash:      k.Hash, oldHash: k.OldHash, expires: k.Expires, disabled: k.Disabled || k.Shut, stored: k.ManagedBy == ByAPI,
+		principal: Principal{
+			Identity: Identity{k.Org, k.Team, k.User, k.ID}, Name: k.Name, Role: k.Role, KeepContent: k.KeepContent, used: new(atomic.Int64),
+		},
+		hash: k.Hash, oldHash: k.OldHash, expires: k.Expires, disabled: k.Disabled || k.Shut, stored: k.ManagedBy == ByAPI,
 	}
 	if len(k.Models) > 0 || k.Org == Platform {
 		e.principal.models = make(map[string]struct{}, len(k.Models))

@@ -7,7 +7,8 @@ const Platform ID = "platform"
 // Org is an organization: a tenant. Nothing of it is ever seen by another one.
 type Org struct {
 	Meta
-	Disabled bool // its keys open nothing, and nobody of it can sign in
+	Disabled    bool // its keys open nothing, and nobody of it can sign in
+	KeepContent bool // the prompts and answers of its calls are kept, sealed
 }
 
 // Team is a group within an organization. Keys and users may belong to one.

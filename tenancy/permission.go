@@ -20,8 +20,9 @@ const (
 	ManageRoles
 	ManageKeys
 	ManageBudgets
-	ViewAnalytics
-	ViewAudit // who did what
+	ViewAnalytics // calls, usage and costs
+	ViewContent   // the prompts and answers of calls, where they are kept
+	ViewAudit     // who did what
 	CreateAgent
 	ExecuteTask
 	ApproveWorkflow
@@ -31,7 +32,7 @@ const (
 
 var permissionNames = [permissionCount]string{
 	"view_organization", "manage_organization", "manage_teams", "manage_users", "manage_roles", "manage_keys", "manage_budgets",
-	"view_analytics", "view_audit", "create_agent", "execute_task", "approve_workflow", "manage_platform",
+	"view_analytics", "view_content", "view_audit", "create_agent", "execute_task", "approve_workflow", "manage_platform",
 }
 
 // String is the permission's name in the API.

@@ -21,8 +21,8 @@ type Identity struct{ Org, Team, User, Key ID }
 // Principal is who calls, with what they may use. It is immutable and shared by all calls of a key.
 type Principal struct {
 	Identity
-	Name   string // of the key, for people
-	Role   ID     // what the key may do at /api; empty: nothing
+	Name string // of the key, for people
+	Role ID     // what the key may do at /api; empty: nothing
 
 	KeepContent bool // the organization wants the prompts and answers of its calls to be kept
 

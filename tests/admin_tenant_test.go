@@ -185,6 +185,13 @@ func deeds() map[string]deed {
 		"export-audit":     {status: ok},
 		"list-audit-heads": {status: ok},
 
+		"list-calls":   {status: ok},
+		"get-call":     {on: "call", status: http.StatusNotFound}, // nobody calls a model here
+		"export-calls": {status: ok},
+		"get-usage":    {status: ok},
+		"get-costs":    {status: ok},
+		"get-price":    {status: ok},
+
 		"rotate-key": {on: "key", status: ok, body: func(*tenant) members { return members{"overlap_seconds": 60} }},
 
 		"list-providers":  {status: ok},
@@ -205,6 +212,9 @@ func deeds() map[string]deed {
 	}
 }
 
+// noCall is the id of a call that nobody has made.
+const noCall = "req_00000000000000000000000000000001"
+
 // object is the id that a deed's path names.
 func (n *tenant) object(t *testing.T, d deed, by *caller) (id string) {
 	t.Helper()
@@ -215,6 +225,8 @@ func (n *tenant) object(t *testing.T, d deed, by *caller) (id string) {
 		return n.org
 	case "session":
 		return by.session(t)
+	case "call":
+		return noCall
 	}
 	return n.fresh(t, d.on)
 }
@@ -241,6 +253,12 @@ func (n *tenant) errand(t *testing.T, o *openapi.Operation, d deed, by *caller) 
 	}
 	if o.ID == "change-provider" { // but for its name, which never changes
 		e.body["name"] = n.office.root.do(t, "GET", "/api/providers/"+e.id, nil).member(t, "name")
+	}
+	switch o.ID {
+	case "get-price": // the simulator is there as long as nothing else was at the start
+		e.query = url.Values{"provider": {"simulator"}, "model": {"sim-fast"}}
+	case "get-usage": // what now is changes with each request
+		e.query = url.Values{"from": {"2026-01-01T00:00:00Z"}, "to": {"2026-02-01T00:00:00Z"}}
 	}
 	for _, p := range o.Parameters {
 		if p == (openapi.Parameter{Name: "organization", In: "query"}) {

@@ -101,7 +101,7 @@ func (w *walk) operation(t *testing.T, o *openapi.Operation, by *caller) {
 func (w *walk) values(place openapi.Parameter, o *openapi.Operation, d deed) (theirs, nobodys any, known bool) {
 	n := w.first
 	ids := map[string]string{
-		"organization": n.org, "tenant": n.org, "team": n.team, "user": n.user, "role": n.role, "key": n.key, "session": n.session,
+		"organization": n.org, "tenant": n.org, "team": n.team, "user": n.user, "role": n.role, "key": n.key, "session": n.session, "call": noCall,
 	}
 	one := func(kind string) (theirs, nobodys any, known bool) {
 		id, ok := ids[kind]
@@ -109,6 +109,9 @@ func (w *walk) values(place openapi.Parameter, o *openapi.Operation, d deed) (th
 	}
 	if strings.HasSuffix(o.ID, "-audit") && place.In == "query" && place.Name != "organization" && place.Name != "actor" || o.ID == "export-audit" && place.Name == "actor" {
 		return nil, nil, true // it narrows a log, whosever that is
+	}
+	if o.ID == "export-calls" && place.Name != "organization" || o.ID == "list-calls" && place.Name == "after" {
+		return nil, nil, true // it narrows calls, whosever they are
 	}
 	switch place {
 	case openapi.Parameter{Name: "id", In: "path"}:
@@ -123,7 +126,7 @@ func (w *walk) values(place openapi.Parameter, o *openapi.Operation, d deed) (th
 	switch place.Name {
 	case "actor":
 		return one("user")
-	case "organization", "team", "user", "role":
+	case "organization", "team", "user", "role", "key":
 		return one(place.Name)
 	case "teams", "roles":
 		theirs, nobodys, known = one(strings.TrimSuffix(place.Name, "s"))
@@ -132,8 +135,10 @@ func (w *walk) values(place openapi.Parameter, o *openapi.Operation, d deed) (th
 		return common, w.second.word(), true
 	case "email":
 		return common + "@example.com", w.second.word() + "@example.com", true
-	case "disabled", "models", "permissions", "expires", "password", "old", "new", "overlap_seconds", "cookie", "code", "verifier":
+	case "disabled", "keep_content", "models", "permissions", "expires", "password", "old", "new", "overlap_seconds", "cookie", "code", "verifier":
 		return nil, nil, true
+	case "from", "to", "route", "provider", "model", "endpoint", "tag", "class", "failed", "unpriced", "q", "content", "by", "per", "format", "timezone":
+		return nil, nil, true // of calls: they narrow what is one's own
 	}
 	return nil, nil, false
 }

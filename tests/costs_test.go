@@ -1,6 +1,8 @@
 package tests
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -111,6 +113,51 @@ func TestPriceReload(t *testing.T) {
 		if err := vel.Poll(deadline(t), "the new price", func() (bool, error) { return cost() == request, nil }); err != nil {
 			t.Errorf("%v; the last cost was %q", err, cost())
 		}
+	}
+}
+
+// TestPriceOfOrganization: the same call costs one organization what the provider bills, and another one what was agreed,
+// from the file as by the API.
+func TestPriceOfOrganization(t *testing.T) {
+	t.Parallel()
+	sim := simulate(t)
+	prices := `"prices": {"sim-echo": {"input": "0", "output": "0", "request": "0.5", "organizations": {"%s": {"input": "0", "output": "0", "request": "0.25"}}}}`
+	file := strings.ReplaceAll(tenantsFile, "URL", sim.URL()+"/v1")
+	file = strings.Replace(file, "allow_private: true}", "allow_private: true, "+fmt.Sprintf(prices, "other")+"}", 1)
+	p := vel.Start(t, options(file))
+	for key, want := range map[string]string{fullKey: "0.5", narrowKey: "0.25"} {
+		a := ask(t, request(t, "POST", p.URL+"/v1/chat/completions", key, chat("sim-echo", "hi", "")))
+		if got := a.header.Get("X-Vel-Cost"); got != want {
+			t.Errorf("it costs %q, want %s\n%s", got, want, a.body)
+		}
+	}
+
+	o := openOffice(t, "")
+	acme, other := o.tenant(t, "acme"), o.tenant(t, "other")
+	body := `{"name": "ours", "kind": "openai", "base_url": "` + sim.URL() + `/v1", "api_key": "` + simKey + `", "allow_private": true, ` + fmt.Sprintf(prices, other.org) + `}`
+	o.root.do(t, "POST", "/api/providers", json.RawMessage(body)).want(t, http.StatusCreated)
+	o.root.create(t, "/api/routes", members{"name": "echo", "targets": []members{{"provider": "ours", "model": "sim-echo"}}})
+	for n, want := range map[*tenant]string{acme: "0.5", other: "0.25"} {
+		secret := o.root.create(t, "/api/keys", members{"name": n.word(), "organization": n.org})["secret"].(string)
+		var a answer
+		err := vel.Poll(deadline(t), "the route", func() (bool, error) {
+			a = ask(t, request(t, "POST", o.URL+"/v1/chat/completions", secret, chat("echo", "hi", "")))
+			return a.status == http.StatusOK, nil
+		})
+		if got := a.header.Get("X-Vel-Cost"); err != nil || got != want {
+			t.Errorf("it costs %q, want %s: %v\n%s", got, want, err, a.body)
+		}
+	}
+	price := read[struct {
+		General struct{ USD map[string]string }
+		Agreed  []struct {
+			Organization struct{ ID, Name string }
+			USD          map[string]string
+			Source       string
+		} `json:"organizations"`
+	}](t, o.root.do(t, "GET", "/api/prices?provider=ours&model=sim-echo", nil))
+	if len(price.Agreed) != 1 || price.Agreed[0].Organization.ID != other.org || price.Agreed[0].USD["request"] != "0.25" || price.General.USD["request"] != "0.5" {
+		t.Errorf("in force is %+v", price)
 	}
 }
 

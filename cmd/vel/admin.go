@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/admin"
 	"github.com/vel-gateway/vel/config"
 	"github.com/vel-gateway/vel/gateway/upstream"
@@ -25,6 +26,7 @@ func (a *App) serveAdmin(cfg *config.Config) {
 	deps.Problem, deps.Prober = a.problem, &prober{a.pool, a.keyring, a.defaults}
 	deps.Index = func() *tenancy.KeyIndex { return a.pipeline.Snapshot().Keys }
 	deps.FindFresh = a.pipeline.FindFresh
+	deps.PricesOf = a.PricesOf
 	deps.AdminKey, deps.Providers, deps.Registerer = cfg.AdminKey, a.providers, a.registry
 	deps.SignOn = cfg.SignOn
 	server := admin.NewServer(deps)
@@ -41,7 +43,7 @@ func adminOver(db *storage.DB, keyring *secrets.Keyring, log *slog.Logger, file 
 		Teams: db.Teams(), Users: db.Users(), Roles: db.Roles(),
 		ProviderStore: tenancy.Declared(func() []routing.ManagedProvider { return file().providers }, db.Providers()),
 		RouteStore:    tenancy.Declared(func() []routing.ManagedRoute { return file().routes }, db.Routes()),
-		Sessions:      db, Passwords: db, Rotator: db, Requests: db, Subjects: db, Sealed: db, Audit: db,
+		Sessions:      db, Passwords: db, Rotator: db, Requests: db, Subjects: db, Sealed: db, Audit: db, Calls: db,
 		Keyring: keyring, Ping: db.Ping, Version: thisBuild().Version, Log: log,
 	}
 }
@@ -95,6 +97,9 @@ func openLocal(ctx context.Context, cfg *config.Config, log *slog.Logger) (r *re
 	deps := adminOver(db, keyring, log, func() declared { return file })
 	deps.Prober = &prober{pool, keyring, func() routing.DefaultsConfig { return cfg.Routing.Defaults }}
 	deps.Problem = func(tenancy.ID) string { return "" } // nothing is in force here
+	deps.PricesOf = func(string, string) (*accounting.Price, map[tenancy.ID]*accounting.Price, bool) {
+		return nil, nil, false
+	}
 	deps.Index = func() *tenancy.KeyIndex { return index }
 	deps.Providers = func() (available, total int) { return 0, 0 }
 	deps.AdminKey, deps.AdminName, deps.Registerer = tenancy.NewKeySecret(), "vel --local", prometheus.NewRegistry()

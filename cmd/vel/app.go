@@ -45,6 +45,7 @@ type App struct {
 	directory *directory
 	catalog   *catalog
 	flaws     map[tenancy.ID]flaw // of the catalog, as it is published
+	pricing   *pricing            // likewise
 	rev       int64               // of the snapshot
 	overdue   *time.Timer         // runs while the database is away
 
@@ -142,6 +143,7 @@ func (a *App) work() {
 	a.onStop(a.every(usedEvery, "note which keys were used", a.writeUses))
 	a.onStop(a.every(time.Hour, "clean the database", a.db.Clean))
 	a.onStop(a.seal())
+	a.onStop(a.sum())
 }
 
 // prepare starts what the first snapshot needs and publishes it.

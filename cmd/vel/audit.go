@@ -168,13 +168,7 @@ func (c *auditExportCmd) Run(ctx context.Context, o *output) error {
 	}
 	query.Set("format", c.Format)
 	return c.with(ctx, o, func(r *remote) error {
-		if c.Output == "" {
-			return r.export(ctx, query, func(in io.Reader) error {
-				_, err := io.Copy(o.Out, in)
-				return err
-			})
-		}
-		return r.export(ctx, query, func(in io.Reader) error { return toFile(c.Output, in) })
+		return r.download(ctx, "/api/audit/export", query, c.Output, o)
 	})
 }
 
@@ -192,12 +186,12 @@ func toFile(path string, in io.Reader) error {
 }
 
 // export reads an export while it is made, however long that takes.
-func (r *remote) export(ctx context.Context, query url.Values, read func(io.Reader) error) error {
+func (r *remote) export(ctx context.Context, path string, query url.Values, read func(io.Reader) error) error {
 	patient := *r
 	client := *r.client
 	client.Timeout = 0
 	patient.client = &client
-	res, err := patient.open(ctx, http.MethodGet, "/api/audit/export", query, "", nil)
+	res, err := patient.open(ctx, http.MethodGet, path, query, "", nil)
 	if err != nil {
 		return err
 	}
@@ -267,7 +261,7 @@ func (c *auditVerifyCmd) Run(ctx context.Context, o *output) error {
 		logs, err := c.logs(ctx, r)
 		for i := 0; i < len(logs) && err == nil; i++ {
 			query.Set("organization", logs[i])
-			err = r.export(ctx, query, add)
+			err = r.export(ctx, "/api/audit/export", query, add)
 		}
 		return err
 	})

@@ -65,6 +65,7 @@ func (d *directory) learn(c storage.Changes) (orgs bool, err error) {
 	}
 	for i := range c.Keys {
 		c.Keys[i].Deleted = c.Keys[i].Deleted || !d.open(c.Keys[i].Org)
+		c.Keys[i].KeepContent = d.keeps(c.Keys[i].Org)
 	}
 	d.index = d.index.With(c.Keys)
 	return false, nil
@@ -103,6 +104,7 @@ func (d *directory) build() error {
 	stored := make([]tenancy.APIKey, 0, len(d.keys))
 	for _, k := range d.keys {
 		if d.open(k.Org) {
+			k.KeepContent = d.keeps(k.Org)
 			stored = append(stored, k)
 		}
 	}
@@ -120,6 +122,15 @@ func (d *directory) open(org tenancy.ID) bool {
 		return !o.Disabled
 	}
 	return d.exists(org)
+}
+
+// keeps tells whether an organization wants what its calls say to be kept.
+func (d *directory) keeps(org tenancy.ID) bool {
+	if o, ok := d.orgs[org]; ok {
+		return o.KeepContent
+	}
+	i := slices.IndexFunc(d.declared.orgs, func(o tenancy.Org) bool { return o.ID == org })
+	return i >= 0 && d.declared.orgs[i].KeepContent
 }
 
 // exists tells whether there is such an organization, open or not.

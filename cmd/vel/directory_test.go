@@ -73,6 +73,49 @@ func TestDirectory(t *testing.T) {
 	}
 }
 
+// TestDirectoryKeepsContent: what an organization wants kept is known with each of its keys, wherever either is declared.
+func TestDirectoryKeepsContent(t *testing.T) {
+	t.Parallel()
+	d := newDirectory()
+	keeps := func(id tenancy.ID, keeps bool) tenancy.Org {
+		o := storedOrg(id)
+		o.KeepContent = keeps
+		return o
+	}
+	fileKey := tenancy.APIKey{Meta: tenancy.Meta{ID: "key:a/k", Org: "org:a"}, Hash: tenancy.HashKey([]byte("file")), KeepContent: true}
+	for _, step := range []struct {
+		what    string
+		declare *declared
+		learn   storage.Changes
+		keeps   map[string]bool
+	}{
+		{what: "a file", declare: &declared{orgs: []tenancy.Org{keeps("org:a", true)}, keys: []tenancy.APIKey{fileKey}}, keeps: map[string]bool{"file": true}},
+		{
+			what:  "everything in the database",
+			learn: storage.Changes{Whole: true, Orgs: []tenancy.Org{keeps("org_1", true)}, Keys: []tenancy.APIKey{storedKey("org_1", "key_1", "one"), storedKey("org:a", "key_a", "a")}},
+			keeps: map[string]bool{"file": true, "one": true, "a": true},
+		},
+		{what: "a new key", learn: storage.Changes{Keys: []tenancy.APIKey{storedKey("org_1", "key_2", "two"), storedKey(tenancy.Platform, "key_p", "p")}}, keeps: map[string]bool{"two": true, "p": false}},
+		{what: "no more", learn: storage.Changes{Orgs: []tenancy.Org{keeps("org_1", false)}}, keeps: map[string]bool{"one": false, "two": false, "a": true}},
+		{what: "again", learn: storage.Changes{Orgs: []tenancy.Org{keeps("org_1", true)}}, keeps: map[string]bool{"one": true, "two": true}},
+		{what: "another file", declare: &declared{orgs: []tenancy.Org{keeps("org:a", false)}}, keeps: map[string]bool{"one": true, "a": false}},
+	} {
+		if step.declare != nil {
+			if err := d.declare(*step.declare); err != nil {
+				t.Fatal(err)
+			}
+		} else if _, err := d.learn(step.learn); err != nil {
+			t.Fatal(err)
+		}
+		for secret, want := range step.keeps {
+			p, err := d.index.Lookup(tenancy.HashKey([]byte(secret)), time.Now())
+			if err != nil || p.KeepContent != want {
+				t.Errorf("%s: %q: %+v, %v; want %v", step.what, secret, p, err, want)
+			}
+		}
+	}
+}
+
 // TestDirectoryAlone: the accounts of a gateway with one organization are that one's.
 func TestDirectoryAlone(t *testing.T) {
 	t.Parallel()

@@ -105,8 +105,8 @@ func (a *App) FindKey(ctx context.Context, hash tenancy.Hash) (*tenancy.Principa
 	case err != nil:
 		return nil, fmt.Errorf("look a key up: %w", err)
 	}
-	open, err := a.openFor(ctx, key)
-	if err != nil {
+	var open bool
+	if open, key.KeepContent, err = a.openFor(ctx, key); err != nil {
 		return nil, fmt.Errorf("look the organization of a key up: %w", err)
 	}
 	if !open {
@@ -119,19 +119,20 @@ func (a *App) FindKey(ctx context.Context, hash tenancy.Hash) (*tenancy.Principa
 	return index.Lookup(hash, time.Now())
 }
 
-// openFor tells whether the organization of a key that was found is open. It may be as new as the key.
-func (a *App) openFor(ctx context.Context, key tenancy.APIKey) (bool, error) {
+// openFor tells whether the organization of a key that was found is open, and keeps what its calls say. It may be as new
+// as the key.
+func (a *App) openFor(ctx context.Context, key tenancy.APIKey) (open, keeps bool, err error) {
 	a.mu.Lock()
-	open := a.directory.open(key.Org)
+	open, keeps = a.directory.open(key.Org), a.directory.keeps(key.Org)
 	a.mu.Unlock()
 	if open {
-		return true, nil
+		return true, keeps, nil
 	}
 	org, err := a.db.OrgOf(ctx, key)
 	if errors.Is(err, tenancy.ErrNotFound) {
-		return false, nil
+		return false, false, nil
 	}
-	return err == nil && !org.Disabled, err
+	return err == nil && !org.Disabled, org.KeepContent, err
 }
 
 // usedEvery is how often it is written down when keys were last used.

@@ -45,6 +45,10 @@ type commands struct {
 	Login       loginCmd       `cmd:"" help:"Sign on by a browser and print a token."`
 	Audit       auditCmd       `cmd:"" help:"List, export and verify who did what."`
 	Spool       spoolCmd       `cmd:"" help:"About the records that wait for the database."`
+	Calls       callsCmd       `cmd:"" help:"List, show and export calls."`
+	Usage       usageCmd       `cmd:"" help:"Sum what was used."`
+	Costs       costsCmd       `cmd:"" help:"Summarize what was spent."`
+	Prices      pricesCmd      `cmd:"" help:"Show what a model costs."`
 	Migrate     migrateCmd     `cmd:"" help:"About the schema of the database."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -326,6 +327,8 @@ func cell(v any) string {
 			words = append(words, name+"="+cell(v[name]))
 		}
 		return strings.Join(words, " ")
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
 	case bool:
 		if v {
 			return "yes"

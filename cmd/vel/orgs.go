@@ -4,7 +4,7 @@ import "context"
 
 // orgs is how the command line sees organizations.
 func orgs() *kind {
-	return &kind{path: "/api/organizations", columns: []string{"id", "name", "disabled", "managed_by", "created"}, sent: []string{"name", "disabled"}}
+	return &kind{path: "/api/organizations", columns: []string{"id", "name", "disabled", "keep_content", "managed_by", "created"}, sent: []string{"name", "disabled", "keep_content"}}
 }
 
 // orgsCmd manages organizations.
@@ -12,7 +12,7 @@ type orgsCmd struct {
 	List   orgsListCmd   `cmd:"" help:"List the organizations."`
 	Get    orgsGetCmd    `cmd:"" help:"Show one."`
 	Create orgsCreateCmd `cmd:"" help:"Make one."`
-	Update orgsUpdateCmd `cmd:"" help:"Rename one, close it or open it again."`
+	Update orgsUpdateCmd `cmd:"" help:"Rename one, close it or open it again, keep what its calls say or not."`
 	Delete orgsDeleteCmd `cmd:"" help:"Delete one with everything that belongs to it."`
 }
 
@@ -57,10 +57,11 @@ type orgsUpdateCmd struct {
 	ID       string `arg:"" help:"The organization's id."`
 	Name     string `help:"Its new name."`
 	Disabled *bool  `negatable:"" help:"Whether its keys and users are shut out."`
+	Keep     *bool  `name:"keep-content" negatable:"" help:"Whether the prompts and answers of its calls are kept, sealed."`
 }
 
 func (c *orgsUpdateCmd) Run(ctx context.Context, o *output) error {
-	return orgs().change(ctx, o, &c.manage, c.ID, given(text("name", c.Name), flag("disabled", c.Disabled)))
+	return orgs().change(ctx, o, &c.manage, c.ID, given(text("name", c.Name), flag("disabled", c.Disabled), flag("keep_content", c.Keep)))
 }
 
 type orgsDeleteCmd struct {

@@ -72,7 +72,8 @@ func (a *App) rebuild(cfg *config.Config) error {
 	if err != nil {
 		return fmt.Errorf("build routes: %w", err)
 	}
-	if err := a.price(table, &all.Config); err != nil {
+	prices, err := a.price(table, &all.Config)
+	if err != nil {
 		return err
 	}
 	if org, only := a.directory.only(); only {
@@ -84,6 +85,7 @@ func (a *App) rebuild(cfg *config.Config) error {
 	}
 
 	use()
+	a.pricing = prices
 	a.state.Retain(table)
 	a.rev++
 	a.pipeline.Publish(&gateway.Snapshot{

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/vel-gateway/vel/config"
 	"github.com/vel-gateway/vel/storage"
 	"github.com/vel-gateway/vel/tenancy/chain"
 )
@@ -17,7 +18,7 @@ func (a *App) seal() (stop func() error) {
 	a.registry.MustRegister(sealed, leads)
 	return background(func(ctx context.Context) {
 		a.db.Seal(ctx, storage.Sealing{
-			Signer: chain.NewSigner(a.keyring.SigningKey()), Keep: a.auditKept,
+			Signer: chain.NewSigner(a.keyring.SigningKey()), Keep: a.kept(func(r *config.Retention) time.Duration { return r.Audit }),
 			Sealed: func(events int) { sealed.Add(float64(events)) },
 			Leads: func(is bool) {
 				leads.Set(0)
@@ -27,11 +28,4 @@ func (a *App) seal() (stop func() error) {
 			},
 		})
 	})
-}
-
-// auditKept is how long the configuration of now says that audit events are kept.
-func (a *App) auditKept() time.Duration {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.config.Retention.Audit
 }

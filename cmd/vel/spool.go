@@ -23,7 +23,9 @@ func (a *App) record(cfg *config.Config) error {
 	a.onStop(background(shipper.Run))
 	a.registry.MustRegister(shipper.Collector())
 	a.pipeline.Record(recorder)
-	a.pipeline.SealWith(a.keyring)
+	if a.keyring != nil {
+		a.pipeline.SealWith(a.keyring)
+	}
 	a.onStop(a.pipeline.CountTokens(accounting.NewTokens())) // the last records come from there
 	return nil
 }

@@ -213,7 +213,7 @@ func pages[T any, P interface {
 func organizations(t *testing.T, db *storage.DB) {
 	one := func(name string) tenancy.Org { return tenancy.Org{Meta: tenancy.Meta{Name: name}} }
 	pages(t, db.Orgs(), "", one)
-	resource(t, db.Orgs(), one, func(o *tenancy.Org) { o.Name, o.Disabled = "other", true })
+	resource(t, db.Orgs(), one, func(o *tenancy.Org) { o.Name, o.Disabled, o.KeepContent = "other", true, true })
 }
 
 func teams(t *testing.T, db *storage.DB) {

@@ -132,7 +132,9 @@ func (h *house) slow(q accounting.UsageQuery) []accounting.UsageRow {
 				is bool
 				n  *int64
 			}{
-				{refused, &g.Refused}, {r.Estimated, &g.Estimated}, {r.Unpriced != "", &g.Unpriced},
+				{refused, &g.Refused},
+				{r.Estimated, &g.Estimated},
+				{r.Unpriced != "", &g.Unpriced},
 				{r.Status >= 500 || r.State == accounting.Interrupted, &g.Failed},
 			} {
 				if c.is {
@@ -251,6 +253,12 @@ func sums(t *testing.T, db *storage.DB) {
 	rows, err := db.Usage(t.Context(), accounting.UsageQuery{By: []accounting.Dimension{accounting.ByKey}, Limit: 2})
 	must(t, err)
 	same(t, "rows, of two at most", len(rows), 2)
+	plain, err := db.Usage(t.Context(), accounting.UsageQuery{By: []accounting.Dimension{accounting.ByKey}, Limit: 2, Plain: true})
+	must(t, err)
+	for i := range rows {
+		rows[i].P50, rows[i].P95, rows[i].P99, rows[i].FirstP50, rows[i].FirstP95 = 0, 0, 0, 0, 0
+	}
+	same(t, "rows without latencies", plain, rows)
 	for name, q := range map[string]accounting.UsageQuery{
 		"two tags": {By: []accounting.Dimension{"tag:a"}, Tag: accounting.Tag{Key: "b"}}, "no dimension": {By: []accounting.Dimension{"colour"}}, "no grain": {Grain: "year"},
 	} {

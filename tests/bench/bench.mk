@@ -11,3 +11,8 @@ soak: ## Take the database away again and again for SOAK (10m), and add what was
 	seen=$$(mktemp) && trap 'rm -f "$$seen"' EXIT && \
 		(cd tests && go test -count 1 -timeout 0 -run TestOutage ./nodes -soak $(SOAK) -report "$$seen") && \
 		cd tests/bench && go run . note -what outages <"$$seen"
+
+RECORDS ?= 10000000
+.PHONY: soak-records
+soak-records: ## Ask both engines about RECORDS (10000000) calls of thirty days, on the disk of TMPDIR (/var/tmp): how long the slowest twentieth takes
+	TMPDIR=$${TMPDIR:-/var/tmp} SOAK_RECORDS=$(RECORDS) go test -run '^$$' -bench BenchmarkRecords -benchtime 100x -timeout 0 -v ./storage
