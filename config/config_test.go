@@ -28,8 +28,6 @@ func TestExampleIsAccepted(t *testing.T) {
 		"providers.local.limits",
 		"models.auto.rules", "models.careful.hedge", "models.careful.cache", "models.careful.mirror",
 		"models.fast.strategy", "models.fast.sticky", "models.fast.targets[0].weight", "models.fast.targets[1].weight",
-		"organizations.acme.budget", "organizations.acme.limits",
-		"organizations.acme.keys.ci.limits", "organizations.acme.keys.ci.budget",
 	}, paths(c.NotEnforced)); diff != "" {
 		t.Errorf("not enforced (-want +got):\n%s", diff)
 	}

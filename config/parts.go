@@ -84,14 +84,16 @@ var treatments = [...]treatment{
 	{path: "models.*.strict", effect: enforced},
 
 	{path: "organizations.*.keep_content", effect: enforced},
-	{path: "organizations.*.limits", why: "no call is counted yet"},
-	{path: "organizations.*.budget", why: "nothing is held to a budget yet"},
+	{path: "organizations.*.limits", effect: enforced},
+	{path: "organizations.*.budget", effect: enforced},
+	{path: "organizations.*.budgets", effect: enforced},
 	{path: "organizations.*.keys.*.key", effect: enforced},
 	{path: "organizations.*.keys.*.models", effect: enforced},
 	{path: "organizations.*.keys.*.expires", effect: enforced},
 	{path: "organizations.*.keys.*.disabled", effect: enforced},
-	{path: "organizations.*.keys.*.limits", why: "no call is counted yet"},
-	{path: "organizations.*.keys.*.budget", why: "nothing is held to a budget yet"},
+	{path: "organizations.*.keys.*.limits", effect: enforced},
+	{path: "organizations.*.keys.*.budget", effect: enforced},
+	{path: "organizations.*.keys.*.budgets", effect: enforced},
 }
 
 // parts walks the file and sorts out what is written and not off.

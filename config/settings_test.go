@@ -43,8 +43,10 @@ models:
   other: {strategy: weighted, targets: [{provider: x, model: m2, weight: 1}]}
 organizations:
   o:
-    budget: {usd: 1, per: day}
-    keys: {k: {key: a-key-that-is-long-enough, budget: {usd: 1, per: day}}}
+    budget: {usd: 1, per: day, hard: false}
+    budgets: {b: {usd: 1, per: day, hard: false}}
+    limits: {rpm: 1}
+    keys: {k: {key: a-key-that-is-long-enough, limits: {rpm: 1}, budget: {usd: 1, per: day, hard: false}, budgets: {b: {usd: 1, per: day, hard: false}}}}
 admin: {oidc: {issuer: https://id.example, client_id: a, redirect_url: https://vel.example/api/auth/oidc/callback, organization: o, roles: {map: {g: viewer}}}}
 server: {tls: {cert: a, key: b}}
 database: postgres://here/vel
@@ -108,11 +110,15 @@ func ofPrices() map[string]string {
 	return all
 }
 
-// limitsAndBudgets stand under an organization and under a key.
-var limitsAndBudgets = map[string]string{
-	"limits.rpm": "7", "limits.tpm": "7", "limits.rph": "7", "limits.tpd": "7", "limits.in_flight": "7", "limits.burst": "7",
-	"limits.on_store_failure": "open", "budget.usd": "7", "budget.per": "week", "budget.timezone": "Europe/Berlin",
-	"budget.warn_at": "0.7", "budget.hard": "true",
+// ofLimits stand under an organization and under a key.
+var ofLimits = map[string]string{
+	"limits.rpm": "7", "limits.tpm": "7", "limits.rph": "7", "limits.tph": "7", "limits.rpd": "7", "limits.tpd": "7", "limits.in_flight": "7", "limits.burst": "7",
+	"limits.on_store_failure": "open",
+}
+
+// ofABudget are the settings of every budget.
+var ofABudget = map[string]string{
+	"usd": "7", "per": "week", "timezone": "Europe/Berlin", "warn_at": "0.7", "hard": "true", "on_store_failure": "open",
 }
 
 // elsewhere are values that settingsFile has room for only at another place than x, m, o, k and the first entry.
@@ -135,8 +141,13 @@ func TestEverySettingHasAnEffect(t *testing.T) {
 	for path, value := range settings {
 		samples[path] = strings.ReplaceAll(value, "{pem}", certificate(t))
 	}
-	for path, value := range limitsAndBudgets {
+	for path, value := range ofLimits {
 		samples["organizations.*."+path], samples["organizations.*.keys.*."+path] = value, value
+	}
+	for path, value := range ofABudget {
+		for _, of := range []string{"budget.", "budgets.*."} {
+			samples["organizations.*."+of+path], samples["organizations.*.keys.*."+of+path] = value, value
+		}
 	}
 	maps.Copy(samples, ofPrices())
 	base := observe(t, nil)
@@ -221,7 +232,9 @@ func observe(t *testing.T, env []string) observed {
 		Spool    Spool
 		SignOn   admin.OIDC
 		Costs    map[string]money.Nano
-	}{c.Gateway, c.Log, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention, c.Spool, c.SignOn, costs(t, &c.Routing)}
+		Limits   []accounting.Limits
+		Budgets  []accounting.Budget
+	}{c.Gateway, c.Log, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention, c.Spool, c.SignOn, costs(t, &c.Routing), accounting.DeclaredLimits(&c.Tenancy), accounting.DeclaredBudgets(&c.Tenancy)}
 	return o
 }
 
@@ -290,7 +303,7 @@ func at(pattern string) string {
 		return path
 	}
 	for _, name := range []struct{ in, is string }{
-		{"providers.*", "providers.x"}, {"prices.*", "prices.p"}, {"from.*", "from.2027-01-31"}, {"models.*", "models.m"}, {"organizations.*", "organizations.o"}, {"keys.*", "keys.k"}, {"map.*", "map.g"}, {"[]", "[0]"},
+		{"providers.*", "providers.x"}, {"prices.*", "prices.p"}, {"from.*", "from.2027-01-31"}, {"models.*", "models.m"}, {"organizations.*", "organizations.o"}, {"keys.*", "keys.k"}, {"budgets.*", "budgets.b"}, {"map.*", "map.g"}, {"[]", "[0]"},
 	} {
 		pattern = strings.ReplaceAll(pattern, name.in, name.is)
 	}
