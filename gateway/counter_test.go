@@ -151,7 +151,7 @@ func TestEstimate(t *testing.T) {
 			if err := adapters.Parse([]byte(c.body), &call.Content, &call.question); err != nil {
 				t.Fatal(err)
 			}
-			if got, want := int64(call.estimate(r.Targets[0])), c.in*2500+c.out*10000; got != want {
+			if got, want := int64(call.estimate(r.Targets[0]).Cost), c.in*2500+c.out*10000; got != want {
 				t.Errorf("%d, want %d", got, want)
 			}
 		})

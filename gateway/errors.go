@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
@@ -34,7 +35,7 @@ func refuse(c *Call, err error) answer {
 	}
 	a.body = appendError(nil, e, redactor)
 	switch {
-	case e.Class == adapters.ClassQuota, e.Class == adapters.ClassCredential, a.status == http.StatusConflict, e == errInternal:
+	case never(err), e.Class == adapters.ClassQuota, e.Class == adapters.ClassCredential, a.status == http.StatusConflict, e == errInternal:
 		a.shouldRetry = "false" // nothing is better the next time
 	case len(c.record.Attempts) > 1 && a.status >= http.StatusInternalServerError && a.retryAfter == 0:
 		a.shouldRetry = "false" // Vel has tried what there is; the SDK's retries would multiply it
@@ -50,7 +51,12 @@ func inWords(c *Call, err error) *adapters.Error {
 	if r, ok := errors.AsType[routing.Refusal](err); ok {
 		return ofRouting(c, r)
 	}
+	if d, ok := errors.AsType[*accounting.Denied](err); ok {
+		return ofDenied(c, d)
+	}
 	switch {
+	case errors.Is(err, accounting.ErrUnpriced):
+		return errUnpriced
 	case opensNothing(err):
 		return errBadKey
 	case unavailable(err):
@@ -220,8 +226,11 @@ func classOf(err error) adapters.Class {
 	if _, ok := errors.AsType[routing.Refusal](err); ok {
 		return adapters.ClassInvalid
 	}
+	if d, ok := errors.AsType[*accounting.Denied](err); ok {
+		return classOfDenied(d)
+	}
 	switch {
-	case opensNothing(err):
+	case opensNothing(err), errors.Is(err, accounting.ErrUnpriced):
 		return adapters.ClassInvalid
 	case unavailable(err):
 		return errDatabase.Class

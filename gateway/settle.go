@@ -37,7 +37,7 @@ func (p *Pipeline) Settle(c *Call, cause error) {
 		p.meter(c)
 		return
 	}
-	p.conclude(&c.record, c.Client)
+	p.conclude(&c.record, &c.reservation, c.Client)
 }
 
 // finish gives the connection back and tells routing how the attempt went.

@@ -53,7 +53,7 @@ func bookingsOf(r *accounting.Record) []accounting.Booking {
 	var all []accounting.Booking
 	for _, k := range r.Bookings {
 		k.Budget = tenancy.ID(clean(string(k.Budget), longestIndexed))
-		k.Held, k.Spent = limited(k.Held), limited(r.Cost)
+		k.Held, k.Spent = limited(k.Held), limited(k.Spent)
 		if !slices.ContainsFunc(all, func(o accounting.Booking) bool { return o.Budget == k.Budget }) {
 			all = append(all, k)
 		}

@@ -54,6 +54,9 @@ func (a *App) learned(c storage.Changes) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	orgs, err := a.directory.learn(c)
+	if a.allowance.learn(c) {
+		a.pipeline.SetAccounts(a.account(a.config))
+	}
 	if moved := a.catalog.learn(c); err == nil && (orgs || moved) {
 		err = a.rebuild(a.config) // with organizations, whose accounts are whose may have changed
 	}
