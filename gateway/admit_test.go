@@ -144,7 +144,7 @@ func TestDeniedForEver(t *testing.T) {
 }
 
 // A place is there again once the stream before has ended, however it did.
-func TestPlaces(t *testing.T) {
+func TestPlacesInFlight(t *testing.T) {
 	t.Parallel()
 	w := &held{limits: []accounting.Limits{limitOf(accounting.Scope{Key: "key-1"}, accounting.Limits{InFlight: 1})}}
 	next := make(chan struct{})
@@ -287,6 +287,13 @@ func TestAppendReset(t *testing.T) {
 	}
 }
 
+// dearerSecond makes the second provider the dearer one.
+func dearerSecond(h *house) {
+	for name, price := range map[string]routing.PriceConfig{"p1": atSecond, "p2": atFirst} {
+		h.routing.Providers[name].Prices["upstream-model"] = price
+	}
+}
+
 // Another attempt after one that may have been executed holds more, and each is charged.
 func TestTopUp(t *testing.T) {
 	t.Parallel()
@@ -296,12 +303,12 @@ func TestTopUp(t *testing.T) {
 		calls  int64 // of the second provider
 	}{
 		"there is room": {"1", 200, 1},
-		"there is none": {"0.042", 502, 0},
+		"there is none": {"0.04098", 502, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := &held{budgets: []accounting.Budget{budgetOf(accounting.Scope{}, c.budget, nil)}}
-			h := newHouse(t, []func(*asked) bool{answers(jsonAnswer(200, garbledUsed)), answers(jsonAnswer(200, completion))}, priced, w.in)
+			h := newHouse(t, []func(*asked) bool{answers(jsonAnswer(200, garbledUsed)), answers(jsonAnswer(200, completion))}, priced, dearerSecond, w.in)
 			if g := h.call(chatBody); g.StatusCode != c.status {
 				t.Errorf("status %d, body %s", g.StatusCode, g.body)
 			}
