@@ -48,6 +48,7 @@ type Config struct {
 	OldKeys   []secrets.Secret // what else may have encrypted them
 	AdminKey  secrets.Secret   // what opens the control plane to whoever runs the house; no secret: it is not set
 	Log       Log
+	OTel      OTel
 	Simulated bool // no provider is configured: the routes of SimulatorProvider exist instead
 
 	Secrets     []secrets.Secret // every one that was read, for the redactor
@@ -84,7 +85,7 @@ func parse(path string, text []byte, env environment) (*Config, error) {
 	simulated := d.wellKnown(&f.Routing)
 	c := &Config{
 		Path: path, Gateway: f.Config, Routing: f.Routing, Tenancy: f.Tenancy, SignOn: f.Admin.OIDC, Database: f.Database, MaxAge: f.SnapshotMaxAge,
-		Retention: f.Retention, Log: f.Log, Simulated: simulated,
+		Retention: f.Retention, Log: f.Log, OTel: f.OTel, Simulated: simulated,
 		SecretKey: d.variable("VEL_SECRET_KEY", 32), OldKeys: d.variables("VEL_SECRET_KEY_OLD", 32), AdminKey: d.variable("VEL_ADMIN_KEY", 24),
 	}
 	c.Gateway.AdminListen = f.Admin.Listen

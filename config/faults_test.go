@@ -142,7 +142,7 @@ providers:
   local: {kind: openai, base_url: http://127.0.0.1:1/v1, api_key: none, allow_private: true, organizations: [acem]}
 models:
   gpt-4.1: {targets: [{provider: local}, {provider: locla}]}
-  auto: {rules: [{when: a, use: gtp-4.1}], targets: [{provider: local}]}
+  auto: {rules: [{when: stream, use: gtp-4.1}], targets: [{provider: local}]}
 organizations:
   acme: {keys: {ci: {key: none-none-none-none-none, models: [gpt-4.1, gtp-4.1]}}}
 `, want: `

@@ -38,9 +38,10 @@ models:
     hedge: {after: p95, max_extra_cost: 5%}
     mirror: {percent: 1, to: {provider: x, model: mm}}
     cache: {ttl: 1m}
-    rules: [{when: a, targets: [{provider: x, model: m1}]}, {when: b, use: other}]
+    rules: [{when: stream, targets: [{provider: x, model: m1}]}, {when: tools, use: other}, {when: images, refuse: No.}]
     targets: [{provider: x, model: m1}]
   other: {strategy: weighted, targets: [{provider: x, model: m2, weight: 1}]}
+  best: {optimize: {cost: 1, speed: 1, quality: 1}, targets: [{provider: x, model: m3, quality: 5}]}
 organizations:
   o:
     budget: {usd: 1, per: day, hard: false}
@@ -79,9 +80,10 @@ var settings = map[string]string{
 	"models.*.strategy": "fastest", "models.*.sticky.by": "user", "models.*.sticky.ttl": "7m",
 	"models.*.hedge.after": "p50", "models.*.hedge.max_extra_cost": "7%", "models.*.cache.ttl": "7m",
 	"models.*.mirror.percent": "7", "models.*.mirror.to.provider": "y", "models.*.mirror.to.model": "m7",
-	"models.*.rules[].when": "c", "models.*.rules[].use": "other",
+	"models.*.rules[].when": "images", "models.*.rules[].refuse": "Not now.", "models.*.rules[].use": "best",
 	"models.*.rules[].targets[].provider": "y", "models.*.rules[].targets[].model": "m7",
-	"models.*.targets[].provider": "y", "models.*.targets[].model": "m7", "models.*.targets[].weight": "7",
+	"models.*.targets[].provider": "y", "models.*.targets[].model": "m7", "models.*.targets[].weight": "7", "models.*.targets[].quality": "7",
+	"models.*.optimize.cost": "7", "models.*.optimize.speed": "7", "models.*.optimize.quality": "7",
 	"models.*.timeouts.connect": "1s", "models.*.timeouts.first_byte": "1s", "models.*.timeouts.idle": "1s", "models.*.timeouts.total": "1s",
 	"models.*.attempts": "7", "models.*.backoff": "[7ms]", "models.*.repeat_executed": "true", "models.*.strict": "true",
 
@@ -123,14 +125,17 @@ var ofABudget = map[string]string{
 
 // elsewhere are values that settingsFile has room for only at another place than x, m, o, k and the first entry.
 var elsewhere = map[string]string{
-	"providers.*.kind":          "providers.y.kind",
-	"models.*.targets[].weight": "models.other.targets[0].weight",
-	"models.*.rules[].use":      "models.m.rules[1].use",
+	"providers.*.kind":           "providers.y.kind",
+	"models.*.targets[].weight":  "models.other.targets[0].weight",
+	"models.*.targets[].quality": "models.best.targets[0].quality", "models.*.optimize.cost": "models.best.optimize.cost",
+	"models.*.optimize.speed": "models.best.optimize.speed", "models.*.optimize.quality": "models.best.optimize.quality",
+	"models.*.rules[].use": "models.m.rules[1].use", "models.*.rules[].refuse": "models.m.rules[2].refuse",
 }
 
 // refused are known only to be refused with a better reason than that they are unknown.
 var refused = map[string]string{
 	"providers.*.timeouts.total": "1s", "models.*.mirror.to.weight": "7", "models.*.rules[].targets[].weight": "7",
+	"models.*.mirror.to.quality": "7", "models.*.rules[].targets[].quality": "7",
 }
 
 // TestEverySettingHasAnEffect sets every value of the file by its variable. Each must change what the rooms
@@ -204,7 +209,7 @@ func observe(t *testing.T, env []string) observed {
 		}
 	})
 	for name, m := range c.Routing.Models { // what routing refuses to build
-		m.Strategy, m.Sticky, m.Hedge, m.Cache, m.Mirror, m.Rules = "", nil, nil, nil, nil, nil
+		m.Hedge, m.Cache, m.Mirror = nil, nil, nil
 		c.Routing.Models[name] = m
 	}
 	for name, p := range c.Routing.Providers {
@@ -222,6 +227,7 @@ func observe(t *testing.T, env []string) observed {
 	o.built = struct {
 		Gateway  gateway.Config
 		Log      Log
+		OTel     OTel
 		Table    *routing.Table
 		Orgs     []tenancy.Org
 		Keys     []tenancy.APIKey
@@ -234,7 +240,7 @@ func observe(t *testing.T, env []string) observed {
 		Costs    map[string]money.Nano
 		Limits   []accounting.Limits
 		Budgets  []accounting.Budget
-	}{c.Gateway, c.Log, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention, c.Spool, c.SignOn, costs(t, &c.Routing), accounting.DeclaredLimits(&c.Tenancy), accounting.DeclaredBudgets(&c.Tenancy)}
+	}{c.Gateway, c.Log, c.OTel, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention, c.Spool, c.SignOn, costs(t, &c.Routing), accounting.DeclaredLimits(&c.Tenancy), accounting.DeclaredBudgets(&c.Tenancy)}
 	return o
 }
 

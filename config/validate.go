@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -57,6 +58,9 @@ func (s *Spool) validate(fault func(path, problem, hint string)) {
 func (o *OTel) validate(fault func(path, problem, hint string)) {
 	if o.Endpoint != "" && !isURL(o.Endpoint, "http", "https") {
 		fault("otel.endpoint", quote(o.Endpoint)+" is not an http:// or https:// URL", "write it as http://collector:4318")
+	}
+	if u, err := url.Parse(o.Endpoint); err == nil && (u.User != nil || u.RawQuery != "" || u.Fragment != "") {
+		fault("otel.endpoint", "has more than a host and a path", "write http://collector:4318; a collector that wants to know who sends stands behind one that does not")
 	}
 	if o.Sample < 0 || o.Sample > 1 {
 		fault("otel.sample", "must be from 0 to 1", "write 0.01 for 1 %")

@@ -56,7 +56,7 @@ func (p *Pipeline) attempt(c *Call) error {
 // try makes one attempt, up to the point where the answer's head could be written.
 func (p *Pipeline) try(c *Call, move routing.Move) error {
 	c.tryBegun, c.foreign = time.Now(), c.foreign[:0]
-	c.outcome, c.charged = routing.Outcome{Target: move.Target}, false
+	c.outcome, c.charged = routing.Outcome{Target: move.Target, Stick: c.plan.Stick}, false
 	if err := c.encode(); err != nil {
 		c.outcome.Refused = true // this provider can not do what is asked, and is not asked
 		return err
@@ -73,6 +73,8 @@ func (p *Pipeline) try(c *Call, move routing.Move) error {
 	}
 	c.outcome.Pass, c.trying = pass, true
 	c.beginAttempt()
+	p.metrics.further(c)
+	p.traceAttempt(c)
 	err := p.send(c)
 	if err == nil {
 		err = p.receive(c)
@@ -83,6 +85,7 @@ func (p *Pipeline) try(c *Call, move routing.Move) error {
 	if c.answered = true; c.ended && c.stream == nil {
 		c.charge() // in time for the head
 	}
+	c.span.answering(c)
 	c.outcome.Pass.Answered() // a breaker that probes need not wait for the end of a stream
 	return nil
 }
@@ -110,7 +113,7 @@ func (p *Pipeline) send(c *Call) error {
 	}
 	c.request.Header = append(c.request.Header,
 		adapters.Field{Name: "Accept", Value: "*/*"}, adapters.Field{Name: "User-Agent", Value: "vel"})
-	c.request.Header = append(c.request.Header, c.Passed...)
+	c.request.Header = c.span.outgoing(append(c.request.Header, c.Passed...))
 	if err := t.Provider.Adapter.Signer.Sign(&c.request, t.Provider.Key, c.tryBegun); err != nil {
 		return &adapters.Error{Class: adapters.ClassCredential, Message: "The provider's credential can not be used.", Cause: err}
 	}
@@ -254,6 +257,7 @@ func (p *Pipeline) abandon(c *Call, err error) error {
 		failed = endedError(why)
 	}
 	c.chargeFailed(failed.Class)
+	c.span.attempted(c, failed.Class, failed.Status)
 	x := c.exchange
 	c.hold(nil)
 	if x != nil {
@@ -271,9 +275,13 @@ func (p *Pipeline) observe(c *Call) {
 	p.leave(c)
 	now := time.Now()
 	c.trying, c.outcome.Total = false, now.Sub(c.tryBegun)
+	if c.outcome.Usage = c.usage; c.stream != nil {
+		c.outcome.Usage, _ = c.stream.Usage()
+		c.outcome.Streamed = true
+	}
 	c.endAttempt()
 	p.state.Observe(&c.outcome, now)
-	p.metrics.attempt(c.outcome.Target, c.outcome.Class)
+	p.metrics.attempt(c.outcome.Target, c.outcome.Class, c.outcome.Total)
 }
 
 // report writes down why an attempt failed, for the operator: here are the causes that no client sees.

@@ -26,6 +26,8 @@ type Call struct {
 	Content adapters.Content
 	Passed  []adapters.Field // header fields that pass to the provider
 	Account string           // of a call on objects: the provider that the client chose; empty: none
+	Header  adapters.Header  // of the request, until its answer begins; nil: there is none
+	Session []byte           // what the client says that its calls have in common; nil: nothing
 	Client  string           // address, for the log
 	Agent   []byte           // User-Agent, for the record
 	Tags    [][]byte         // what stands in the fields for it
@@ -38,6 +40,7 @@ type Call struct {
 	request  adapters.Request
 	begun    time.Time
 	settled  bool
+	span     callSpan
 
 	// What will be kept of the call.
 	record      accounting.Record

@@ -51,7 +51,7 @@ func TestContentIsKept(t *testing.T) {
 			})
 			h.call(c.body)
 			_, r := l.only(t)
-			place := "calls/" + string(r.ID) + "/org:"
+			place := "call_contents/" + string(r.ID) + "/org:"
 			for what, got := range map[string]struct{ is, want string }{"prompt": {unsealed(r.Prompt), c.prompt}, "answer": {unsealed(r.Answer), c.told}} {
 				want := got.want
 				if want != "" {

@@ -77,7 +77,7 @@ func TestCodesAreDocumented(t *testing.T) {
 	} {
 		all[e.Code] = true
 	}
-	for r := routing.UnknownModel; r <= routing.Ambiguous; r++ {
+	for r := routing.UnknownModel; r <= routing.ByRule; r++ {
 		all[ofRouting(&Call{}, r).Code] = true
 	}
 	for code := range all {

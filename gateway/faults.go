@@ -153,6 +153,8 @@ func ofRouting(c *Call, r routing.Refusal) *adapters.Error {
 		}
 		return invalid(http.StatusBadRequest, "ambiguous_provider", "x-vel-provider",
 			"Several providers could take this call: "+strings.Join(names, ", ")+". Name one in the header x-vel-provider.")
+	case routing.ByRule:
+		return invalid(http.StatusForbidden, "refused_by_rule", "model", c.plan.Refusal)
 	case routing.NoTarget:
 		return &adapters.Error{
 			Class: adapters.ClassConnect, Status: http.StatusServiceUnavailable, Type: "server_error", Code: "no_provider_available",

@@ -49,7 +49,8 @@ func (s *Server) call(ctx *fasthttp.RequestCtx, to *path) {
 	h := &ctx.Request.Header
 	c.Key, c.Agent = presentedKey(h), h.UserAgent()
 	c.Client, c.Passed = s.clientOf(ctx), passing(c.Passed, h)
-	c.Account = view(h.Peek("X-Vel-Provider"))
+	c.Account, c.Session = view(h.Peek("X-Vel-Provider")), h.Peek("X-Vel-Session")
+	c.Header = h
 	c.Tags = append(c.Tags, h.PeekAll(nameTags)...)
 	c.Content = adapters.Content{
 		Endpoint: to.endpoint, Method: string(h.Method()), Path: to.rest, Query: to.query, ContentType: h.ContentType(), Body: ctx.Request.Body(),

@@ -14,7 +14,7 @@ import (
 // Header fields cross the gateway by allow-lists in both directions. What else a provider needs is written by
 // Pipeline.send, and the credential by the adapter's signer.
 var (
-	toProvider = [...]string{"Idempotency-Key", "Openai-Beta"}
+	toProvider = [...]string{"Idempotency-Key", "Openai-Beta", fieldTraceparent, fieldTracestate}
 	toClient   = [...]string{"Openai-Processing-Ms", "Openai-Version", "Content-Disposition"}
 )
 

@@ -19,6 +19,10 @@ type Metrics struct {
 	firstToken *prometheus.HistogramVec
 	tokens     *prometheus.CounterVec
 	attempts   *prometheus.CounterVec
+	tries      *prometheus.HistogramVec
+	fallbacks  *prometheus.CounterVec
+	repeats    *prometheus.CounterVec
+	inFlight   prometheus.Gauge
 	errors     *prometheus.CounterVec
 	breakers   *prometheus.GaugeVec
 	streams    prometheus.Gauge
@@ -45,7 +49,7 @@ type callLabels struct {
 
 type callSeries struct {
 	calls               prometheus.Counter
-	seconds, firstToken prometheus.Observer
+	seconds, firstToken observer
 }
 
 type tryLabels struct {
@@ -53,7 +57,10 @@ type tryLabels struct {
 	class  adapters.Class
 }
 
-type trySeries struct{ attempts, errors prometheus.Counter }
+type trySeries struct {
+	attempts, errors prometheus.Counter
+	seconds          prometheus.Observer
+}
 
 // costSeries is of one target, which belongs to one route.
 type costSeries struct{ cost, tokensIn, tokensOut, noPrice, noUsage, estimated prometheus.Counter }
@@ -82,21 +89,24 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		r.MustRegister(v)
 		return v
 	}
-	histogram := func(name, help string) *prometheus.HistogramVec {
+	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
 		v := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: name, Help: help, Buckets: buckets,
 			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour,
-		}, call)
+		}, labels)
 		r.MustRegister(v)
 		return v
 	}
 	m := &Metrics{
 		broken:     counter("vel_broken_answers_total", "Answers that had begun and did not reach their end, by reason.", "provider", "model", "class"),
 		calls:      counter("vel_calls_total", "Calls that ended, by the status that the client saw; 499: the client left.", call...),
-		seconds:    histogram("vel_call_seconds", "From the request to the end of the answer."),
-		firstToken: histogram("vel_first_token_seconds", "From the request to the first byte of the answer's body."),
+		seconds:    histogram("vel_call_seconds", "From the request to the end of the answer.", call...),
+		firstToken: histogram("vel_first_token_seconds", "From the request to the first byte of the answer's body.", call...),
 		tokens:     counter("vel_tokens_total", "Tokens of executed attempts, as providers told them or as they were counted here.", "route", "provider", "model", "kind"),
 		attempts:   counter("vel_attempts_total", "Attempts that ended, by what became of them.", "provider", "model", "outcome"),
+		tries:      histogram("vel_attempt_seconds", "From the beginning of an attempt to its end, by what became of it.", "provider", "model", "outcome"),
+		fallbacks:  counter("vel_fallbacks_total", "Attempts at another target than the attempt before, by where they went.", "route", "provider", "model"),
+		repeats:    counter("vel_repeats_total", "Attempts at the same target as the attempt before.", "route", "provider", "model"),
 		errors:     counter("vel_upstream_errors_total", "Attempts that the provider failed, by class.", "provider", "model", "class"),
 		cost:       counter("vel_cost_dollars_total", "What calls cost, as far as it is known.", "route", "provider", "model"),
 		unpriced:   counter("vel_unpriced_calls_total", "Executed attempts of which the cost is not known, or not all of it.", "provider", "model", "reason"),
@@ -104,6 +114,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		guessed:    prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_guessed_calls_total", Help: "Calls whose usage was estimated by length, because too many waited to be counted."}),
 		breakers:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "vel_breaker_open", Help: "1 while the target's breaker is open or half-open."}, []string{"target"}),
 		streams:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_open_streams", Help: "Streams that are relayed now."}),
+		inFlight:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_calls_in_flight", Help: "Calls that have begun and not ended."}),
 		panics:     prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_panics_total", Help: "Calls and other requests that ended in a panic; each is a bug."}),
 		refused:    prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_refused_total", Help: "Requests refused before a call began: no key, a bad path, a bad head."}),
 
@@ -111,7 +122,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 
 		byCall: map[callLabels]*callSeries{}, byTry: map[tryLabels]*trySeries{}, byCost: map[*routing.Target]*costSeries{},
 	}
-	r.MustRegister(m.breakers, m.streams, m.panics, m.refused, m.guessed, m.objectsLost)
+	r.MustRegister(m.breakers, m.streams, m.inFlight, m.panics, m.refused, m.guessed, m.objectsLost)
 	return m
 }
 
@@ -134,18 +145,18 @@ func (m *Metrics) Forget() {
 }
 
 // call counts a call that ended with what the client saw.
-func (m *Metrics) call(r *accounting.Record) {
+func (m *Metrics) call(r *accounting.Record, trace string) {
 	s := m.ofCall(callLabels{r.Route, r.Provider, r.Model, r.Endpoint.String(), classOfStatus(r.Status)})
 	s.calls.Inc()
-	s.seconds.Observe(r.Total.Seconds())
+	s.seconds.observe(r.Total, trace)
 	if r.FirstToken == 0 {
 		return
 	}
 	if r.Class != adapters.ClassNone {
 		m.broken.WithLabelValues(r.Provider, r.Model, r.Class.String()).Inc()
 	}
-	if s.firstToken != nil {
-		s.firstToken.Observe(r.FirstToken.Seconds())
+	if s.firstToken.plain != nil {
+		s.firstToken.observe(r.FirstToken, trace)
 	}
 }
 
@@ -157,9 +168,9 @@ func (m *Metrics) ofCall(l callLabels) *callSeries {
 		return s
 	}
 	values := []string{l.route, l.provider, l.model, l.endpoint, statusNames[l.status]}
-	s = &callSeries{calls: m.calls.WithLabelValues(values...), seconds: m.seconds.WithLabelValues(values...)}
+	s = &callSeries{calls: m.calls.WithLabelValues(values...), seconds: observerOf(m.seconds.WithLabelValues(values...))}
 	if l.status == status2xx { // nothing else has a first token
-		s.firstToken = m.firstToken.WithLabelValues(values...)
+		s.firstToken = observerOf(m.firstToken.WithLabelValues(values...))
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -168,9 +179,10 @@ func (m *Metrics) ofCall(l callLabels) *callSeries {
 }
 
 // attempt counts an attempt that ended.
-func (m *Metrics) attempt(t *routing.Target, class adapters.Class) {
+func (m *Metrics) attempt(t *routing.Target, class adapters.Class, took time.Duration) {
 	s := m.ofTry(tryLabels{t, class})
 	s.attempts.Inc()
+	s.seconds.Observe(took.Seconds())
 	if s.errors != nil {
 		s.errors.Inc()
 	}
@@ -184,7 +196,8 @@ func (m *Metrics) ofTry(l tryLabels) *trySeries {
 		return s
 	}
 	provider, model, class := l.target.Provider.Name, l.target.Model, l.class.String()
-	s = &trySeries{attempts: m.attempts.WithLabelValues(provider, model, outcomeName(l.class))}
+	outcome := outcomeName(l.class)
+	s = &trySeries{attempts: m.attempts.WithLabelValues(provider, model, outcome), seconds: m.tries.WithLabelValues(provider, model, outcome)}
 	if l.class.Elsewhere() {
 		s.errors = m.errors.WithLabelValues(provider, model, class)
 	}
@@ -192,6 +205,20 @@ func (m *Metrics) ofTry(l tryLabels) *trySeries {
 	defer m.mu.Unlock()
 	m.byTry[l] = s
 	return s
+}
+
+// further counts an attempt that is not its call's first. It is rare, so its series are looked up.
+func (m *Metrics) further(c *Call) {
+	all := c.record.Attempts
+	if len(all) < 2 {
+		return
+	}
+	before, now := &all[len(all)-2], &all[len(all)-1]
+	counter := m.fallbacks
+	if before.Provider == now.Provider && before.Model == now.Model {
+		counter = m.repeats
+	}
+	counter.WithLabelValues(c.record.Route, now.Provider, now.Model).Inc()
 }
 
 func outcomeName(class adapters.Class) string {

@@ -210,9 +210,11 @@ func (p *Pipeline) fetch(c *Call, o *routing.StoredObject) (body []byte, err err
 			err = p.panicked(part, reason)
 		}
 		c.leave(part)
-		part.finish(part.endClass(err))
+		class := part.endClass(err)
+		part.finish(class)
+		part.span.attempted(part, class, 0)
 	}()
-	part.snapshot, part.Who, part.recorded = c.snapshot, c.Who, true
+	part.snapshot, part.Who, part.recorded, part.span = c.snapshot, c.Who, true, c.span.part()
 	part.Content = adapters.Content{Endpoint: adapters.Objects, Method: http.MethodGet, Path: []byte(c.list.of.path + "/" + o.ID)}
 	ask := routing.Ask{Who: c.Who, Endpoint: adapters.Objects, Holder: o.Provider}
 	if c.snapshot.Routes.PlanObject(&part.plan, &ask, p.state, part.begun) != nil {

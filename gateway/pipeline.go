@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -41,6 +42,7 @@ type Pipeline struct {
 	log      *slog.Logger
 	calls    sync.Pool
 	fresh    *freshKeys // nil: the index knows all keys
+	tracing  *tracing   // nil: nothing is traced
 	recorder Recorder   // nil: nothing is recorded
 	counter  *counter   // nil: what providers do not tell is estimated by its length
 	sealer   Sealer     // nil: nobody's content is kept
@@ -127,6 +129,7 @@ func (p *Pipeline) acquire(id string) *Call {
 	c.ID, c.begun, c.length = id, time.Now(), -1
 	c.record.ID, c.record.Begun = tenancy.ID(id), c.begun
 	c.snapshot = p.snapshot.Load()
+	p.metrics.inFlight.Inc()
 	return c
 }
 
@@ -161,12 +164,13 @@ func (p *Pipeline) release(c *Call) {
 		reservation: c.reservation, entry: c.entry,
 	}
 	p.calls.Put(c)
+	p.metrics.inFlight.Dec()
 }
 
 // Open takes the call through phases 1 to 5. When it returns nil, the head of the answer is known and nothing
 // has been written; Relay and Settle must follow. After an error only Settle must.
 func (p *Pipeline) Open(c *Call) error {
-	for _, phase := range [...]func(*Call) error{p.identify, p.parse, p.route, p.admit, p.attempt} {
+	for _, phase := range [...]func(*Call) error{p.identify, p.trace, p.parse, p.route, p.admit, p.attempt} {
 		if err := phase(c); err != nil {
 			c.failed = err
 			return err
@@ -227,7 +231,15 @@ func (p *Pipeline) route(c *Call) (err error) {
 			c.record.Route = c.plan.Route.Name
 		}
 	}()
-	ask := routing.Ask{Model: c.question.Model, Who: c.Who, Endpoint: c.Content.Endpoint}
+	ask := routing.Ask{
+		Model: c.question.Model, Who: c.Who, Endpoint: c.Content.Endpoint,
+		Seed: routing.SeedOf(c.ID), Input: c.asked(), Session: c.Session,
+		MaxOutput: cmp.Or(c.question.MaxCompletionTokens, c.question.MaxTokens),
+		Stream:    c.Content.Stream, Header: c.Header, Tags: c.Tags, Body: c.Content.Body,
+	}
+	if c.Content.Boundary != nil { // a form is no JSON
+		ask.Body = nil
+	}
 	switch {
 	case ask.Endpoint == adapters.Objects:
 		return p.routeObject(c, &ask)
@@ -235,6 +247,14 @@ func (p *Pipeline) route(c *Call) (err error) {
 		return p.bindModel(c, &ask)
 	}
 	return c.snapshot.Routes.Plan(&c.plan, &ask, p.state, c.begun)
+}
+
+// asked is what the call asks, as JSON; nil where that stands in no one place.
+func (c *Call) asked() []byte {
+	if at := c.question.Input; !at.Empty() {
+		return c.Content.Body[at.Start:at.End]
+	}
+	return nil
 }
 
 // panicked turns a panic into a failed call: one call may fail, the process goes on.

@@ -80,8 +80,9 @@ func (c *Call) said(class adapters.Class) string {
 	return readable(text, longestError)
 }
 
-// conclude gives out what is known of a call that ended: to the recorder, the ledger, the metrics and the log.
-func (p *Pipeline) conclude(r *accounting.Record, held *accounting.Reservation, client string) {
+// conclude gives out what is known of a call that ended: to the recorder, the ledger, the metrics and the log. trace is the id of
+// its trace, or empty.
+func (p *Pipeline) conclude(r *accounting.Record, held *accounting.Reservation, client, trace string) {
 	held.Book(r)
 	if p.recorder != nil && r.Who != (tenancy.Identity{}) {
 		p.recorder.End(r)
@@ -89,7 +90,7 @@ func (p *Pipeline) conclude(r *accounting.Record, held *accounting.Reservation, 
 	if p.ledger != nil {
 		p.ledger.Settle(held, r)
 	}
-	p.metrics.call(r)
+	p.metrics.call(r, trace)
 	p.writeLine(r, client)
 }
 

@@ -133,6 +133,17 @@ func (s *Server) AdminAddr() netip.AddrPort {
 // Connections is how many clients are connected to the data plane.
 func (s *Server) Connections() int { return s.listener.open() }
 
+// BodyBytes is what request bodies over 64 KiB take now.
+func (s *Server) BodyBytes() int64 { return s.listener.bodies.used.Load() }
+
+// CertificateExpires is when the certificate in use expires; the zero time if there is none.
+func (s *Server) CertificateExpires() time.Time {
+	if s.cert == nil {
+		return time.Time{}
+	}
+	return s.cert.pair.Load().Leaf.NotAfter
+}
+
 // ReloadTLS reads the certificate again; on an error the old one stays.
 func (s *Server) ReloadTLS() error {
 	if s.cert == nil {

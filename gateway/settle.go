@@ -33,11 +33,12 @@ func (p *Pipeline) Settle(c *Call, cause error) {
 		c.charge()
 	}
 	c.close(class)
+	trace := c.span.ended(c)
 	if len(c.untoldTries) > 0 {
-		p.meter(c)
+		p.meter(c, trace)
 		return
 	}
-	p.conclude(&c.record, &c.reservation, c.Client)
+	p.conclude(&c.record, &c.reservation, c.Client, trace)
 }
 
 // finish gives the connection back and tells routing how the attempt went.

@@ -59,13 +59,14 @@ type metering struct {
 	record *accounting.Record
 	held   *accounting.Reservation
 	client string
+	trace  string // the id of its trace, or empty
 	tries  []untold
 	prompt adapters.Text
 }
 
 // meter counts what providers did not tell, or leaves it to who counts beside the calls, and concludes the call.
-func (p *Pipeline) meter(c *Call) {
-	m := metering{record: &c.record, held: &c.reservation, client: c.Client, tries: c.untoldTries, prompt: adapters.Text{Limit: promptSample}}
+func (p *Pipeline) meter(c *Call, trace string) {
+	m := metering{record: &c.record, held: &c.reservation, client: c.Client, trace: trace, tries: c.untoldTries, prompt: adapters.Text{Limit: promptSample}}
 	c.Content.Prompt(&m.prompt)
 	switch {
 	case p.counter == nil, c.reservation.HasPlace(): // the place is not held while the call waits to be counted
@@ -96,7 +97,7 @@ func (p *Pipeline) settleMetered(m *metering, tokens func(model string, t *adapt
 		a.Usage[adapters.Reasoning] = tokens(a.Model, &u.answer.Thought)
 		p.charge(m.record, a, u.target)
 	}
-	p.conclude(m.record, m.held, m.client)
+	p.conclude(m.record, m.held, m.client, m.trace)
 }
 
 // own is the same in memory of its own: nothing in it belongs to the call or to its request.
@@ -119,7 +120,7 @@ func (m *metering) own() *metering {
 	if m.held != nil {
 		*held, *m.held = *m.held, *held
 	}
-	return &metering{record: &r, held: held, client: strings.Clone(m.client), tries: slices.Clone(m.tries), prompt: m.prompt}
+	return &metering{record: &r, held: held, client: strings.Clone(m.client), trace: m.trace, tries: slices.Clone(m.tries), prompt: m.prompt}
 }
 
 // size is how much memory it needs.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -327,4 +328,52 @@ func greedy(t *testing.T, nodes int, l *ratelimit.Limit, n int64, outage time.Du
 	f.away.Store(false)
 	grab()
 	return taken
+}
+
+// Callers of three nodes go on while their Redis is killed, and take no more of a budget than it has and the nodes'
+// allowances are.
+func TestGuardsSurviveTheirRedis(t *testing.T) {
+	t.Parallel()
+	const nodes, most = 3, 10_000_000
+	s := newServer(t)
+	budget, tag := amount("usd", ratelimit.Total, most), "org"
+	var guards []*ratelimit.Guard
+	var stores []*ratelimit.Redis
+	for i := range nodes {
+		r := limiter(t, "redis://"+s.addr(), ratelimit.RedisOptions{Node: fmt.Sprint("node", i), Timeout: 200 * time.Millisecond})
+		g := ratelimit.NewGuard(r, ratelimit.GuardOptions{Nodes: r.Nodes})
+		t.Cleanup(g.Close)
+		guards, stores = append(guards, g), append(stores, r)
+	}
+	seedAll(t, stores[0], tag, []ratelimit.Take{{Limit: budget}}, time.Now())
+	var alone, together, id atomic.Int64
+	take := func(g *ratelimit.Guard, n int64) bool {
+		h := ratelimit.Hold{ID: fmt.Sprint(id.Add(1)), Tag: tag, Takes: []ratelimit.Take{{Limit: budget, N: n}}}
+		d, err := g.Take(t.Context(), &h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case d.OK && d.Alone:
+			alone.Add(n)
+		case d.OK:
+			together.Add(n)
+		}
+		return d.OK
+	}
+	for _, g := range guards {
+		until(t, "a take", func() bool { before := together.Load(); take(g, 1_000_000); return together.Load() > before })
+	}
+	s.end(syscall.SIGKILL)
+	for _, g := range guards {
+		for take(g, 10_000) { // until its allowance is spent
+		}
+	}
+	worst, _ := ratelimit.WorstCase(budget, nodes, nodes)
+	if a := alone.Load(); a < 3*300_000 || a > worst {
+		t.Errorf("%d were taken alone, want what 5 %% of the rests are, and at most %d", a, worst)
+	}
+	if sum := alone.Load() + together.Load(); sum > most+worst {
+		t.Errorf("%d were taken of %d", sum, most)
+	}
 }

@@ -43,11 +43,12 @@ type Hold struct {
 	Expires time.Time // by the store's clock; set by Take
 	Takes   []Take    // no two of one limit, at most Widest
 
-	left   []Left  // what Decision.Left shows
-	starts []int64 // of the windows that the takes were counted in
-	apart  uint64  // a bit for each take that the store does not decide about: see Guard
-	aside  *aside  // what a Guard took instead of those
-	kept   *kept   // how a Guard remembers to renew it
+	left   []Left   // what Decision.Left shows
+	starts []int64  // of the windows that the takes were counted in
+	apart  uint64   // a bit for each take that the store does not decide about: see Guard
+	aside  *aside   // what a Guard took instead of those
+	keys   []string // of a Redis that took it
+	kept   *kept    // how a Guard remembers to renew it
 }
 
 // Reset empties the hold, which was settled or never taken, and keeps its memory.

@@ -137,7 +137,11 @@ func client(t testing.TB, url string) redis.UniversalClient {
 func limiter(t testing.TB, url string, o ratelimit.RedisOptions) *ratelimit.Redis {
 	t.Helper()
 	r := ratelimit.NewRedis(client(t, url), o)
-	t.Cleanup(func() { _ = r.Close(context.Background()) })
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) // its Redis may be gone for good
+		defer cancel()
+		_ = r.Close(ctx)
+	})
 	return r
 }
 

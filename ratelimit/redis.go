@@ -138,7 +138,9 @@ func (r *Redis) Take(ctx context.Context, h *Hold) (Decision, error) {
 	}
 	for range windowTries {
 		h.starts = r.calendar.starts(h.starts[:0], h.Takes, r.now())
+		h.keys = nil // of another id, perhaps
 		keys, args := r.pack(h, "take", nil)
+		h.keys = keys
 		answer, err := r.ask(ctx, r.scripts.take, keys, args)
 		if err != nil {
 			if !errors.Is(err, gobreaker.ErrOpenState) && !errors.Is(err, gobreaker.ErrTooManyRequests) {
@@ -249,7 +251,11 @@ func (r *Redis) clock() int64 {
 
 // pack makes the keys and arguments of a script, with n instead of what the takes of the hold ask for, if it is not nil.
 func (r *Redis) pack(h *Hold, mode string, n []int64) ([]string, []any) {
-	keys := r.keys(h)
+	keys := h.keys
+	h.keys = nil // who uses them keeps them
+	if len(keys) != 2+len(h.Takes) {
+		keys = r.keys(h)
+	}
 	args := make([]any, 0, argumentsBefore+argumentsOfTake*len(h.Takes))
 	args = append(args, h.ID, r.clock(), mode)
 	for i := range h.Takes {

@@ -42,10 +42,13 @@ type cell struct {
 	until    atomic.Int64  // the end of the cooldown while open
 	cooling  atomic.Int64  // the provider asked us to stay away until then
 	gone     atomic.Bool   // replaced or forgotten: attempts under way may still end here, but it is no news
+	underWay atomic.Int64  // attempts that began and were not observed yet
+
+	experience *experience // what the target did; taken over by the cell that comes after this one
 }
 
 func newCell(id string, settings Breaker, onChange func(target, from, to string)) *cell {
-	c := &cell{id: id, settings: settings, born: time.Now()}
+	c := &cell{id: id, settings: settings, born: time.Now(), experience: &experience{}}
 	c.cooling.Store(math.MinInt64) // never
 	c.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:         id,
@@ -105,12 +108,14 @@ func (c *cell) standing(now time.Time) (Reason, time.Time) {
 func (c *cell) begin(force bool) (Pass, bool) {
 	m := c.mode()
 	if m.state() == closed {
+		c.underWay.Add(1)
 		return Pass{cell: c, mode: m}, true
 	}
 	done, err := c.breaker.Allow()
 	if err != nil && !force {
 		return Pass{}, false
 	}
+	c.underWay.Add(1)
 	return Pass{cell: c, mode: m, done: done}, true
 }
 

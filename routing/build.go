@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/routing/task"
 )
 
 // builder makes a table out of a checked configuration.
@@ -52,7 +53,7 @@ func Build(cfg Config, kinds map[string]*adapters.Adapter, created int64) (*Tabl
 		t.routes = append(t.routes, r)
 		t.byName[name] = r
 	}
-	return t, nil
+	return t, b.rules(t)
 }
 
 // Speaks is which adapter it needs: its kind, and as "perplexity/chat" an API that is not the kind's usual one.
@@ -102,6 +103,13 @@ func (b *builder) route(name string) *Route {
 		Total:   timeouts(d.Timeouts, c.Timeouts).Total,
 		Backoff: slices.Clone(d.Backoff), Attempts: d.Attempts,
 		RepeatExecuted: c.RepeatExecuted, Strict: c.Strict, Created: b.created,
+		Strategy: strategyNamed(c.Strategy),
+	}
+	if o := c.Optimize; o != nil {
+		r.Strategy, r.Weights = Optimize, Weights(*o)
+	}
+	if s := c.Sticky; s != nil {
+		r.StickBy, r.StickFor = stickyNamed(s.By), s.TTL
 	}
 	if c.Attempts != nil {
 		r.Attempts = *c.Attempts
@@ -109,8 +117,15 @@ func (b *builder) route(name string) *Route {
 	if c.Backoff != nil {
 		r.Backoff = slices.Clone(c.Backoff)
 	}
-	for i := range c.Targets {
-		t := &c.Targets[i]
+	b.targets(r, name, c.Targets)
+	return r
+}
+
+// targets gives a route its targets, with what the model of a name says of them.
+func (b *builder) targets(r *Route, name string, targets []TargetConfig) {
+	c, d := b.cfg.Models[name], b.cfg.Defaults
+	for i := range targets {
+		t := &targets[i]
 		p, ok := b.providers[t.Provider]
 		if !ok { // not of a file, whose names are checked: a route of the database may outlive a provider of the file
 			r.Skipped = append(r.Skipped, Skip{t.Provider, t.upstream(name), NoProvider})
@@ -122,7 +137,7 @@ func (b *builder) route(name string) *Route {
 		}
 		of := b.cfg.Providers[t.Provider]
 		r.Targets = append(r.Targets, &Target{
-			ID: p.Name + "/" + t.upstream(name), Provider: p, Model: t.upstream(name), Weight: t.weight(),
+			ID: p.Name + "/" + t.upstream(name), Provider: p, Model: t.upstream(name), Weight: t.weight(), Quality: t.quality(),
 			Timeouts: timeouts(d.Timeouts, of.Timeouts, c.Timeouts),
 			Breaker:  breaker(d.Breaker, of.Breaker),
 		})
@@ -130,7 +145,39 @@ func (b *builder) route(name string) *Route {
 	if len(r.Targets) > 0 {
 		r.OwnedBy = r.Targets[0].Provider.Name
 	}
-	return r
+}
+
+// rules gives the routes their rules, once all routes are there for them to lead to.
+func (b *builder) rules(t *Table) error {
+	var judge *task.Model
+	for _, r := range t.routes {
+		for i, c := range b.cfg.Models[r.Name].Rules {
+			program, needs, err := condition(c.When)
+			if err != nil {
+				return fmt.Errorf("build models.%s.rules[%d]: %w", r.Name, i, err)
+			}
+			if needs&factTask != 0 && judge == nil {
+				if judge, err = task.New(); err != nil {
+					return err
+				}
+			}
+			made := rule{when: program, needs: needs, to: t.byName[c.Use], refusal: c.Refuse}
+			if len(c.Targets) > 0 {
+				made.to, made.own = b.ownRoute(r, c.Targets), true
+				t.byRule = append(t.byRule, made.to)
+			}
+			r.judge, r.rules = judge, append(r.rules, made)
+		}
+	}
+	return nil
+}
+
+// ownRoute is a route as another one, with a rule's own targets in their order.
+func (b *builder) ownRoute(of *Route, targets []TargetConfig) *Route {
+	r := *of
+	r.Strategy, r.Targets, r.Skipped, r.rules = Fallback, nil, nil, nil
+	b.targets(&r, of.Name, targets)
+	return &r
 }
 
 // timeouts resolves what is inherited: a later layer that says something wins.

@@ -96,6 +96,7 @@ type ProviderTLS struct {
 // ModelConfig is one public name and where its calls may go.
 type ModelConfig struct {
 	Strategy string          `yaml:"strategy" jsonschema:"description=How a target is chosen: in order (fallback) unless written.,enum=fallback,enum=weighted,enum=fastest,enum=cheapest,enum=least_request"`
+	Optimize *OptimizeConfig `yaml:"optimize" jsonschema:"description=Weights by which cost and speed and quality choose the target; instead of a strategy."`
 	Sticky   *StickyConfig   `yaml:"sticky" jsonschema:"description=Calls that belong together go to the same target."`
 	Hedge    *HedgeConfig    `yaml:"hedge" jsonschema:"description=A second target is asked when the first is slow."`
 	Cache    *CacheConfig    `yaml:"cache" jsonschema:"description=Equal calls get the answer that is kept."`
@@ -115,6 +116,14 @@ type TargetConfig struct {
 	Provider string `yaml:"provider" jsonschema:"description=A name under providers."`
 	Model    string `yaml:"model" jsonschema:"description=The provider's name of the model; the public name if it is not written."`
 	Weight   *int   `yaml:"weight" jsonschema:"description=The share of calls with strategy weighted.,minimum=0"`
+	Quality  *int   `yaml:"quality" jsonschema:"description=How good its answers are for optimize; 1 to 100.,minimum=1,maximum=100"`
+}
+
+// OptimizeConfig weighs what a route cares for. A weight that is not written is 0.
+type OptimizeConfig struct {
+	Cost    float64 `yaml:"cost" jsonschema:"description=How much the price of the call counts.,minimum=0"`
+	Speed   float64 `yaml:"speed" jsonschema:"description=How much the time of an answer counts.,minimum=0"`
+	Quality float64 `yaml:"quality" jsonschema:"description=How much the quality of the targets counts.,minimum=0"`
 }
 
 // StickyConfig keeps calls that belong together on one target.
@@ -140,11 +149,12 @@ type MirrorConfig struct {
 	To      TargetConfig `yaml:"to" jsonschema:"description=Where the copies go."`
 }
 
-// RuleConfig sends the calls that match When to another model's targets (Use) or to its own.
+// RuleConfig sends the calls that match When to another model (Use) or to targets of its own, or refuses them.
 type RuleConfig struct {
 	When    string         `yaml:"when" jsonschema:"description=The condition."`
 	Use     string         `yaml:"use" jsonschema:"description=The name of another model."`
 	Targets []TargetConfig `yaml:"targets" jsonschema:"description=Where matching calls go in this order."`
+	Refuse  string         `yaml:"refuse" jsonschema:"description=Matching calls are refused with this text."`
 }
 
 // Defaults is what holds without a file. Every call makes a value of its own. Who decodes a file over it must

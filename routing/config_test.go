@@ -75,8 +75,8 @@ func TestExampleIsValid(t *testing.T) {
 	var paths []string
 	c.Unenforced(func(path string) { paths = append(paths, path) })
 	want := []string{
-		"providers.local.limits", "models.auto.rules", "models.careful.hedge",
-		"models.careful.cache", "models.careful.mirror", "models.fast.strategy", "models.fast.sticky",
+		"providers.local.limits", "models.careful.hedge",
+		"models.careful.cache", "models.careful.mirror",
 	}
 	if diff := cmp.Diff(want, paths); diff != "" {
 		t.Error(diff)
@@ -188,6 +188,13 @@ func TestFaults(t *testing.T) {
 		{targets(TargetConfig{Provider: "groq"}, TargetConfig{Provider: "groq", Model: "gpt-4o"}), "models.gpt-4o.targets[1]"},
 		{targets(TargetConfig{Provider: "groq", Weight: new(1)}), "models.gpt-4o.targets[0].weight"},
 		{model("gpt-4o", func(m *ModelConfig) { m.Strategy = "best" }), "models.gpt-4o.strategy"},
+		{model("gpt-4o", func(m *ModelConfig) { m.Optimize = &OptimizeConfig{} }), "models.gpt-4o.optimize"},
+		{model("gpt-4o", func(m *ModelConfig) { m.Optimize = &OptimizeConfig{Cost: -1, Speed: 2} }), "models.gpt-4o.optimize.cost"},
+		{model("gpt-4o", func(m *ModelConfig) { m.Optimize = &OptimizeConfig{Cost: math.NaN()} }), "models.gpt-4o.optimize.cost"},
+		{model("fast", func(m *ModelConfig) { m.Optimize = &OptimizeConfig{Cost: 1} }), "models.fast.optimize"},
+		{model("gpt-4o", func(m *ModelConfig) { m.Optimize = &OptimizeConfig{Quality: 1}; m.Targets[0].Quality = new(5) }), "models.gpt-4o.optimize.quality"},
+		{targets(TargetConfig{Provider: "groq", Quality: new(5)}), "models.gpt-4o.targets[0].quality"},
+		{targets(TargetConfig{Provider: "groq", Quality: new(101)}), "models.gpt-4o.targets[0].quality"},
 		{model("gpt-4o", func(m *ModelConfig) { m.Attempts = new(0) }), "models.gpt-4o.attempts"},
 		{model("gpt-4o", func(m *ModelConfig) { m.Backoff = []time.Duration{} }), "models.gpt-4o.backoff"},
 		{model("gpt-4o", func(m *ModelConfig) { m.Timeouts.FirstByte = new(-ms) }), "models.gpt-4o.timeouts.first_byte"},
@@ -197,11 +204,14 @@ func TestFaults(t *testing.T) {
 		{model("careful", func(m *ModelConfig) { m.Hedge = &HedgeConfig{"p100", "5"} }), "models.careful.hedge.after models.careful.hedge.max_extra_cost"},
 		{model("careful", func(m *ModelConfig) { m.Cache.TTL = 0 }), "models.careful.cache.ttl"},
 		{model("careful", func(m *ModelConfig) { m.Mirror = &MirrorConfig{math.NaN(), TargetConfig{}} }), "models.careful.mirror.percent models.careful.mirror.to.provider"},
-		{rule(RuleConfig{When: "x", Use: "nobody"}), "models.auto.rules[0].use"},
-		{rule(RuleConfig{When: "x", Use: "auto"}), "models.auto.rules[0].use"},
+		{rule(RuleConfig{When: "stream", Use: "nobody"}), "models.auto.rules[0].use"},
+		{rule(RuleConfig{When: "stream", Use: "auto"}), "models.auto.rules[0].use"},
 		{rule(RuleConfig{Use: "fast"}), "models.auto.rules[0].when"},
-		{rule(RuleConfig{When: "x"}), "models.auto.rules[0]"},
-		{rule(RuleConfig{When: "x", Use: "fast", Targets: []TargetConfig{{Provider: "x"}}}), "models.auto.rules[0] models.auto.rules[0].targets[0].provider"},
+		{rule(RuleConfig{When: "x", Use: "fast"}), "models.auto.rules[0].when"},
+		{rule(RuleConfig{When: "stream", Use: "fast", Refuse: "no"}), "models.auto.rules[0]"},
+		{rule(RuleConfig{When: "stream", Refuse: "a\nb"}), "models.auto.rules[0].refuse"},
+		{rule(RuleConfig{When: "stream"}), "models.auto.rules[0]"},
+		{rule(RuleConfig{When: "stream", Use: "fast", Targets: []TargetConfig{{Provider: "x"}}}), "models.auto.rules[0] models.auto.rules[0].targets[0].provider"},
 	} {
 		cfg := exampleConfig()
 		c.alter(&cfg)
@@ -261,7 +271,7 @@ func TestWordsAgree(t *testing.T) {
 	}{
 		{reflect.TypeFor[ProviderConfig](), "Kind", kinds},
 		{reflect.TypeFor[ProviderConfig](), "API", apis},
-		{reflect.TypeFor[ModelConfig](), "Strategy", strategies},
+		{reflect.TypeFor[ModelConfig](), "Strategy", chosenBy},
 		{reflect.TypeFor[StickyConfig](), "By", stickies},
 	} {
 		f, _ := c.of.FieldByName(c.field)

@@ -1,6 +1,9 @@
 package routing
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // Reason is why a target is part of a plan, or why not.
 type Reason uint8
@@ -18,13 +21,16 @@ const (
 	Shared                              // its account keeps things for several organizations, and the call needs one's own
 	Elsewhere                           // the object that the call names is kept by another provider
 	NoProvider                          // its provider is not there, or nothing could be made of it
+	NoWeight                            // its weight is 0
+	Stuck                               // asked first: calls that this one belongs to were answered there
+	Explored                            // asked first: nobody knows how fast it is now
 	reasons
 )
 
 var reasonTexts = [reasons]string{
 	"", "chosen", "last resort, out", "breaker open", "breaker half-open, probe under way", "cooling",
 	"no credential", "not for this organization", "endpoint not spoken", "account shared by organizations",
-	"does not hold the named object", "no such provider",
+	"does not hold the named object", "no such provider", "weight 0", "chosen, sticky", "chosen, explored",
 }
 
 // String is the reason in words, as records and people read it.
@@ -35,11 +41,13 @@ func (r Reason) String() string {
 	return "unknown"
 }
 
-// Candidate is what became of one target of the route. Until is set where time mends the reason, and says when.
+// Candidate is what became of one target of the route. Until is set where time mends the reason, and says when. Score
+// is what the route's strategy gave it among those that may be asked: the lowest comes first.
 type Candidate struct {
 	Provider, Model string
 	Reason          Reason
 	Until           time.Time
+	Score           float64
 }
 
 // Explanation accounts for every target that the route names, each once. It is kept as codes and becomes text
@@ -63,6 +71,11 @@ func (e Explanation) AppendText(b []byte) ([]byte, error) {
 		if !c.Until.IsZero() {
 			b = append(b, " until "...)
 			b = c.Until.UTC().AppendFormat(b, time.RFC3339)
+		}
+		if c.Score != 0 {
+			b = append(b, " ("...)
+			b = strconv.AppendFloat(b, c.Score, 'g', 3, 64)
+			b = append(b, ')')
 		}
 	}
 	return b, nil

@@ -45,9 +45,9 @@ func wholeProvider() ProviderConfig {
 
 func wholeRoute() ModelConfig {
 	return ModelConfig{
-		Strategy: "weighted", Sticky: &StickyConfig{"key", time.Hour}, Hedge: &HedgeConfig{"p95", "5%"}, Cache: &CacheConfig{time.Second},
+		Strategy: "weighted", Optimize: &OptimizeConfig{1, 0.5, 2}, Sticky: &StickyConfig{"key", time.Hour}, Hedge: &HedgeConfig{"p95", "5%"}, Cache: &CacheConfig{time.Second},
 		Mirror: &MirrorConfig{0.5, TargetConfig{Provider: "p", Model: "m"}}, Rules: []RuleConfig{{When: `task == "x"`, Use: "b"}, {When: "a", Targets: []TargetConfig{{Provider: "p"}}}},
-		Targets:  []TargetConfig{{"p", "true", new(0)}, {"q", "1.0", new(3)}},
+		Targets:  []TargetConfig{{"p", "true", new(0), new(1)}, {"q", "1.0", new(3), nil}},
 		Timeouts: TimeoutsConfig{Total: new(time.Minute)}, Attempts: new(1), Backoff: []time.Duration{time.Second}, Strict: true, RepeatExecuted: true,
 	}
 }
@@ -186,7 +186,7 @@ func TestManagedFaults(t *testing.T) {
 	route("gpt-4.1", ModelConfig{Strategy: "fallback", Targets: []TargetConfig{{Provider: "p"}}})
 	want("a good route")
 	route("gpt-4.1", ModelConfig{Strategy: "weighted", Rules: []RuleConfig{{Use: "x"}}, Targets: []TargetConfig{{Provider: "p", Weight: new(2)}, {Provider: "q"}}})
-	want("a bad one", "strategy: can not be enforced by this version yet", "rules: can not be enforced by this version yet", `targets[1].provider: there is no provider "q"`)
+	want("a bad one", "rules[0].when: is missing", `rules[0].use: there is no model "x"`, `targets[1].provider: there is no provider "q"`)
 	route("", ModelConfig{})
 	want("nothing", "name: the name is empty", "targets: there is no target")
 }

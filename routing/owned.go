@@ -79,7 +79,7 @@ func (t *Table) Alone(a *Ask) bool {
 		return len(open) == 1 && len(own) == 1
 	}
 	r, ok := t.byName[a.Model]
-	if !ok {
+	if !ok || len(r.rules) > 0 { // where a rule leads is not known yet
 		return false
 	}
 	var only *Provider

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/routing/task"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -22,7 +23,22 @@ type Ask struct {
 	Holder  string // the provider that holds what the call names: only that one will do
 	Bound   bool   // the call names what nobody is known to have made: only an account that is the organization's alone may have it
 	Account string // of calls on objects: the provider that the caller chose
+
+	// What strategies choose by. All bytes may alias the request.
+	Seed      uint64 // what is chosen by chance is chosen by it: SeedOf the call's id
+	Input     []byte // the value of messages, input or prompt
+	MaxOutput int64  // tokens that the answer may have; 0: it was not said
+	Session   []byte // what the client says that its calls have in common
+
+	// What rules ask about.
+	Body   []byte          // JSON, checked; empty for forms
+	Stream bool            // the answer is to be streamed
+	Header adapters.Header // of the request; nil: there is none
+	Tags   [][]byte        // k=v, k2=v2: what stands in the fields for it, checked
 }
+
+// Tokens is about how many tokens are sent.
+func (a *Ask) Tokens() int64 { return int64(len(a.Input)) / bytesPerTok }
 
 // Move is the next attempt.
 type Move struct {
@@ -42,6 +58,9 @@ type Outcome struct {
 	RetryAfter time.Duration
 	FirstByte  time.Duration
 	Total      time.Duration
+	Usage      adapters.Usage // as far as the provider told
+	Streamed   bool           // FirstByte is of a stream
+	Stick      Stick          // the plan's
 }
 
 // Plan is where one call may go and how far it has come. It is a value inside the call and is filled by
@@ -52,10 +71,18 @@ type Plan struct {
 	Attempts int
 	Deadline time.Time
 	Why      Explanation
+	Stick    Stick      // for the outcomes of its attempts
+	Followed []Followed // the rules that led to Route
+	Refusal  string     // of ByRule: what the rule says
+	Task     task.Label // what kind of work is asked for, if a rule wanted to know
 
-	steps  []step // steps[i] is what became of Targets[i] so far
-	tries  int
-	spread time.Duration // thousandths of a backoff that are waited; 0: not drawn yet
+	scope *scope // nil: no plan before had rules
+
+	scores, costs []float64 // of the targets, while they are put in order
+	usage         adapters.Usage
+	steps         []step // steps[i] is what became of Targets[i] so far
+	tries         int
+	spread        time.Duration // thousandths of a backoff that are waited; 0: not drawn yet
 }
 
 // step is a target's part of the walk.
@@ -70,7 +97,7 @@ type step struct {
 func (p *Plan) Reset() {
 	clear(p.Targets)
 	clear(p.Why)
-	*p = Plan{Targets: p.Targets[:0], Why: p.Why[:0], steps: p.steps[:0]}
+	*p = Plan{scope: p.scope, Followed: p.Followed[:0], Targets: p.Targets[:0], Why: p.Why[:0], steps: p.steps[:0], scores: p.scores[:0], costs: p.costs[:0]}
 }
 
 // choose appends a target to the walk.

@@ -204,11 +204,11 @@ func TestReset(t *testing.T) {
 func TestExplanation(t *testing.T) {
 	t.Parallel()
 	e := Explanation{
-		{"openai", "gpt-4o", BreakerOpen, epoch.Add(5 * time.Second)},
-		{"groq", "llama", Chosen, time.Time{}},
-		{"local", "x", Reason(99), time.Time{}},
+		{"openai", "gpt-4o", BreakerOpen, epoch.Add(5 * time.Second), 0},
+		{"groq", "llama", Chosen, time.Time{}, 1.5},
+		{"local", "x", Reason(99), time.Time{}, 0},
 	}
-	want := "openai/gpt-4o: breaker open until 2026-11-22T10:00:05Z; groq/llama: chosen; local/x: unknown"
+	want := "openai/gpt-4o: breaker open until 2026-11-22T10:00:05Z; groq/llama: chosen (1.5); local/x: unknown"
 	if diff := cmp.Diff(want, e.String()); diff != "" {
 		t.Error(diff)
 	}

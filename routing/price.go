@@ -37,7 +37,7 @@ func (t *Table) PriceAgreed(of func(p *Provider, model string) map[tenancy.ID]Pr
 
 func (t *Table) targets() iter.Seq[*Target] {
 	return func(yield func(*Target) bool) {
-		for _, r := range t.routes {
+		for r := range t.every() {
 			for _, target := range r.Targets {
 				if !yield(target) {
 					return

@@ -19,6 +19,8 @@ type State struct {
 	// first use. It is called while the target's breaker is locked: it returns soon and does not call State.
 	OnChange func(target, from, to string)
 
+	places memory // where calls that belong together were answered
+
 	mu    sync.Mutex // one writer of cells at a time; readers take none, for every plan reads
 	cells atomic.Pointer[map[string]*cell]
 }
@@ -50,13 +52,18 @@ func (s *State) Begin(m Move, now time.Time) (Pass, bool) {
 	return c.begin(m.Force)
 }
 
-// Observe takes what became of an attempt: what the provider caused counts for or against the target, and a
-// Retry-After keeps calls away. The Pass is used up: a second Observe does nothing.
+// Observe takes what became of an attempt: what the provider caused counts for or against the target, a
+// Retry-After keeps calls away, and the calls that belong to one that was answered will follow it. The Pass is used up: a second Observe does nothing.
 func (s *State) Observe(o *Outcome, now time.Time) {
 	pass := o.Pass
 	o.Pass = Pass{}
 	if pass.cell == nil {
 		return
+	}
+	pass.cell.underWay.Add(-1)
+	pass.cell.experience.learn(o, now)
+	if o.Class == adapters.ClassNone && o.Stick.key != 0 {
+		s.places.put(o.Stick, o.Target.ID, now)
 	}
 	if o.RetryAfter > 0 && o.Class.Elsewhere() {
 		pass.cell.cool(now.Add(min(o.RetryAfter, longestCooling)))
@@ -77,7 +84,7 @@ func (s *State) Retain(t *Table) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old, kept := s.load(), make(map[string]*cell)
-	for _, r := range t.routes {
+	for r := range t.every() {
 		for _, target := range r.Targets {
 			c := old[target.ID]
 			switch {
@@ -170,14 +177,16 @@ func (s *State) renew(c *cell, settings Breaker) *cell {
 	if was := c.mode().state(); was != closed && s.OnChange != nil {
 		s.OnChange(c.id, was.String(), closed.String())
 	}
-	return newCell(c.id, settings, s.OnChange)
+	next := newCell(c.id, settings, s.OnChange)
+	next.experience = c.experience
+	return next
 }
 
 // Available counts the providers of a table that have a credential and a target, and of them those that have a target
 // which is not left alone now.
 func (s *State) Available(t *Table, now time.Time) (available, total int) {
 	well := map[*Provider]bool{}
-	for _, r := range t.routes {
+	for r := range t.every() {
 		for _, target := range r.Targets {
 			reason, _ := s.standing(target, now)
 			well[target.Provider] = well[target.Provider] || reason == Chosen

@@ -22,6 +22,7 @@ const (
 	NotHeld                          // no account that the organization may look into holds what the call names (404)
 	HeldElsewhere                    // the account that holds what the call names is no target of the route (400)
 	Ambiguous                        // several accounts could take the call, and none was chosen (400)
+	ByRule                           // a rule of the route refuses the call, in its own words (403)
 	refusals
 )
 
@@ -30,6 +31,7 @@ var refusalTexts = [refusals]string{
 	"no target of the route speaks this endpoint", "no provider keeps objects of the organization",
 	"the chosen provider keeps no objects of the organization", "nothing of the organization has this id",
 	"no target of the route is where the named object is", "several providers could take the call",
+	"a rule of the route refuses the call",
 }
 
 // Error is for the log; the gateway has words of its own for clients.
@@ -44,6 +46,7 @@ func (r Refusal) Error() string {
 type Table struct {
 	routes    []*Route // by name
 	byName    map[string]*Route
+	byRule    []*Route    // with the targets that rules have of their own
 	objects   []*Route    // one for each provider with a credential, by name
 	providers []*Provider // by name, also those without a credential
 }
@@ -56,6 +59,19 @@ func (t *Table) Route(name string) (*Route, bool) {
 
 // All yields every route in the order of names.
 func (t *Table) All() iter.Seq[*Route] { return slices.Values(t.routes) }
+
+// every yields every route, and what rules have for routes of their own.
+func (t *Table) every() iter.Seq[*Route] {
+	return func(yield func(*Route) bool) {
+		for _, list := range [][]*Route{t.routes, t.byRule} {
+			for _, r := range list {
+				if !yield(r) {
+					return
+				}
+			}
+		}
+	}
+}
 
 // Routes yields the routes that the principal may use, in the order of names, for /v1/models.
 func (t *Table) Routes(p *tenancy.Principal) iter.Seq[*Route] {
@@ -83,6 +99,10 @@ func (t *Table) Plan(dst *Plan, a *Ask, s *State, now time.Time) error {
 	if !a.Who.MayUse(r.Name) {
 		return NotAllowed
 	}
+	r, err := t.follow(dst, r, a, now)
+	if dst.Route = r; err != nil {
+		return err
+	}
 	dst.Attempts, dst.Deadline = r.Attempts, now.Add(r.Total)
 
 	worst, resort := WrongOrganization, -1 // resort: the target that is back soonest, if all are out
@@ -100,6 +120,11 @@ func (t *Table) Plan(dst *Plan, a *Ask, s *State, now time.Time) error {
 			c.Reason, worst = NotSpoken, NotSpoken
 		case a.Bound && !target.Provider.OwnedBy(a.Who.Org):
 			c.Reason, worst = Shared, Shared
+		case r.Strategy == Weighted && target.Weight == 0:
+			c.Reason = NoWeight
+			if worst == WrongOrganization {
+				worst = NoWeight
+			}
 		default:
 			c.Reason, c.Until = s.standing(target, now)
 			if c.Reason == Chosen {
@@ -119,6 +144,8 @@ func (t *Table) Plan(dst *Plan, a *Ask, s *State, now time.Time) error {
 	}
 	switch {
 	case len(dst.Targets) > 0:
+		chooser := contest{r, a, s, now, r.stick(a), &dst.usage}
+		chooser.arrange(dst)
 		return nil
 	case resort >= 0:
 		dst.choose(r.Targets[resort], true)
@@ -138,7 +165,7 @@ func refusal(worst Reason) Refusal {
 		return NotHeld
 	case Elsewhere:
 		return HeldElsewhere
-	case NoCredential, NoProvider:
+	case NoCredential, NoProvider, NoWeight:
 		return NoTarget
 	}
 	return NotAllowed

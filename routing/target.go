@@ -8,6 +8,7 @@ import (
 
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/ratelimit"
+	"github.com/vel-gateway/vel/routing/task"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/tenancy"
 )
@@ -56,6 +57,7 @@ type Target struct {
 	Provider *Provider
 	Model    string   // the provider's name
 	Weight   int      // its share with strategy weighted
+	Quality  float64  // how good its answers are, as the operator says; 0: nothing is said
 	Timeouts Timeouts // the route's, else the provider's, else the default; Total is the route's
 	Breaker  Breaker
 	Price    Pricer                // for whoever has no other; nil: nobody knows
@@ -66,7 +68,13 @@ type Target struct {
 type Route struct {
 	Name           string
 	Targets        []*Target
-	Skipped        []Skip // targets that the file names but that can not be used, with the reason
+	Strategy       Strategy
+	Weights        Weights // of Optimize
+	StickBy        Sticky
+	StickFor       time.Duration // how long after the last call
+	rules          []rule
+	judge          *task.Model // tells rules what kind of work is asked for; nil: none asks
+	Skipped        []Skip      // targets that the file names but that can not be used, with the reason
 	Total          time.Duration
 	Attempts       int             // every try counts, the first included
 	Backoff        []time.Duration // Backoff[i] precedes retry i+1 on the same target; the last one holds for all further

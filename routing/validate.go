@@ -19,13 +19,15 @@ const (
 	longestBackoff  = time.Minute
 	shortestBreaker = time.Second
 	longestName     = 256
+	mostQuality     = 100
+	mostWeight      = 1000
 )
 
 var (
-	kinds      = []string{"openai", "groq", "perplexity"}
-	apis       = []string{"responses", "chat"}
-	strategies = []string{"fallback", "weighted", "fastest", "cheapest", "least_request"}
-	stickies   = []string{"key", "user", "session", "prefix"}
+	kinds    = []string{"openai", "groq", "perplexity"}
+	apis     = []string{"responses", "chat"}
+	chosenBy = []string{"fallback", "weighted", "fastest", "cheapest", "least_request"}
+	stickies = []string{"key", "user", "session", "prefix"}
 
 	nameForm       = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 	percentForm    = regexp.MustCompile(`^[0-9]{1,3}(\.[0-9]{1,3})?%$`)
@@ -62,12 +64,9 @@ func (c *Config) Unenforced(each func(path string)) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
 		m, at := c.Models[name], "models."+name
-		mark(m.Strategy != "" && m.Strategy != "fallback", at+".strategy")
-		mark(m.Sticky != nil, at+".sticky")
 		mark(m.Hedge != nil, at+".hedge")
 		mark(m.Cache != nil, at+".cache")
 		mark(m.Mirror != nil, at+".mirror")
-		mark(len(m.Rules) > 0, at+".rules")
 	}
 }
 
@@ -158,7 +157,8 @@ func (k checker) model(at, name string, m *ModelConfig) {
 	if name == "" {
 		k.fault(at, "the name is empty", "write the name that clients ask for")
 	}
-	k.oneOf(at+".strategy", m.Strategy, strategies)
+	k.oneOf(at+".strategy", m.Strategy, chosenBy)
+	k.optimize(at+".optimize", m)
 	k.extras(at, m)
 	for i := range m.Rules {
 		k.rule(fmt.Sprintf("%s.rules[%d]", at, i), name, &m.Rules[i])
@@ -166,7 +166,7 @@ func (k checker) model(at, name string, m *ModelConfig) {
 	if len(m.Targets) == 0 {
 		k.fault(at+".targets", "there is no target", "write at least one: [{provider: …}]")
 	}
-	k.targets(at+".targets", name, m.Targets, m.Strategy == "weighted")
+	k.targets(at+".targets", name, m.Targets, m.Strategy == "weighted", m.Optimize != nil)
 	k.timeouts(at+".timeouts", &m.Timeouts)
 	if m.Attempts != nil {
 		k.attempts(at+".attempts", *m.Attempts)
@@ -195,32 +195,56 @@ func (k checker) extras(at string, m *ModelConfig) {
 		}
 		k.target(at+".mirror.to", &r.To)
 		k.weight(at+".mirror.to", &r.To, false)
+		k.quality(at+".mirror.to", &r.To, false)
 	}
 }
 
 func (k checker) rule(at, model string, r *RuleConfig) {
 	if strings.TrimSpace(r.When) == "" {
 		k.fault(at+".when", "is missing", `write a condition, as 'task == "code"'`)
+	} else if _, _, err := condition(r.When); err != nil {
+		k.fault(at+".when", err.Error(), `write a condition, as 'task == "code" && tokens < 8000'; docs/routing.md has its variables`)
+	}
+	k.text(at+".refuse", "it", r.Refuse)
+	ways := 0
+	for _, there := range []bool{r.Use != "", len(r.Targets) > 0, r.Refuse != ""} {
+		if there {
+			ways++
+		}
 	}
 	switch {
-	case (r.Use == "") == (len(r.Targets) == 0):
-		k.fault(at, "must have either use or targets", "use names another model; targets are the rule's own")
+	case ways != 1:
+		k.fault(at, "must have use, targets or refuse, and one of them", "use names another model; targets are the rule's own; refuse says why not")
 	case r.Use == model:
 		k.fault(at+".use", "leads back to the model itself", "leave the rule out: the model's own targets are asked if no rule matches")
 	case r.Use != "":
 		if _, ok := k.cfg.Models[r.Use]; !ok {
 			k.fault(at+".use", fmt.Sprintf("there is no model %q", r.Use), k.known(slices.Sorted(maps.Keys(k.cfg.Models))))
+		} else if k.leadsTo(r.Use, model, map[string]bool{}) {
+			k.fault(at+".use", "leads back to the model itself", "rules must end somewhere: remove one of those between them")
 		}
 	}
-	k.targets(at+".targets", model, r.Targets, false)
+	k.targets(at+".targets", model, r.Targets, false, false)
 }
 
-func (k checker) targets(at, route string, targets []TargetConfig, weighted bool) {
+// leadsTo tells whether the rules of a model lead to another one, over any number of models.
+func (k checker) leadsTo(from, to string, been map[string]bool) bool {
+	been[from] = true
+	for _, r := range k.cfg.Models[from].Rules {
+		if r.Use == to || r.Use != "" && !been[r.Use] && k.leadsTo(r.Use, to, been) {
+			return true
+		}
+	}
+	return false
+}
+
+func (k checker) targets(at, route string, targets []TargetConfig, weighted, graded bool) {
 	first, sum := make(map[[2]string]int), 0
 	for i := range targets {
 		t, here := &targets[i], fmt.Sprintf("%s[%d]", at, i)
 		k.target(here, t)
 		k.weight(here, t, weighted)
+		k.quality(here, t, graded)
 		sum += t.weight()
 		id := [2]string{t.Provider, t.upstream(route)}
 		if j, twice := first[id]; twice {
@@ -251,6 +275,51 @@ func (k checker) weight(at string, t *TargetConfig, weighted bool) {
 	case !weighted:
 		k.fault(at+".weight", "has an effect with strategy weighted only", "write strategy: weighted, or remove the weight")
 	}
+}
+
+func (k checker) quality(at string, t *TargetConfig, graded bool) {
+	switch {
+	case t.Quality == nil:
+	case *t.Quality < 1 || *t.Quality > mostQuality:
+		k.fault(at+".quality", fmt.Sprintf("must be 1 to %d, not %d", mostQuality, *t.Quality), "twice the number is twice as good")
+	case !graded:
+		k.fault(at+".quality", "has an effect with optimize only", "write optimize: {quality: 1}, or remove the quality")
+	}
+}
+
+// optimize checks the weights. A quality that counts must be said of every target: nobody can measure it.
+func (k checker) optimize(at string, m *ModelConfig) {
+	o := m.Optimize
+	if o == nil {
+		return
+	}
+	if m.Strategy != "" {
+		k.fault(at, "stands beside a strategy", "write either strategy or optimize")
+	}
+	for _, w := range []struct {
+		name string
+		is   float64
+	}{{".cost", o.Cost}, {".speed", o.Speed}, {".quality", o.Quality}} {
+		if !(w.is >= 0 && w.is <= mostWeight) { // so that NaN is a fault too
+			k.fault(at+w.name, fmt.Sprintf("must be 0 to %d", mostWeight), "write how much it counts beside the others, as {cost: 2, speed: 1}")
+		}
+	}
+	if o.Cost+o.Speed+o.Quality == 0 {
+		k.fault(at, "weighs nothing", "write how much each counts, as {cost: 2, speed: 1}")
+	}
+	for i := range m.Targets {
+		if o.Quality > 0 && m.Targets[i].Quality == nil {
+			k.fault(at+".quality", fmt.Sprintf("counts, but targets[%d] has no quality", i), "write quality: 1 to 100 for every target")
+		}
+	}
+}
+
+// quality is the number that is written, or 0.
+func (t *TargetConfig) quality() float64 {
+	if t.Quality == nil {
+		return 0
+	}
+	return float64(*t.Quality)
 }
 
 // weight is the share that is written, or 1.

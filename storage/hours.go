@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 )
 
@@ -51,7 +52,7 @@ func (w *summer) sum(ctx context.Context, now time.Time) error {
 
 // due finds hours or days before a time whose sums are old. A day is not made before all its hours are.
 func (w *summer) due(ctx context.Context, g grain, before int64) (list []int64, err error) {
-	err = w.db.dialect.read(ctx, leader, func(t tx) error {
+	err = w.db.dialect.read(ctx, system, func(t tx) error {
 		list = nil
 		return t.each(ctx, func(scan func(...any) error) error {
 			var from int64
@@ -76,12 +77,14 @@ var errChanged = errors.New("what is summed goes on to change")
 func (w *summer) make(ctx context.Context, g grain, at int64) error {
 	var marks []mark
 	var all *sums
-	err := w.db.dialect.read(ctx, leader, func(t tx) (err error) {
-		if marks, err = readMarks(ctx, t, g, at); err != nil {
+	err := w.beating(ctx, func() error {
+		return w.db.dialect.read(ctx, system, func(t tx) (err error) {
+			if marks, err = readMarks(ctx, t, g, at); err != nil {
+				return err
+			}
+			all, err = readSums(ctx, t, g, at)
 			return err
-		}
-		all, err = readSums(ctx, t, g, at)
-		return err
+		})
 	})
 	if err != nil {
 		return err
@@ -90,7 +93,7 @@ func (w *summer) make(ctx context.Context, g grain, at int64) error {
 	for p, v := range all.of {
 		rows = append(rows, v.row(p))
 	}
-	return w.db.dialect.write(ctx, leader.inBackground(), func(t tx) error {
+	return w.db.dialect.write(ctx, system.inBackground(), func(t tx) error {
 		if err := w.lease.beat(ctx, t); err != nil {
 			return err
 		}
@@ -116,6 +119,33 @@ func (w *summer) make(ctx context.Context, g grain, at int64) error {
 	})
 }
 
+// beating runs f, which may take longer than the lease may be silent, and says meanwhile that this node is there.
+func (w *summer) beating(ctx context.Context, f func() error) error {
+	if w.lease.alone {
+		return f()
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	of := w.lease // what happens to it meanwhile, the next write finds out
+	var beats sync.WaitGroup
+	beats.Go(func() {
+		tick := time.NewTicker(sealEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				_ = w.db.dialect.write(ctx, leader, func(t tx) error { return of.beat(ctx, t) }) // if it fails, the next one may not
+			}
+		}
+	})
+	defer func() {
+		cancel()
+		beats.Wait()
+	}()
+	return f()
+}
+
 func readMarks(ctx context.Context, t tx, g grain, at int64) (marks []mark, err error) {
 	err = t.each(ctx, func(scan func(...any) error) error {
 		var m mark
@@ -128,7 +158,7 @@ func readMarks(ctx context.Context, t tx, g grain, at int64) (marks []mark, err 
 
 // readSums adds up what an hour or a day is made of.
 func readSums(ctx context.Context, t tx, g grain, at int64) (*sums, error) {
-	all := newSums()
+	all := &sums{newMerger(), map[place]*sum{}}
 	p := place{from: at}
 	var v sum
 	var id string

@@ -191,7 +191,7 @@ func TestPagesOfCallsAreReadInOrder(t *testing.T) {
 		org := tenancy.ID(fmt.Sprintf("org_%032x", 3))
 		for index, f := range map[string]accounting.CallFilter{
 			"org": {Org: org}, "key": {Org: org, Key: tenancy.ID(fmt.Sprintf("key_%032x", 61))}, "model": {Org: org, Model: "gpt-4o-2024-08-01"}, "failed": {Org: org, Failed: true},
-			"all": {},
+			"unpriced": {Org: org, Unpriced: true}, "unpriced of all": {Unpriced: true}, "all": {},
 		} {
 			query, args := storage.CallsQuery(accounting.CallQuery{CallFilter: f, Before: accounting.CallCursor{Begun: time.Now(), ID: "req_"}, Limit: 50})
 			plan := p.plan(t, explain+query, args...)

@@ -15,18 +15,27 @@ const sketchAccuracy = 0.01
 
 // sketcher makes sketches of durations that can be merged with each other. Two of them encoded one behind the other are
 // the encoding of both, so that the database can add to one that it does not understand.
-type sketcher struct{ mapping.IndexMapping }
+type sketcher struct {
+	mapping.IndexMapping
+	store.Provider // of what holds the counts
+}
 
-func newSketcher() sketcher {
+// newSketcher makes sketches of which there are many, and little in each.
+func newSketcher() sketcher { return sketcherOf(store.DefaultProvider) }
+
+// newMerger makes those that many are merged into: several times as fast, and larger.
+func newMerger() sketcher { return sketcherOf(store.DenseStoreConstructor) }
+
+func sketcherOf(p store.Provider) sketcher {
 	m, err := mapping.NewLogarithmicMapping(sketchAccuracy)
 	if err != nil {
 		panic(err) // the accuracy is between 0 and 1
 	}
-	return sketcher{m}
+	return sketcher{m, p}
 }
 
 func (s sketcher) sketch() *sketch {
-	return &sketch{ddsketch.NewDDSketchFromStoreProvider(s.IndexMapping, store.DefaultProvider)}
+	return &sketch{ddsketch.NewDDSketchFromStoreProvider(s.IndexMapping, s.Provider)}
 }
 
 // sketch is how long something took, many times. nil: never.

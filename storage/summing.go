@@ -183,7 +183,7 @@ func (w *summer) remove(ctx context.Context, of daily, before time.Time) error {
 		some = func(t tx) (int64, error) { return removeCalls(ctx, t, before) }
 	}
 	for more := true; more && w.lease.held; {
-		err := w.db.dialect.write(ctx, leader.inBackground(), func(t tx) error {
+		err := w.db.dialect.write(ctx, system.inBackground(), func(t tx) error {
 			if err := w.lease.beat(ctx, t); err != nil {
 				return err
 			}

@@ -305,7 +305,7 @@ func (s sketcher) merge(v *sum, total, first []byte) error {
 
 // rows are the answer. Groups of which everything was taken back are left out.
 func (u *used) rows() (rows []accounting.UsageRow, err error) {
-	sketcher := newSketcher()
+	sketcher := newMerger()
 	for _, v := range u.row {
 		if v.calls == 0 {
 			continue

@@ -57,11 +57,12 @@ func libraries(packages []listed) []string {
 	return slices.Compact(all)
 }
 
-func moduleOf(path string, known map[string]bool) string {
+// moduleOf is the module that a package is of. Some are named like a folder of others.
+func moduleOf(path string, known map[string]bool) (longest string) {
 	for module := range known {
-		if path == module || strings.HasPrefix(path, module+"/") {
-			return module
+		if (path == module || strings.HasPrefix(path, module+"/")) && len(module) > len(longest) {
+			longest = module
 		}
 	}
-	return ""
+	return longest
 }

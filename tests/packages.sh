@@ -9,10 +9,11 @@ needs=(
   "npm|npm --version|npm"
   "python3 with venv|python3 -c 'import ensurepip, venv'|python3 python3-venv"
   "curl|curl --version|curl"
-  # The packages start a server of their own where there is an init; tests/services never uses that one.
+  # The packages start a server of their own where there is an init; the tests never use that one.
   "Postgres 13 or newer|ls /usr/lib/postgresql/*/bin/postgres|postgresql"
   "PgBouncer|PATH=\$PATH:/usr/sbin pgbouncer --version|pgbouncer"
   "Redis 7|redis-server --version && redis-cli --version|redis-server"
+  "Prometheus and promtool|prometheus --version && promtool --version|prometheus"
   "Chromium|chromium --version || google-chrome --version|chromium"
   "setpriv|setpriv --version|util-linux"
   "a C compiler for the race detector|printf '#include <stdlib.h>' | cc -E -|gcc libc6-dev"

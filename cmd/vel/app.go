@@ -58,6 +58,8 @@ type App struct {
 	databaseUp  prometheus.Gauge
 	shadowed    *prometheus.GaugeVec
 	faulty      *prometheus.GaugeVec
+	unread      prometheus.Gauge
+	loaded      prometheus.Gauge
 
 	stops  []func() error
 	failed chan error // what ended by itself
@@ -71,6 +73,8 @@ func NewApp(log *slog.Logger) *App {
 	a.databaseUp = prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_database_up", Help: "1 while the database answers."})
 	a.shadowed = alarmGauge("vel_shadowed_objects", "Objects of the database whose name the configuration file has, so that they are not in force.")
 	a.faulty = alarmGauge("vel_faulty_objects", "Objects of the database that are not, or not wholly, in force on this node.")
+	a.unread = prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_config_stale", Help: "1 while the file says what this node could not load: an older configuration is in force."})
+	a.loaded = prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_config_loaded_timestamp_seconds", Help: "When the configuration in force was loaded."})
 	a.state = &routing.State{OnChange: a.breakerChanged}
 	return a
 }
@@ -101,11 +105,15 @@ func (a *App) Start(cfg *config.Config) (err error) {
 	if err := a.record(cfg); err != nil {
 		return err
 	}
+	if err := a.traceCalls(cfg.OTel); err != nil {
+		return err
+	}
 	if err := a.prepare(cfg); err != nil {
 		return err
 	}
 	a.server = gateway.NewServer(cfg.Gateway, a.pipeline, a.registry, conns, a.log)
-	a.registry.MustRegister(a.gauges()...)
+	a.registry.MustRegister(a.gauges(conns)...)
+	a.watchCertificate(cfg)
 	a.serveAdmin(cfg)
 	if err := a.server.Start(watcher, a.fail); err != nil {
 		return err
@@ -198,9 +206,15 @@ func (a *App) breakerChanged(target, from, to string) {
 	a.log.Warn("breaker changed", slog.String("target", target), slog.String("from", from), slog.String("to", to))
 }
 
-func (a *App) gauges() []prometheus.Collector {
+func (a *App) gauges(conns int) []prometheus.Collector {
 	return []prometheus.Collector{
-		a.databaseUp, a.shadowed, a.faulty,
+		a.databaseUp, a.shadowed, a.faulty, a.unread, a.loaded, newTargets(a.pipeline, a.state),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vel_body_bytes", Help: "Bytes that request bodies over 64 KiB take now."},
+			func() float64 { return float64(a.server.BodyBytes()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vel_body_bytes_max", Help: "Bytes that they may take: server.max_body_in_flight."},
+			func() float64 { return float64(a.started.gateway.Server.MaxBodyInFlight) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vel_connections_max", Help: "Clients that may be connected."},
+			func() float64 { return float64(conns) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vel_keys", Help: "Keys that this node knows."},
 			func() float64 { return float64(a.pipeline.Snapshot().Keys.Len()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vel_open_connections", Help: "Clients that are connected."},
@@ -211,6 +225,16 @@ func (a *App) gauges() []prometheus.Collector {
 			Name: "vel_build_info", Help: "1, with the version.", ConstLabels: prometheus.Labels{"version": thisBuild().Version, "go": runtime.Version()},
 		}, func() float64 { return 1 }),
 	}
+}
+
+// watchCertificate shows until when the certificate is good, if there is one.
+func (a *App) watchCertificate(cfg *config.Config) {
+	if cfg.Gateway.Server.TLS.Cert == "" {
+		return
+	}
+	a.registry.MustRegister(prometheus.NewGaugeFunc(
+		prometheus.GaugeOpts{Name: "vel_certificate_expires_timestamp_seconds", Help: "When the certificate of server.tls expires."},
+		func() float64 { return float64(a.server.CertificateExpires().Unix()) }))
 }
 
 // spareFiles are the file descriptors that are neither a client nor a provider: logs, databases, listeners.

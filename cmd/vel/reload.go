@@ -61,6 +61,8 @@ func (a *App) publish(cfg *config.Config) error {
 		return err
 	}
 	a.config = cfg
+	a.unread.Set(0)
+	a.loaded.SetToCurrentTime()
 	return nil
 }
 
@@ -119,10 +121,11 @@ type process struct {
 	maxAge   time.Duration
 	signOn   admin.OIDC
 	spool    config.Spool
+	otel     config.OTel
 }
 
 func processOf(cfg *config.Config) process {
-	return process{cfg.Gateway, cfg.Log, storageConfig(cfg), cfg.Redis.Reveal(), cfg.MaxAge, cfg.SignOn, cfg.Spool}
+	return process{cfg.Gateway, cfg.Log, storageConfig(cfg), cfg.Redis.Reveal(), cfg.MaxAge, cfg.SignOn, cfg.Spool, cfg.OTel}
 }
 
 // differs names the settings that a reload leaves as they were.
@@ -135,6 +138,7 @@ func (p process) differs(cfg *config.Config) (paths []string) {
 		"admin.oidc":       !reflect.DeepEqual(p.signOn, now.signOn),
 		"redis":            p.redis != now.redis,
 		"log":              p.log != now.log,
+		"otel":             p.otel != now.otel,
 		"database":         p.database.SQLite != now.database.SQLite || p.database.URL.Reveal() != now.database.URL.Reveal(),
 		"database_direct":  p.database.Direct.Reveal() != now.database.Direct.Reveal(),
 		"spool":            p.spool != now.spool,
@@ -162,6 +166,7 @@ func (a *App) Reload(path string) {
 	}
 	a.ReloadTLS()
 	if err != nil {
+		a.unread.Set(1)
 		a.log.Error("configuration not reloaded, the old one stays", slog.Any("reason", err))
 		return
 	}

@@ -10,7 +10,7 @@ func routes() *kind {
 	return &kind{
 		path: "/api/routes", columns: []string{"id", "name", "targets", "managed_by", "shadowed", "problem"},
 		sent: []string{
-			"name", "targets", "strategy", "sticky", "hedge", "cache", "mirror", "rules", "timeouts", "attempts", "backoff", "strict", "repeat_executed",
+			"name", "targets", "strategy", "optimize", "sticky", "hedge", "cache", "mirror", "rules", "timeouts", "attempts", "backoff", "strict", "repeat_executed",
 		},
 	}
 }

@@ -9,10 +9,11 @@ end
 had = had or empty()
 for i, t in ipairs(takes) do
   if t.kind == 's' and t.n > 0 then
+    redis.call('ZREMRANGEBYSCORE', t.key, '-inf', str(now))
     redis.call('ZADD', t.key, str(now + lifetime), ARGV[1])
     redis.call('PEXPIRE', t.key, str(lifetime + grace))
   elseif t.kind == 'a' then
-    open(t)
+    open(t, t.start)
     refresh(had, i, t)
     if had.start[i] == none then
       had.start[i], had.born[i] = turn(t, t.start), t.born
@@ -21,7 +22,6 @@ for i, t in ipairs(takes) do
       redis.call('HINCRBY', t.key, str(had.start[i]) .. 'h', str(t.n - had.n[i]))
       had.n[i] = t.n
     end
-    keep(t)
   end
 end
 last(had)

@@ -19,33 +19,33 @@ if mode == 'void' then
 end
 
 local function count(i, t)
-  open(t)
+  local at = had.start[i]
+  if at == none then at = t.start end
+  open(t, at)
   refresh(had, i, t)
   if had.start[i] == none then
     had.start[i] = t.start
     if not t.w or t.start > t.w then turn(t, t.start) end
+    if t.start ~= at then read(t, t.start) end
   end
   if not known(t, had.start[i]) then return end
-  local at, n = str(had.start[i]), had.n[i]
+  at = str(had.start[i])
+  local n = had.n[i]
   if t.kind == 'w' then
-    local spent = tonumber(redis.call('HGET', t.key, at) or 0)
-    redis.call('HSET', t.key, at, str(math.max(0, spent + t.n - n)))
-  else
-    if had.phase == 'held' then
-      redis.call('HINCRBY', t.key, at .. 'h', str(0 - n)) -- and not -0
-      redis.call('HINCRBY', t.key, at, str(t.n))
-    else
-      redis.call('HINCRBY', t.key, at, str(t.n - n))
-    end
-    if t.n > n then redis.call('HINCRBY', t.key, at .. 'o', str(t.n - n)) end
-    had.n[i] = t.n
+    redis.call('HSET', t.key, at, str(math.max(0, t.spent + t.n - n)))
+    return
   end
-  keep(t)
+  local given = 0
+  if had.phase == 'held' then given = n end
+  redis.call('HSET', t.key, at .. 'h', str(t.held - given), at, str(t.spent + t.n - n + given), at .. 'o', str(t.overrun + math.max(0, t.n - n)))
+  had.n[i] = t.n
 end
 
 local function book(i, t)
   if t.kind == 's' then
     redis.call('ZREM', t.key, ARGV[1])
+  elseif t.kind ~= 'a' and t.n == had.n[i] then
+    return -- it used what it took
   elseif t.kind == 'r' then
     if mode ~= 'sweep' then
       local debt = drained(t) + (math.min(t.n, math.floor(most / t.per)) - had.n[i]) * t.per

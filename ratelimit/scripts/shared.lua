@@ -5,7 +5,11 @@
 -- ARGV: the id, the time (0: ours), the mode, and seven for each take: kind, n, max, per, burst, start, stop. The kind is
 -- r, w, s or a, behind a '-' if we are not asked about it.
 
-local function str(n) return string.format('%.0f', n) end
+-- str writes a number for a command or a name. Lua writes 14 digits by itself, and does so faster.
+local function str(n)
+  if n < 1e14 and n > -1e14 then return n end
+  return string.format('%.0f', n)
+end
 
 local now = tonumber(ARGV[2])
 if now == 0 then
@@ -18,7 +22,7 @@ for i = 1, #KEYS - 2 do
   local p = 3 + (i - 1) * 7
   takes[i] = {
     key = KEYS[i + 2], kind = ARGV[p + 1], n = tonumber(ARGV[p + 2]), max = tonumber(ARGV[p + 3]), per = tonumber(ARGV[p + 4]),
-    burst = tonumber(ARGV[p + 5]), start = tonumber(ARGV[p + 6]), stop = tonumber(ARGV[p + 7]),
+    burst = tonumber(ARGV[p + 5]), start = tonumber(ARGV[p + 6]), stop = tonumber(ARGV[p + 7]), more = 0,
   }
 end
 
@@ -41,14 +45,28 @@ local function owe(t, debt)
 end
 
 -- Window and Amount: a hash of the starts of the two newest windows (w, p), and for each start what was spent, held (h)
--- and overrun (o). Of an Amount also whether it is warm (k), and when it was born (b).
-local function open(t)
-  local v = redis.call('HMGET', t.key, 'w', 'p', 'k', 'b')
-  t.w, t.p, t.warm, t.born = tonumber(v[1]), tonumber(v[2]), v[3], tonumber(v[4])
+-- and overrun (o); and until when it is kept (e). Of an Amount also whether it is warm (k), and when it was born (b).
+local function read(t, at)
+  t.at = at
+  at = str(at)
+  local v = redis.call('HMGET', t.key, at, at .. 'h', at .. 'o', 'w', 'p', 'k', 'b', 'e')
+  t.spent, t.held, t.overrun = tonumber(v[1] or 0), tonumber(v[2] or 0), tonumber(v[3] or 0)
+  t.w, t.p, t.warm, t.born, t.kept = tonumber(v[4]), tonumber(v[5]), v[6], tonumber(v[7]), tonumber(v[8] or 0)
+end
+
+-- open reads a state that is about to change, with what was counted in a window.
+local function open(t, at)
+  read(t, at)
   if t.kind == 'a' and not t.born then
     t.born = now
     redis.call('HSET', t.key, 'b', str(now))
-    redis.call('PEXPIRE', t.key, str(grace))
+  end
+  local after = grace
+  if t.kind == 'a' then after = idle end
+  local needed = math.max(t.stop, now) + after
+  if t.kept < needed - after / 2 then -- not each time
+    redis.call('HSET', t.key, 'e', str(needed))
+    redis.call('PEXPIRE', t.key, str(needed - now))
   end
 end
 
@@ -64,18 +82,6 @@ local function turn(t, start)
 end
 
 local function known(t, start) return start ~= none and (start == t.w or start == t.p) end
-
-local function read(t)
-  local at = str(t.at)
-  local v = redis.call('HMGET', t.key, at, at .. 'h', at .. 'o')
-  t.spent, t.held, t.overrun = tonumber(v[1] or 0), tonumber(v[2] or 0), tonumber(v[3] or 0)
-end
-
-local function keep(t)
-  local after = grace
-  if t.kind == 'a' then after = idle end
-  redis.call('PEXPIRE', t.key, str(math.max(t.stop - now, 0) + after))
-end
 
 -- A hold: its phase (held or booked), when it expires, whether it holds money, and of each take the number, the start of
 -- its window, when its state was born, the kind and the key. A settled one is 's', a void one 'v'.

@@ -15,26 +15,27 @@ end
 local function ask(i, t)
   t.more = t.n
   if t.kind == 's' then
-    redis.call('ZREMRANGEBYSCORE', t.key, '-inf', str(now))
-    t.count = redis.call('ZCARD', t.key)
-    if had and redis.call('ZSCORE', t.key, ARGV[1]) then t.more, t.leased = 0, true end
+    t.count = redis.call('ZCOUNT', t.key, '(' .. str(now), '+inf')
+    if had then
+      local expires = tonumber(redis.call('ZSCORE', t.key, ARGV[1]) or 0)
+      if expires > now then t.more, t.leased = 0, true end
+    end
     return
   end
   if t.kind == 'r' then
     t.debt = drained(t)
   else
-    open(t)
-    t.at = turn(t, t.start)
-    keep(t)
+    open(t, t.start)
+    local at = turn(t, t.start)
     if had then
       refresh(had, i, t)
       if known(t, had.start[i]) then
-        t.at = had.start[i]
+        at = had.start[i]
       elseif had.start[i] ~= none then
         had.n[i] = 0
       end
     end
-    read(t)
+    if at ~= t.at then read(t, at) end
   end
   if had then t.more = math.max(0, t.more - had.n[i]) end
 end
@@ -78,6 +79,7 @@ end
 local function give(h, i, t)
   if t.kind == 's' then
     if t.more > 0 or t.leased then
+      if t.count == 0 then redis.call('DEL', t.key) end -- none of them counts any more
       h.n[i] = 1
       redis.call('ZADD', t.key, str(now + lifetime), ARGV[1])
       redis.call('PEXPIRE', t.key, str(lifetime + grace))

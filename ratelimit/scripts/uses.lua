@@ -12,16 +12,13 @@ local function use(t)
   elseif t.kind == 's' then
     return redis.call('ZCOUNT', t.key, '(' .. str(now), '+inf'), 0, 0, 0, 0
   end
-  local v = redis.call('HMGET', t.key, 'w', 'p', 'k')
-  local w, p = tonumber(v[1]), tonumber(v[2])
-  local reset, cold = 0, 0
+  read(t, t.start)
+  local reset, unknown = 0, 0
   if t.stop > 0 then reset = t.stop - now end
-  if t.kind == 'a' and not v[3] then cold = 1 end
-  if not w or t.start > w then return 0, 0, 0, reset, cold end
-  t.at = w
-  if t.start ~= w and p then t.at = p end
-  read(t)
-  return t.spent, t.held, t.overrun, reset, cold
+  if t.kind == 'a' and not t.warm then unknown = 1 end
+  if not t.w or t.start > t.w then return 0, 0, 0, reset, unknown end
+  if t.start ~= t.w and t.start ~= t.p then read(t, t.p or t.w) end
+  return t.spent, t.held, t.overrun, reset, unknown
 end
 
 local out = {0, now}

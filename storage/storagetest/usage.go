@@ -202,6 +202,9 @@ func (h *house) questions(t *testing.T, db *storage.DB, when string) {
 				"tagged": {Org: "org_0", Tag: accounting.Tag{Key: "tag-1", Value: "value 1"}}, "nothing": {Org: "org_9"}, "nothing, ever": {From: h.begin.AddDate(-1, 0, 0), To: h.begin.AddDate(-1, 0, 3)},
 			} {
 				q.By, q.Grain = by, grain
+				if h.random.IntN(3) > 0 { // there are very many
+					continue
+				}
 				if q.Tag.Key != "" && slices.ContainsFunc(by, func(d accounting.Dimension) bool { return strings.HasPrefix(string(d), "tag:tag-0") }) {
 					continue
 				}

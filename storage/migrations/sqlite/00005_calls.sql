@@ -14,7 +14,8 @@ create index calls_org on calls (org_id, begun_us, id);
 create index calls_key on calls (key_id, begun_us, id);
 create index calls_model on calls (org_id, model, begun_us, id);
 create index calls_failed on calls (org_id, begun_us, id) where failed;
-create index calls_unpriced on calls (begun_us, id) where unpriced <> '';
+create index calls_unpriced on calls (org_id, begun_us, id) where unpriced <> '';
+create index calls_unpriced_all on calls (begun_us, id) where unpriced <> '';
 
 -- Prompts and answers, sealed. They go earlier than their calls.
 create table call_contents (

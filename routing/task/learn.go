@@ -1,0 +1,150 @@
+package task
+
+import (
+	"encoding/binary"
+	"math"
+	"math/rand/v2"
+)
+
+// Example is a request whose label is known, as the trainer sees it.
+type Example struct {
+	Label Label
+	words []uint32
+	signs []uint16
+}
+
+// Learner finds weights for examples: multinomial logistic regression by stochastic gradient descent with steps
+// that shrink for each weight by what it has moved (AdaGrad), and a decay that keeps rare words small. Each step leaves
+// out some of the features by chance, so that no single one is relied on.
+type Learner struct {
+	Rate, Decay          float64
+	DropWords, DropSigns float64 // the share that a step leaves out
+	random               *rand.Rand
+	model                *Model
+	words                [][classes]float64
+	signs                [][classes]float64
+	movedWords           [][classes]float64
+	movedSigns           [][classes]float64
+}
+
+// NewLearner has learned nothing yet.
+func NewLearner(rate, decay float64) (*Learner, error) {
+	m, err := untrained(cueText)
+	return &Learner{
+		Rate: rate, Decay: decay, DropWords: 0.5, DropSigns: 0.2, random: rand.New(rand.NewPCG(3, 4)), model: m,
+		words: make([][classes]float64, buckets), signs: make([][classes]float64, signs),
+		movedWords: make([][classes]float64, buckets), movedSigns: make([][classes]float64, signs),
+	}, err
+}
+
+// Example reads a request as Classify would.
+func (l *Learner) Example(value []byte, label Label) Example {
+	var t turn
+	t.read(view(value))
+	var hits []hit
+	r := reader{m: l.model, text: t.text[:t.n], hits: &hits}
+	r.read()
+	var s marks
+	s.look(&t, &r, l.model.before(&t))
+	e := Example{Label: label, signs: append([]uint16(nil), s.list[:s.n]...)}
+	for _, h := range hits {
+		e.words = append(e.words, h.bucket)
+	}
+	return e
+}
+
+// Learn makes one step for one example.
+func (l *Learner) Learn(whole *Example) {
+	e := &Example{Label: whole.Label, words: some(whole.words, l.DropWords, l.random), signs: some(whole.signs, l.DropSigns, l.random)}
+	p := l.chances(e)
+	share := 1 / math.Sqrt(float64(max(len(e.words), 1)))
+	for k := range p {
+		slope := p[k]
+		if Label(k+1) == e.Label {
+			slope--
+		}
+		for _, b := range e.words {
+			l.step(&l.words[b][k], &l.movedWords[b][k], slope*share)
+		}
+		for _, s := range e.signs {
+			l.step(&l.signs[s][k], &l.movedSigns[s][k], slope)
+		}
+	}
+}
+
+// some leaves out a share of a list.
+func some[T any](list []T, share float64, random *rand.Rand) []T {
+	kept := make([]T, 0, len(list))
+	for _, v := range list {
+		if random.Float64() >= share {
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}
+
+func (l *Learner) step(w, moved *float64, slope float64) {
+	slope += l.Decay * *w
+	*moved += slope * slope
+	*w -= l.Rate * slope / math.Sqrt(*moved+1e-8)
+}
+
+// chances are how likely each label is.
+func (l *Learner) chances(e *Example) (p [classes]float64) {
+	share := 1 / math.Sqrt(float64(max(len(e.words), 1)))
+	sum, top := 0.0, math.Inf(-1)
+	for k := range p {
+		for _, b := range e.words {
+			p[k] += l.words[b][k]
+		}
+		p[k] *= share
+		for _, s := range e.signs {
+			p[k] += l.signs[s][k]
+		}
+		top = max(top, p[k])
+	}
+	for k := range p {
+		p[k] = math.Exp(p[k] - top)
+		sum += p[k]
+	}
+	for k := range p {
+		p[k] /= sum
+	}
+	return p
+}
+
+// Guess is the label that is the most likely so far.
+func (l *Learner) Guess(e *Example) Label {
+	p := l.chances(e)
+	label := Code
+	for k := range p {
+		if p[k] > p[label-1] {
+			label = Label(k + 1)
+		}
+	}
+	return label
+}
+
+// Pack rounds the weights into the bytes that a Model loads.
+func (l *Learner) Pack() []byte {
+	most := 0.0
+	for i := range l.words {
+		for _, w := range l.words[i] {
+			most = max(most, math.Abs(w))
+		}
+	}
+	scale := float32(max(most, 1e-6) / math.MaxInt8)
+	b := binary.LittleEndian.AppendUint32(nil, math.Float32bits(scale))
+	for i := range l.words {
+		for _, w := range l.words[i] {
+			b = append(b, byte(int8(math.Round(w/float64(scale)))))
+		}
+	}
+	for i := range l.signs {
+		for _, w := range l.signs[i] {
+			whole := math.Round(w / float64(scale))
+			b = binary.LittleEndian.AppendUint16(b, uint16(int16(min(max(whole, math.MinInt16), math.MaxInt16))))
+		}
+	}
+	return b
+}

@@ -1,0 +1,128 @@
+// Command train makes the weights of the task model out of the prompts in ../training: run it in routing/task as
+//
+//	go run ./train            cross-validates and says how often it was right
+//	go run ./train -write     learns from all prompts and writes weights.bin
+//
+// It is for people who change the prompts or the cues; no build and no test runs it.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/vel-gateway/vel/routing/task"
+)
+
+func main() {
+	log.SetFlags(0)
+	write := flag.Bool("write", false, "learn from all prompts and write weights.bin")
+	rounds := flag.Int("rounds", 20, "how often each prompt is learned")
+	rate := flag.Float64("rate", 0.1, "how far a step goes")
+	decay := flag.Float64("decay", 1e-5, "how fast a weight is forgotten")
+	folds := flag.Int("folds", 5, "parts of the cross-validation")
+	held := flag.String("held", "", "hold out the files with these names instead of parts of all")
+	every := flag.Bool("every", false, "examine every prompt of a line, not only the first")
+	show := flag.Bool("show", false, "name the prompts that were judged wrong")
+	flag.Parse()
+	all, err := readPrompts("training")
+	if err != nil {
+		log.Fatal(err)
+	}
+	s := &school{all, *rounds, *rate, *decay, *every}
+	if *write {
+		l, err := s.teach(func(*prompt) bool { return true })
+		if err == nil {
+			err = os.WriteFile("weights.bin", l.Pack(), 0o644)
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
+	part := func(p *prompt) int { return p.line % *folds }
+	if *held != "" {
+		part = func(p *prompt) int {
+			if slices.Contains(strings.Split(*held, ","), p.file) {
+				return 0
+			}
+			return 1
+		}
+		*folds = 1
+	}
+	if err := s.examine(part, *folds, *show); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// school teaches a model from prompts.
+type school struct {
+	prompts     []prompt
+	rounds      int
+	rate, decay float64
+	every       bool // examine every prompt of a line, not only the first
+}
+
+// teach learns from the prompts of some lines, in an order that is always the same.
+func (s *school) teach(with func(p *prompt) bool) (*task.Learner, error) {
+	l, err := task.NewLearner(s.rate, s.decay)
+	if err != nil {
+		return nil, err
+	}
+	var examples []task.Example
+	for i := range s.prompts {
+		if p := &s.prompts[i]; with(p) {
+			examples = append(examples, l.Example(p.body, p.label))
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range s.rounds {
+		random.Shuffle(len(examples), func(i, j int) { examples[i], examples[j] = examples[j], examples[i] })
+		for i := range examples {
+			l.Learn(&examples[i])
+		}
+	}
+	return l, nil
+}
+
+// examine holds out one part of the lines after the other. All prompts that were made of one line are in one part.
+func (s *school) examine(part func(*prompt) int, folds int, show bool) error {
+	type tally struct{ right, all int }
+	whole, byLanguage, confused := tally{}, map[string]tally{}, [5][5]int{}
+	for fold := range folds {
+		l, err := s.teach(func(p *prompt) bool { return part(p) != fold })
+		if err != nil {
+			return err
+		}
+		seen := -1
+		for i := range s.prompts {
+			p := &s.prompts[i]
+			if part(p) != fold || !s.every && p.line == seen {
+				continue
+			}
+			seen = p.line
+			e := l.Example(p.body, p.label)
+			guess, t := l.Guess(&e), byLanguage[p.language]
+			confused[p.label][guess]++
+			t.all, whole.all = t.all+1, whole.all+1
+			if guess == p.label {
+				t.right, whole.right = t.right+1, whole.right+1
+			} else if show {
+				fmt.Printf("%s taken for %s: %s\n", p.label, guess, p.body)
+			}
+			byLanguage[p.language] = t
+		}
+	}
+	fmt.Printf("%d of %d lines, %.1f %%; of %d prompts\n", whole.right, whole.all, 100*float64(whole.right)/float64(whole.all), len(s.prompts))
+	for name, t := range byLanguage {
+		fmt.Printf("  %s %d of %d, %.1f %%\n", name, t.right, t.all, 100*float64(t.right)/float64(t.all))
+	}
+	for l := task.Code; l <= task.Simple; l++ {
+		fmt.Printf("  %-10s %v\n", l, confused[l][1:])
+	}
+	return nil
+}
