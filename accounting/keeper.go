@@ -26,13 +26,13 @@ type Books interface {
 
 // LedgerOptions say what a Ledger knows of its house. The zero value of each has a meaning.
 type LedgerOptions struct {
-	Books   Books            // nil: nobody keeps any, and budgets begin with nothing
-	Away    func() bool      // whether the store of the counters is away now; nil: never
-	Alone   func() bool      // whether no other node counts with this one; nil: so it is
+	Books   Books                      // nil: nobody keeps any, and budgets begin with nothing
+	Away    func() bool                // whether the store of the counters is away now; nil: never
+	Alone   func() bool                // whether no other node counts with this one; nil: so it is
 	Shipped func(since time.Time) bool // whether the ledger has all that this node settled before a moment; nil: it has
-	Renew   func() error     // renews what this node holds; nil: nothing needs that
-	Clock   func() time.Time // nil: time.Now
-	Log     *slog.Logger     // nil: nothing is said
+	Renew   func() error               // renews what this node holds; nil: nothing needs that
+	Clock   func() time.Time           // nil: time.Now
+	Log     *slog.Logger               // nil: nothing is said
 }
 
 // Ledger holds money, requests, tokens and places for calls, and gives back what was not used.

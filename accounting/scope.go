@@ -51,10 +51,10 @@ func (s *Scope) validate(fault func(field, problem string)) {
 		textFault(s.Route, longestRoute, "route", fault)
 	}
 	if s.Tag != (Tag{}) {
-		textFault(s.Tag.Key, longestTag, "tag.key", fault)
-		textFault(s.Tag.Value, longestTag, "tag.value", fault)
+		textFault(s.Tag.Key, longestTag, "tag", fault)
+		textFault(s.Tag.Value, longestTag, "tag", fault)
 		if strings.Contains(s.Tag.Key, "=") {
-			fault("tag.key", "has a sign that no key of a tag has: =")
+			fault("tag", "has a sign in its key that no key of a tag has: =")
 		}
 	}
 }
@@ -118,7 +118,7 @@ func (b *Budget) Validate(fault func(field, problem string)) {
 		fault("timezone", "is no time zone; write a name of the IANA database such as Europe/Berlin")
 	}
 	if b.WarnAt < 0 || b.WarnAt > 100 {
-		fault("warn_at", "is not between 0 and 100")
+		fault("warn_at_percent", "is not between 0 and 100")
 	}
 	if b.OnStoreFailure > ratelimit.Open {
 		fault("on_store_failure", "is none of local, closed and open")

@@ -29,8 +29,15 @@ type entry struct {
 
 func entryFields() []field {
 	return []field{
-		{"org_id", textual}, {"budget_id", textual}, {"window_us", number}, {"call_id", textual}, {"entry", number}, {"begun_us", number},
-		{"held", number}, {"spent", number}, {"overrun", number},
+		{"org_id", textual},
+		{"budget_id", textual},
+		{"window_us", number},
+		{"call_id", textual},
+		{"entry", number},
+		{"begun_us", number},
+		{"held", number},
+		{"spent", number},
+		{"overrun", number},
 	}
 }
 
@@ -53,16 +60,13 @@ func bookingsOf(r *accounting.Record) []accounting.Booking {
 	var all []accounting.Booking
 	for _, k := range r.Bookings {
 		k.Budget = tenancy.ID(clean(string(k.Budget), longestIndexed))
-		k.Held, k.Spent = limited(k.Held), limited(k.Spent)
+		k.Held, k.Spent = bounded(k.Held), bounded(k.Spent)
 		if !slices.ContainsFunc(all, func(o accounting.Booking) bool { return o.Budget == k.Budget }) {
 			all = append(all, k)
 		}
 	}
 	return all
 }
-
-// limited is an amount that no sum of overflows: nobody means what is beyond.
-func limited(n money.Nano) money.Nano { return min(max(n, 0), tenancy.MostMoney) }
 
 // entries appends what a call costs its budgets. Where the ledger has an estimate of it, that is the difference.
 func (b *batch) entries(all []entry, r *accounting.Record, bookings []accounting.Booking) []entry {
@@ -134,8 +138,14 @@ func writeEntries(ctx context.Context, t tx, node string, all []entry) error {
 		return cmp.Or(cmp.Compare(a[1].(string), b[1].(string)), cmp.Compare(a[2].(int64), b[2].(int64)))
 	})
 	_, err := t.bulk(ctx, "ledger_sums", []field{
-		{"org_id", textual}, {"budget_id", textual}, {"window_us", number}, {"node", textual},
-		{"entries", number}, {"held", number}, {"spent", number}, {"overrun", number},
+		{"org_id", textual},
+		{"budget_id", textual},
+		{"window_us", number},
+		{"node", textual},
+		{"entries", number},
+		{"held", number},
+		{"spent", number},
+		{"overrun", number},
 	}, ` on conflict (budget_id, window_us, node) do update set entries = ledger_sums.entries + excluded.entries, held = ledger_sums.held + excluded.held,
 		spent = ledger_sums.spent + excluded.spent, overrun = ledger_sums.overrun + excluded.overrun`, sums)
 	return err

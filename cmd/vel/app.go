@@ -47,8 +47,9 @@ type App struct {
 	config    *config.Config // the one that is published
 	directory *directory
 	catalog   *catalog
-	allowance *allowance
-	flaws     map[tenancy.ID]flaw // of the catalog, as it is published
+	allowed   *allowances
+	flaws     map[tenancy.ID]flaw // of the catalog and the allowances, as they are published
+	holds     allowed             // limits and budgets, likewise
 	pricing   *pricing            // likewise
 	rev       int64               // of the snapshot
 	overdue   *time.Timer         // runs while the database is away
@@ -67,7 +68,7 @@ type App struct {
 
 // NewApp makes a gateway that is not started.
 func NewApp(log *slog.Logger) *App {
-	a := &App{log: log, registry: prometheus.NewRegistry(), directory: newDirectory(), catalog: newCatalog(), allowance: newAllowance(), failed: make(chan error, 1)}
+	a := &App{log: log, registry: prometheus.NewRegistry(), directory: newDirectory(), catalog: newCatalog(), allowed: newAllowances(), failed: make(chan error, 1)}
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.metrics = gateway.NewMetrics(a.registry)
 	a.databaseUp = prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_database_up", Help: "1 while the database answers."})
@@ -142,7 +143,7 @@ func (a *App) open(cfg *config.Config) (err error) {
 	a.known = changes.Rev
 	a.databaseUp.Set(1)
 	a.catalog.learn(changes)
-	a.allowance.learn(changes)
+	a.allowed.learn(changes)
 	_, err = a.directory.learn(changes)
 	return err
 }

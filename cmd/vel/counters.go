@@ -10,6 +10,7 @@ import (
 
 	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/config"
+	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/ratelimit"
 )
 
@@ -123,4 +124,13 @@ func (a *App) openLedger() {
 		a.log.Error("what was spent of budgets is not known yet", slog.Any("reason", err))
 	}
 	a.onStop(a.every(time.Second, "keep the ledger", a.ledger.Tick))
+}
+
+// account prepares the limits and budgets that hold for calls. Its caller holds mu.
+func (a *App) account(cfg *config.Config, holds allowed) *accounting.Accounts {
+	flat, _ := money.Parse(cfg.Routing.Defaults.UnpricedHold) // it was validated
+	unpriced := accounting.Unpriced{Refuse: cfg.Routing.Defaults.Unpriced == "refuse", Flat: flat}
+	accounts := accounting.NewAccounts(holds.limits, holds.budgets, unpriced, a.ledger.Accounts())
+	a.ledger.Publish(accounts)
+	return accounts
 }

@@ -37,7 +37,10 @@ func declaredIn(cfg *config.Config) declared {
 	if cfg.Simulated {
 		by = tenancy.ByVel // nobody has said so
 	}
-	return declared{cfg.Tenancy.Orgs(), cfg.Tenancy.Keys(), cfg.Routing.ManagedProviders(by), cfg.Routing.ManagedRoutes(by), accounting.DeclaredLimits(&cfg.Tenancy), accounting.DeclaredBudgets(&cfg.Tenancy)}
+	return declared{
+		cfg.Tenancy.Orgs(), cfg.Tenancy.Keys(), cfg.Routing.ManagedProviders(by), cfg.Routing.ManagedRoutes(by),
+		accounting.DeclaredLimits(&cfg.Tenancy), accounting.DeclaredBudgets(&cfg.Tenancy),
+	}
 }
 
 func newDirectory() *directory {

@@ -70,6 +70,7 @@ func (a *App) publish(cfg *config.Config) error {
 func (a *App) rebuild(cfg *config.Config) error {
 	j := joiner{a.keyring, kinds(), a.directory.exists}
 	all := j.join(cfg.Routing, a.catalog)
+	holds := a.allowed.join(&a.directory.declared, all.problems)
 	table, err := routing.Build(all.Config, j.kinds, a.began.Unix())
 	if err != nil {
 		return fmt.Errorf("build routes: %w", err)
@@ -91,8 +92,9 @@ func (a *App) rebuild(cfg *config.Config) error {
 	a.state.Retain(table)
 	a.rev++
 	a.pipeline.Publish(&gateway.Snapshot{
-		Keys: a.directory.index, Routes: table, Accounts: a.account(cfg), Redactor: secrets.NewRedactor(slices.Concat(cfg.Secrets, all.keys)...), Rev: a.rev,
+		Keys: a.directory.index, Routes: table, Accounts: a.account(cfg, holds), Redactor: secrets.NewRedactor(slices.Concat(cfg.Secrets, all.keys)...), Rev: a.rev,
 	})
+	a.holds = holds
 	a.metrics.Forget()
 	a.alarm(all.problems)
 	return nil
