@@ -24,7 +24,7 @@ type DefaultsConfig struct {
 	Breaker  BreakerConfig   `yaml:"breaker" jsonschema:"description=When a failing target is left alone."`
 
 	Unpriced     string `yaml:"unpriced" jsonschema:"description=What becomes of a call whose cost nobody knows and that a budget has to pay.,enum=flat,enum=refuse"`
-	UnpricedHold string `yaml:"unpriced_hold" jsonschema:"oneof_type=string;number,description=What is held and charged for it with flat: dollars as a decimal."`
+	UnpricedHold string `yaml:"unpriced_hold" jsonschema:"description=What is held and charged for it with flat: dollars as a decimal."`
 }
 
 // TimeoutsConfig limits the parts of a call. Total is of the call and stands under defaults or a model; the

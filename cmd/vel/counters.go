@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,7 +36,7 @@ func (a *App) count(cfg *config.Config, node string) error {
 		ratelimit.Counter
 	} = ratelimit.NewMemory(time.Now)
 	if !cfg.Redis.IsZero() {
-		o, err := ratelimit.Options(cfg.Redis.Reveal())
+		o, err := ratelimit.Options(oneURL(cfg.Redis.Reveal()))
 		if err != nil {
 			return err
 		}
@@ -64,6 +65,18 @@ func (a *App) count(cfg *config.Config, node string) error {
 	a.registry.MustRegister(a.counters.collectors()...)
 	a.pipeline.HoldBy(a.ledger)
 	return nil
+}
+
+// oneURL writes the nodes of a cluster as one URL: behind the first one a scheme may stand or not.
+func oneURL(urls string) string {
+	all := strings.Split(urls, ",")
+	for i := range all {
+		all[i] = strings.TrimSpace(all[i])
+		if _, host, ok := strings.Cut(all[i], "://"); ok && i > 0 {
+			all[i] = host
+		}
+	}
+	return strings.Join(all, ",")
 }
 
 // away tells whether Redis does not answer.
