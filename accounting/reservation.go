@@ -75,7 +75,7 @@ func (r *Reservation) add(measures []*measure, free bool) {
 func (r *Reservation) Empty() bool { return len(r.measures) == 0 }
 
 // Held tells whether anything is held, so that Settle must follow.
-func (r *Reservation) Held() bool { return r.held }
+func (r *Reservation) Held() bool { return r != nil && r.held }
 
 // Estimate is what a call may come to, all attempts together that may have been executed.
 type Estimate struct {
@@ -165,7 +165,7 @@ func (r *Reservation) Spent(rec *Record) money.Nano {
 // what it cost.
 func (r *Reservation) Book(rec *Record) {
 	rec.Bookings = rec.Bookings[:0]
-	if !r.held {
+	if !r.Held() {
 		return
 	}
 	var spent money.Nano

@@ -94,7 +94,7 @@ var kinds = [...]string{Requests: "requests", TokenUnits: "tokens", Places: "in_
 
 // Settle ends what is held of a call with what it came to. It does not wait.
 func (l *Ledger) Settle(r *Reservation, rec *Record) {
-	if !r.held {
+	if !r.Held() {
 		return
 	}
 	r.held = false
