@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 
 	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/config"
@@ -40,6 +41,7 @@ func (a *App) count(cfg *config.Config, node string) error {
 		if err != nil {
 			return err
 		}
+		redis.SetLogger(&logging.VoidLogger{}) // what it would say is no line of ours
 		client := redis.NewUniversalClient(o)
 		a.onStop(client.Close)
 		r := ratelimit.NewRedis(client, ratelimit.RedisOptions{Node: node, Log: a.log})
@@ -81,6 +83,9 @@ func oneURL(urls string) string {
 
 // away tells whether Redis does not answer.
 func (c *counters) away() bool { return c.redis != nil && c.redis.Status().Away }
+
+// store tells whether limits are counted in a store that nodes share, and whether it answers.
+func (c *counters) store() (shared, up bool) { return c.redis != nil, !c.away() }
 
 // nodes is how many nodes count together, as last heard.
 func (c *counters) nodes() int {
