@@ -24,8 +24,8 @@ func limited(s *simulated, more string) vel.Options {
 
 const quick = "[[latency=0s chunks=3]] hello"
 
-// refused reads a 429 as the official SDKs do.
-func refused(t *testing.T, a answer) (typ, code, message string) {
+// tooFast reads a 429 as the official SDKs do.
+func tooFast(t *testing.T, a answer) (typ, code, message string) {
 	t.Helper()
 	var body struct {
 		Error struct{ Type, Code, Message string }
@@ -49,7 +49,7 @@ func TestRateLimit(t *testing.T) {
 		"a call": askVel(t, p, chat("sim-fast", quick, "")),
 		"a list": ask(t, request(t, "GET", p.URL+"/v1/models", fullKey, "")),
 	} {
-		typ, code, message := refused(t, a)
+		typ, code, message := tooFast(t, a)
 		wait, err := strconv.Atoi(a.header.Get("Retry-After-Ms"))
 		if typ != "requests" || code != "rate_limit_exceeded" || !strings.HasPrefix(message, "Rate limit reached for your API key: 1 requests per minute.") ||
 			err != nil || wait < 1 || wait > 60_000 || a.header.Get("Retry-After") == "" || a.header.Get("X-Request-Id") == "" {
@@ -94,7 +94,7 @@ func TestBudgetOverAKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := askVel(t, p, chat("sim-fast", quick, ""))
-	typ, code, _ := refused(t, a)
+	typ, code, _ := tooFast(t, a)
 	if typ != "insufficient_quota" || code != "insufficient_quota" || a.header.Get("X-Should-Retry") != "false" {
 		t.Errorf("fields %v, body %s", a.header, a.body)
 	}
@@ -183,7 +183,7 @@ func TestSharedLimits(t *testing.T) {
 	}
 	sum(nodes[0], "vel_limit_store_up", 0)
 	a := ask(t, request(t, "GET", nodes[0].URL+"/api/health", "", ""))
-	if a.status != 200 || !strings.Contains(string(a.body), `"limits":{"ok":false,"reason":"redis does not answer`) || !strings.Contains(string(a.body), `"status":"degraded"`) {
+	if a.status != 200 || !strings.Contains(string(a.body), `"limits":{"ok":false,"store":"redis","reason":"redis does not answer`) || !strings.Contains(string(a.body), `"status":"degraded"`) {
 		t.Errorf("health: status %d, body %s", a.status, a.body)
 	}
 

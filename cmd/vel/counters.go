@@ -60,7 +60,7 @@ func (a *App) count(cfg *config.Config, node string) error {
 	a.onStop(func() error { guard.Close(); return nil })
 	a.counters.guard = guard
 	a.ledger = accounting.NewLedger(guard, store, accounting.LedgerOptions{
-		Books: a.db, Away: a.counters.away, Alone: a.counters.alone, Renew: guard.RenewNow, Log: a.log,
+		Books: a.db, Away: a.counters.look, Alone: a.counters.alone, Renew: guard.RenewNow, Log: a.log,
 		Shipped: func(since time.Time) bool { return a.counters.redis == nil || a.shipper.CaughtUp(since) },
 	})
 	a.registry.MustRegister(a.ledger.Collectors()...)
@@ -83,6 +83,14 @@ func oneURL(urls string) string {
 
 // away tells whether Redis does not answer.
 func (c *counters) away() bool { return c.redis != nil && c.redis.Status().Away }
+
+// look tells the same, and finds out whether it is back.
+func (c *counters) look() bool {
+	if c.redis != nil {
+		c.redis.Probe(context.Background())
+	}
+	return c.away()
+}
 
 // store tells whether limits are counted in a store that nodes share, and whether it answers.
 func (c *counters) store() (shared, up bool) { return c.redis != nil, !c.away() }
