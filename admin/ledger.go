@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -66,18 +65,6 @@ type InLedger struct {
 }
 
 type verifyOutput struct{ Body LedgerReport }
-
-type repairInput struct {
-	Asked
-	InLedger
-}
-
-// RepairReport says what was repaired.
-type RepairReport struct {
-	Lowered int `json:"lowered" doc:"How many budgets were counted too high."`
-}
-
-type repairOutput struct{ Body RepairReport }
 
 func (s *Server) serveLedger() {
 	add(s, huma.Operation{
@@ -147,57 +134,45 @@ type verifier struct {
 	report LedgerReport
 }
 
-// windowOf is what the totals of a ledger are told apart by.
-type windowOf struct {
-	budget tenancy.ID
-	from   int64
-}
-
 func (v *verifier) organization(ctx context.Context, org tenancy.ID) error {
 	budgets, err := everyOne(ctx, v.s.BudgetStore, org)
-	if err != nil || len(budgets) == 0 {
-		return err
+	for i := range budgets {
+		if err == nil {
+			err = v.budget(ctx, &budgets[i])
+		}
 	}
-	q := accounting.LedgerQuery{Org: org, Since: v.report.Since}
+	return err
+}
+
+// budget verifies all windows of a budget, that of now too if nothing was spent in it.
+func (v *verifier) budget(ctx context.Context, b *accounting.Budget) error {
+	q := accounting.LedgerQuery{Org: b.Org, Budget: b.ID, Since: v.report.Since}
 	// The rows first: what is booked between the two questions makes the sums larger, and is no fault.
 	rows, err := v.s.Ledger.LedgerEntries(ctx, q)
 	if err != nil {
 		return err
 	}
-	sums, err := v.s.Ledger.LedgerTotals(ctx, q)
+	windows, err := v.s.Ledger.LedgerTotals(ctx, q)
 	if err != nil {
 		return err
 	}
-	added := map[windowOf]accounting.LedgerTotal{}
+	added := map[int64]accounting.LedgerTotal{}
 	for _, r := range rows {
-		added[windowOf{r.Budget, r.Window.UnixMicro()}] = r
+		added[r.Window.UnixMicro()] = r
 	}
-	for i := range budgets {
-		if err := v.budget(ctx, &budgets[i], sums, added); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// budget verifies all windows of a budget, that of now too if nothing was spent in it.
-func (v *verifier) budget(ctx context.Context, b *accounting.Budget, sums []accounting.LedgerTotal, added map[windowOf]accounting.LedgerTotal) error {
 	from, _ := b.Window(v.now)
-	current := func(t accounting.LedgerTotal) bool { return t.Budget == b.ID && t.Window.Equal(from) }
-	windows := slices.DeleteFunc(slices.Clone(sums), func(t accounting.LedgerTotal) bool { return t.Budget != b.ID })
+	current := func(t accounting.LedgerTotal) bool { return t.Window.Equal(from) }
 	if !slices.ContainsFunc(windows, current) {
 		windows = append(windows, accounting.LedgerTotal{Org: b.Org, Budget: b.ID, Window: from})
 	}
 	for _, t := range windows {
 		var use accounting.BudgetUse
 		if current(t) && v.s.Uses != nil {
-			var err error
 			if use, err = v.s.Uses.BudgetUse(ctx, b); err != nil {
 				return err
 			}
 		}
-		rows := added[windowOf{t.Budget, t.Window.UnixMicro()}]
-		if err := v.window(ctx, b, t, use, rows); err != nil {
+		if err := v.window(ctx, b, t, use, added[t.Window.UnixMicro()]); err != nil {
 			return err
 		}
 	}
@@ -261,58 +236,4 @@ func (v *verifier) highest(ctx context.Context, b *accounting.Budget, from time.
 		most = max(most, amountIn(e.After))
 	}
 	return most, nil
-}
-
-func (s *Server) repairLedger(ctx context.Context, in *repairInput) (*repairOutput, error) {
-	orgs, err := in.whose(ctx, s, in.ask)
-	if err != nil {
-		return nil, err
-	}
-	if s.Uses == nil {
-		return nil, noCounters()
-	}
-	var out repairOutput
-	var events []tenancy.AuditEvent
-	for _, org := range orgs {
-		lowered, err := s.repair(ctx, in.ask, org)
-		out.Body.Lowered += len(lowered)
-		events = append(events, lowered...)
-		if err != nil {
-			return nil, errors.Join(err, s.Audit.Record(ctx, events))
-		}
-	}
-	if len(events) == 0 {
-		return &out, nil
-	}
-	return &out, s.Audit.Record(ctx, events)
-}
-
-// repair lowers the counters of an organization's budgets, and gives an event for each.
-func (s *Server) repair(ctx context.Context, a *asking, org tenancy.ID) (events []tenancy.AuditEvent, err error) {
-	budgets, err := everyOne(ctx, s.BudgetStore, org)
-	if err != nil {
-		return nil, err
-	}
-	for i := range budgets {
-		b := &budgets[i]
-		from, _ := b.Window(a.now)
-		use, err := s.Uses.BudgetUse(ctx, b)
-		if err != nil {
-			return events, err
-		}
-		spent, err := s.Ledger.Spent(ctx, b.Org, b.ID, from)
-		if err != nil || use.Cold || use.Spent <= spent {
-			if err != nil {
-				return events, err
-			}
-			continue
-		}
-		if err := s.Uses.Lower(ctx, b, spent); err != nil {
-			return events, err
-		}
-		e := tenancy.NewAuditEvent(a.by, b.Org, tenancy.ActionRepairLedger, tenancy.AuditObject{Kind: "budget", ID: b.ID, Name: b.Name}, a.now)
-		e.Before, e.After = spentText(use.Spent), spentText(spent)
-		events = append(events, e)
-	}
-	return events, nil
 }

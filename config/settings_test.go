@@ -238,7 +238,10 @@ func observe(t *testing.T, env []string) observed {
 		Limits   []accounting.Limits
 		Budgets  []accounting.Budget
 		Unpriced [2]string
-	}{c.Gateway, c.Log, c.OTel, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Redis, c.Direct, c.MaxAge, c.Retention, c.Spool, c.SignOn, costs(t, &c.Routing), accounting.DeclaredLimits(&c.Tenancy), accounting.DeclaredBudgets(&c.Tenancy), [2]string{c.Routing.Defaults.Unpriced, c.Routing.Defaults.UnpricedHold}}
+	}{
+		c.Gateway, c.Log, c.OTel, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Redis, c.Direct, c.MaxAge, c.Retention, c.Spool, c.SignOn, costs(t, &c.Routing),
+		accounting.DeclaredLimits(&c.Tenancy), accounting.DeclaredBudgets(&c.Tenancy), [2]string{c.Routing.Defaults.Unpriced, c.Routing.Defaults.UnpricedHold},
+	}
 	return o
 }
 

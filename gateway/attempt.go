@@ -297,7 +297,7 @@ func (p *Pipeline) report(c *Call, failed *adapters.Error) {
 	p.log.LogAttrs(context.Background(), level, "attempt failed",
 		slog.String("id", c.ID), slog.String("provider", t.Provider.Name), slog.String("model", t.Model),
 		slog.String("class", failed.Class.String()), slog.Int("status", failed.Status),
-		slog.String("reason", c.snapshot.Redactor.Scrub(failed.Error())))
+		slog.String("reason", c.scrub(failed.Error())))
 }
 
 // asError makes any failure of an attempt an *adapters.Error.

@@ -73,11 +73,7 @@ func (c *Call) said(class adapters.Class) string {
 	if err == nil {
 		err = endedError(class)
 	}
-	text := inWords(c, err).Message
-	if c.snapshot != nil {
-		text = c.snapshot.Redactor.Scrub(text)
-	}
-	return readable(text, longestError)
+	return readable(c.scrub(inWords(c, err).Message), longestError)
 }
 
 // conclude gives out what is known of a call that ended: to the recorder, the ledger, the metrics and the log. trace is the id of

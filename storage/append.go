@@ -195,10 +195,11 @@ func (b *batch) contents(ctx context.Context, t tx) error {
 	var rows [][]any
 	for i := range b.records {
 		if r := &b.records[i]; len(r.Prompt)+len(r.Answer) > 0 {
-			rows = append(rows, []any{string(r.Who.Org), string(r.ID), toMicros(r.Begun), bytesOf(r.Prompt), bytesOf(r.Answer)})
+			rows = append(rows, []any{string(r.Who.Org), string(r.ID), toMicros(r.Begun), bytesOf(r.Prompt), bytesOf(r.Answer), sealerOf(r.Prompt, r.Answer)})
 		}
 	}
-	_, err := t.bulk(ctx, "call_contents", []field{{"org_id", textual}, {"id", textual}, {"begun_us", number}, {"prompt", binary}, {"answer", binary}}, ` on conflict do nothing`, rows)
+	fields := []field{{"org_id", textual}, {"id", textual}, {"begun_us", number}, {"prompt", binary}, {"answer", binary}, {"sealed_by", textual}}
+	_, err := t.bulk(ctx, "call_contents", fields, ` on conflict do nothing`, rows)
 	return err
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -83,4 +85,43 @@ func TestAllowances(t *testing.T) {
 			t.Errorf("%s: problems %v", step.what, problems)
 		}
 	}
+}
+
+// TestAllowancesLive: what the file and the database say of limits and budgets holds on a running node, whichever changes.
+func TestAllowancesLive(t *testing.T) {
+	t.Parallel()
+	app, _, _, path := testApp(t, fmt.Sprintf(oneModel, "a")+"organizations: {acme: {limits: {rpm: 9}, budget: {usd: 1, per: day}}}\n")
+	ids := func() (all []tenancy.ID) {
+		app.mu.Lock()
+		defer app.mu.Unlock()
+		for _, l := range app.holds.limits {
+			all = append(all, l.ID)
+		}
+		for _, b := range app.holds.budgets {
+			all = append(all, b.ID)
+		}
+		return all
+	}
+	holds := func(what string, want ...tenancy.ID) {
+		t.Helper()
+		eventually(t, what, func() bool { return slices.Equal(ids(), want) })
+	}
+	holds("the file holds", "limit:acme", "budget:acme")
+	b, err := app.db.Budgets().Create(t.Context(), tenancy.Vel(), accounting.Budget{Meta: tenancy.Meta{Org: "org:acme", Name: "more"}, Max: 1, Per: ratelimit.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := app.db.Limits().Create(t.Context(), tenancy.Vel(), accounting.Limits{Meta: tenancy.Meta{Org: "org:acme", Name: "organization"}, RPM: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	holds("the budget of the database holds", "limit:acme", "budget:acme", b.ID)
+	eventually(t, "the limits are shadowed", func() bool { return app.problem(l.ID) == shadow })
+	writeConfig(t, path, fmt.Sprintf(oneModel, "a")+"organizations: {acme: {}}\n")
+	app.Reload(path)
+	holds("those of the database hold", l.ID, b.ID)
+	if err := app.db.Budgets().Delete(t.Context(), tenancy.Vel(), "org:acme", b.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	holds("the deleted one does not", l.ID)
 }

@@ -28,6 +28,7 @@ func Run(t *testing.T, open func(t *testing.T) *storage.DB) {
 		"routes":         routes,
 		"in use":         inUse,
 		"sealed":         sealed,
+		"contents":       sealedContents,
 		"shown accounts": shownAccounts,
 		"references":     references,
 		"deletions":      deletions,
