@@ -45,8 +45,6 @@ const (
 	Dollars
 )
 
-// Levels, a limit and what is known of it, as calls need them.
-
 // measure is one limit of one scope, prepared once for each snapshot.
 type measure struct {
 	limit  *ratelimit.Limit
@@ -63,8 +61,8 @@ type watch struct {
 	touched atomic.Bool  // something was settled since the last look
 	unsent  atomic.Int64 // nano-dollars that were settled here and that the ledger does not have yet
 	fresh   atomic.Bool  // nobody has said yet what was spent of it
-	window  time.Time    // of what was noted; the looking goroutine's
-	noted   int          // the highest percent that was noted in that window; the looking goroutine's
+	window  time.Time    // of what was noted; under the ledger's mu
+	noted   int          // the highest percent that was noted in that window; likewise
 }
 
 // orgAccount is what an organization's calls are counted against.

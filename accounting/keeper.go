@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,7 +39,7 @@ type LedgerOptions struct {
 // Ledger holds money, requests, tokens and places for calls, and gives back what was not used.
 //
 //	Reserve ──▶ held ──▶ Settle ──▶ the counters, at once      the record ──▶ spool ──▶ ledger ──▶ Committed
-//	              ╰─▶ expired: Sweep books what was held          Reconcile: counters are raised to the ledger
+//	              ╰─▶ expired: Tick books what was held          Tick: counters are raised to the ledger
 //
 // The counters are the limiter's; the truth is the ledger's, which is written with the records of calls.
 type Ledger struct {
@@ -56,7 +57,7 @@ type Ledger struct {
 	swept    prometheus.Counter
 	cold     prometheus.Gauge
 
-	// What follows belongs to the goroutine that calls Tick.
+	mu         sync.Mutex               // guards what follows, and lets one at a time look at the counters
 	coldSince  map[tenancy.ID]time.Time // organizations whose counters are forgotten
 	reconciled time.Time                // when it was last done
 }
@@ -98,7 +99,7 @@ func (l *Ledger) Collectors() []prometheus.Collector {
 
 func (l *Ledger) clock() time.Time { return l.o.Clock() }
 
-// Publish makes accounts those that are kept. Budgets that are new among them are seeded at the next Reconcile or Greet.
+// Publish makes accounts those that are kept. Budgets that are new among them are cold until Greet, or the next Tick.
 func (l *Ledger) Publish(a *Accounts) {
 	l.accounts.Store(a)
 	l.suspect.Store(true)
@@ -111,9 +112,31 @@ func (l *Ledger) Accounts() *Accounts { return l.accounts.Load() }
 // and warm when only one budget is new.
 var sentinel = &ratelimit.Limit{Key: "*", Kind: ratelimit.Amount, Per: ratelimit.Total, Max: tenancy.MostUnits}
 
+// Greet seeds the budgets that are new, before calls meet them: until somebody says what was spent of it a budget is cold.
+func (l *Ledger) Greet(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fresh := l.byOrg(func(m *measure) bool { return m.watch.fresh.Load() })
+	if len(fresh) == 0 || !l.serving.Load() {
+		return nil
+	}
+	everything := l.byOrg(func(m *measure) bool { return fresh[m.budget.Org] != nil })
+	totals, err := l.totals(ctx, everything)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for org, some := range everything {
+		errs = append(errs, l.seed(ctx, org, some, totals))
+	}
+	return errors.Join(errs...)
+}
+
 // Open seeds the budgets before the first call. What was settled by earlier processes is in the ledger by then.
 func (l *Ledger) Open(ctx context.Context) error {
-	err := l.Reconcile(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := l.reconcile(ctx)
 	l.serving.Store(true)
 	return err
 }
@@ -123,6 +146,8 @@ const reconcileEvery = time.Minute
 
 // Tick does what is to be done beside the calls. It is called every second.
 func (l *Ledger) Tick(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	now := l.clock()
 	if l.o.Away() {
 		l.lastAway.Store(now.UnixNano())
@@ -131,13 +156,13 @@ func (l *Ledger) Tick(ctx context.Context) error {
 	}
 	soon := l.suspect.Swap(false)
 	if !soon && len(l.coldSince) == 0 && now.Sub(l.reconciled) < reconcileEvery {
-		return l.Warn(ctx, false)
+		return l.warn(ctx, false)
 	}
 	full := now.Sub(l.reconciled) >= reconcileEvery
-	err := l.Reconcile(ctx)
+	err := l.reconcile(ctx)
 	if full {
 		l.reconciled = now
-		err = errors.Join(err, l.Sweep(ctx))
+		err = errors.Join(err, l.sweepAll(ctx))
 	}
 	return err
 }
@@ -163,9 +188,9 @@ type totalKey struct {
 	window int64
 }
 
-// Reconcile raises the counters of all budgets to what the ledger says, seeds those that are cold, and warns of those of
+// reconcile raises the counters of all budgets to what the ledger says, seeds those that are cold, and warns of those of
 // which enough is spent. It is done every minute.
-func (l *Ledger) Reconcile(ctx context.Context) error {
+func (l *Ledger) reconcile(ctx context.Context) error {
 	everything := l.byOrg(func(*measure) bool { return true })
 	if len(everything) == 0 {
 		return nil
@@ -178,7 +203,7 @@ func (l *Ledger) Reconcile(ctx context.Context) error {
 	for org, some := range everything {
 		errs = append(errs, l.seed(ctx, org, some, totals))
 	}
-	return errors.Join(append(errs, l.Warn(ctx, true))...)
+	return errors.Join(append(errs, l.warn(ctx, true))...)
 }
 
 // totals are what the ledger says of the windows of now.
@@ -280,9 +305,9 @@ func (l *Ledger) tooEarly(now, since time.Time, some []*measure) bool {
 // exhausted is the percent at which nothing is left.
 const exhausted = 100
 
-// Warn looks at the budgets that something was settled of since the last time, or at all of them, and notes what was
+// warn looks at the budgets that something was settled of since the last time, or at all of them, and notes what was
 // reached of those. It is done every second, beside the calls.
-func (l *Ledger) Warn(ctx context.Context, all bool) error {
+func (l *Ledger) warn(ctx context.Context, all bool) error {
 	var errs []error
 	cold := 0
 	for org, some := range l.byOrg(func(m *measure) bool { return m.watch.touched.Swap(false) || all }) {

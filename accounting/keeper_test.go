@@ -213,7 +213,7 @@ func TestForgotten(t *testing.T) {
 		t.Error("a start believes cold counters")
 	}
 	w.ledger.Publish(accounting.NewAccounts(nil, budgets, accounting.Unpriced{}, nil)) // as one that nobody knew
-	must(t, w.ledger.Tick(t.Context()))
+	must(t, w.ledger.Greet(t.Context()))
 	if isCold() {
 		t.Error("a new budget is cold")
 	}

@@ -14,9 +14,9 @@ import (
 // have been able to renew or to settle them.
 const sweepAfter = time.Minute
 
-// Sweep ends the holds that nobody renews any more: what was held is taken to be spent, since the call may have cost it. If
+// sweepAll ends the holds that nobody renews any more: what was held is taken to be spent, since the call may have cost it. If
 // its end is settled after all, the difference is booked. It is done every minute.
-func (l *Ledger) Sweep(ctx context.Context) error {
+func (l *Ledger) sweepAll(ctx context.Context) error {
 	now := l.clock()
 	if now.Sub(time.Unix(0, l.lastAway.Load())) < sweepAfter {
 		return nil

@@ -240,7 +240,8 @@ func observe(t *testing.T, env []string) observed {
 		Unpriced [2]string
 	}{
 		c.Gateway, c.Log, c.OTel, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Redis, c.Direct, c.MaxAge, c.Retention, c.Spool, c.SignOn, costs(t, &c.Routing),
-		accounting.DeclaredLimits(&c.Tenancy), accounting.DeclaredBudgets(&c.Tenancy), [2]string{c.Routing.Defaults.Unpriced, c.Routing.Defaults.UnpricedHold},
+		accounting.DeclaredLimits(&c.Tenancy), accounting.DeclaredBudgets(&c.Tenancy),
+		[2]string{c.Routing.Defaults.Unpriced, c.Routing.Defaults.UnpricedHold},
 	}
 	return o
 }

@@ -101,11 +101,11 @@ func TestBuildFails(t *testing.T) {
 	c := configForTest(1, func(c *Config) {
 		p := c.Providers["p0"]
 		for name, alter := range map[string]func(*ProviderConfig){
-			"kind":   func(p *ProviderConfig) { p.Kind = "strange" },
-			"ca":     func(p *ProviderConfig) { p.TLS.CA = "/nowhere/ca.pem" },
-			"empty":  func(p *ProviderConfig) { p.TLS.CA = empty },
-			"base":   func(p *ProviderConfig) { p.BaseURL = "http://canary:canary%zz" },
-			"proxy":  func(p *ProviderConfig) { p.Proxy = "http://canary:canary%zz" },
+			"kind":  func(p *ProviderConfig) { p.Kind = "strange" },
+			"ca":    func(p *ProviderConfig) { p.TLS.CA = "/nowhere/ca.pem" },
+			"empty": func(p *ProviderConfig) { p.TLS.CA = empty },
+			"base":  func(p *ProviderConfig) { p.BaseURL = "http://canary:canary%zz" },
+			"proxy": func(p *ProviderConfig) { p.Proxy = "http://canary:canary%zz" },
 		} {
 			q := p
 			alter(&q)

@@ -23,10 +23,11 @@ type counters struct {
 }
 
 // How long a stop waits for what was settled to reach Redis, and a start for the records of an earlier process to reach
-// the database.
+// the database, and a change of budgets for both.
 const (
 	lastSettlements = 2 * time.Second
 	lastRecords     = time.Minute
+	greeting        = 2 * time.Second // until it is known what was spent of new budgets
 )
 
 // count begins to count what calls use. It stops after the last call was settled.
@@ -158,5 +159,10 @@ func (a *App) account(cfg *config.Config, holds allowed) *accounting.Accounts {
 	unpriced := accounting.Unpriced{Refuse: cfg.Routing.Defaults.Unpriced == "refuse", Flat: flat}
 	accounts := accounting.NewAccounts(holds.limits, holds.budgets, unpriced, a.ledger.Accounts())
 	a.ledger.Publish(accounts)
+	ctx, cancel := context.WithTimeout(context.Background(), greeting)
+	defer cancel()
+	if err := a.ledger.Greet(ctx); err != nil {
+		a.log.Warn("what was spent of new budgets is not known yet", slog.Any("reason", err))
+	}
 	return accounts
 }
