@@ -55,6 +55,7 @@ type Shipper struct {
 	options  Shipping
 	log      *slog.Logger
 	counts   shipped
+	caught   atomic.Int64 // unix nanoseconds; what was written before is stored
 	oldest   atomic.Int64 // when the first record of the batch ended, in nanoseconds; 0: everything is stored
 
 	// The rest belongs to the goroutine that ships.
@@ -87,6 +88,9 @@ func (s *Shipper) Shipped() (records, dead uint64) {
 	return s.counts.records.Load(), s.counts.dead.Load()
 }
 
+// CaughtUp tells whether all is stored that was written before a moment.
+func (s *Shipper) CaughtUp(since time.Time) bool { return s.caught.Load() > since.UnixNano() }
+
 // Run ships until ctx ends, and then what there is, for a bounded time. What is left stays in the spool.
 func (s *Shipper) Run(ctx context.Context) {
 	for ctx.Err() == nil {
@@ -104,6 +108,7 @@ func (s *Shipper) Run(ctx context.Context) {
 
 // round waits until a batch is due and ships it.
 func (s *Shipper) round(ctx context.Context) error {
+	began := time.Now()
 	more, err := s.fill(ctx)
 	if err != nil {
 		return err
@@ -112,6 +117,9 @@ func (s *Shipper) round(ctx context.Context) error {
 		if err := s.ship(ctx); err != nil {
 			return err
 		}
+	}
+	if !more && len(s.batch.records) == 0 && s.recorder.waiting.len() == 0 {
+		s.caught.Store(began.UnixNano())
 	}
 	if time.Since(s.tidied) >= s.options.Every {
 		if err := s.tidy(); err != nil {

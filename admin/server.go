@@ -36,10 +36,11 @@ type Deps struct {
 	Prober        Prober
 
 	// Limits and budgets, with those that the file declares.
-	LimitStore  tenancy.Store[accounting.Limits]
-	BudgetStore tenancy.Store[accounting.Budget]
-	Ledger      Ledger
-	Uses        Uses // nil: no calls are served here, so nothing is counted
+	LimitStore   tenancy.Store[accounting.Limits]
+	BudgetStore  tenancy.Store[accounting.Budget]
+	Ledger       Ledger
+	CounterStore func() (shared, up bool) // where limits are counted, and whether that answers; nil: in this process
+	Uses         Uses                     // nil: no calls are served here, so nothing is counted
 
 	Sealed    SealedStore
 	Sessions  SessionStore

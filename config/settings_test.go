@@ -68,7 +68,7 @@ var settings = map[string]string{
 	"retention.calls": "1d", "retention.rollups": "1d", "retention.audit": "1d", "retention.content": "1d",
 
 	"defaults.timeouts.connect": "1s", "defaults.timeouts.first_byte": "1s", "defaults.timeouts.idle": "1s", "defaults.timeouts.total": "1s",
-	"defaults.attempts": "7", "defaults.backoff": "[7ms]",
+	"defaults.attempts": "7", "defaults.unpriced": "refuse", "defaults.unpriced_hold": "7", "defaults.backoff": "[7ms]",
 	"defaults.breaker.failures": "7", "defaults.breaker.window": "7s", "defaults.breaker.cooldown": "7s",
 
 	"providers.*.kind": "groq", "providers.*.base_url": "https://z.example", "providers.*.api_key": "env:SECRET", "providers.*.api": "responses",
@@ -212,10 +212,6 @@ func observe(t *testing.T, env []string) observed {
 		m.Hedge, m.Cache, m.Mirror = nil, nil, nil
 		c.Routing.Models[name] = m
 	}
-	for name, p := range c.Routing.Providers {
-		p.Limits = nil
-		c.Routing.Providers[name] = p
-	}
 	kinds := map[string]*adapters.Adapter{
 		"openai": {Kind: "openai", BaseURL: "https://openai.example"}, "groq": {Kind: "groq", BaseURL: "https://groq.example"},
 		"perplexity": {Kind: "perplexity", BaseURL: "https://perplexity.example/v1"}, "perplexity/chat": {Kind: "perplexity", BaseURL: "https://perplexity.example"},
@@ -232,6 +228,7 @@ func observe(t *testing.T, env []string) observed {
 		Orgs     []tenancy.Org
 		Keys     []tenancy.APIKey
 		Database Database
+		Redis    secrets.Secret
 		Direct   secrets.Secret
 		MaxAge   time.Duration
 		Kept     Retention
@@ -240,9 +237,11 @@ func observe(t *testing.T, env []string) observed {
 		Costs    map[string]money.Nano
 		Limits   []accounting.Limits
 		Budgets  []accounting.Budget
+		Unpriced [2]string
 	}{
-		c.Gateway, c.Log, c.OTel, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention, c.Spool, c.SignOn, costs(t, &c.Routing),
+		c.Gateway, c.Log, c.OTel, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Redis, c.Direct, c.MaxAge, c.Retention, c.Spool, c.SignOn, costs(t, &c.Routing),
 		accounting.DeclaredLimits(&c.Tenancy), accounting.DeclaredBudgets(&c.Tenancy),
+		[2]string{c.Routing.Defaults.Unpriced, c.Routing.Defaults.UnpricedHold},
 	}
 	return o
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/tenancy"
@@ -30,7 +31,7 @@ func refuse(c *Call, err error) answer {
 	a := answer{status: statusOf(c, e), retryAfter: e.RetryAfter}
 	a.body = appendError(nil, e, c.scrub)
 	switch {
-	case e.Class == adapters.ClassQuota, e.Class == adapters.ClassCredential, a.status == http.StatusConflict, e == errInternal:
+	case never(err), e.Class == adapters.ClassQuota, e.Class == adapters.ClassCredential, a.status == http.StatusConflict, e == errInternal:
 		a.shouldRetry = "false" // nothing is better the next time
 	case len(c.record.Attempts) > 1 && a.status >= http.StatusInternalServerError && a.retryAfter == 0:
 		a.shouldRetry = "false" // Vel has tried what there is; the SDK's retries would multiply it
@@ -46,7 +47,12 @@ func inWords(c *Call, err error) *adapters.Error {
 	if r, ok := errors.AsType[routing.Refusal](err); ok {
 		return ofRouting(c, r)
 	}
+	if d, ok := errors.AsType[*accounting.Denied](err); ok {
+		return ofDenied(c, d)
+	}
 	switch {
+	case errors.Is(err, accounting.ErrUnpriced):
+		return errUnpriced
 	case opensNothing(err):
 		return errBadKey
 	case unavailable(err):
@@ -228,8 +234,11 @@ func classOf(err error) adapters.Class {
 	if _, ok := errors.AsType[routing.Refusal](err); ok {
 		return adapters.ClassInvalid
 	}
+	if d, ok := errors.AsType[*accounting.Denied](err); ok {
+		return classOfDenied(d)
+	}
 	switch {
-	case opensNothing(err):
+	case opensNothing(err), errors.Is(err, accounting.ErrUnpriced):
 		return adapters.ClassInvalid
 	case unavailable(err):
 		return errDatabase.Class

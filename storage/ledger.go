@@ -60,7 +60,7 @@ func bookingsOf(r *accounting.Record) []accounting.Booking {
 	var all []accounting.Booking
 	for _, k := range r.Bookings {
 		k.Budget = tenancy.ID(clean(string(k.Budget), longestIndexed))
-		k.Held, k.Spent = bounded(k.Held), r.Cost
+		k.Held, k.Spent = bounded(k.Held), bounded(k.Spent)
 		if !slices.ContainsFunc(all, func(o accounting.Booking) bool { return o.Budget == k.Budget }) {
 			all = append(all, k)
 		}

@@ -32,6 +32,9 @@ type App struct {
 	metrics  *gateway.Metrics
 	prices   *accounting.PriceBook // those that come with the program
 	pipeline *gateway.Pipeline
+	ledger   *accounting.Ledger
+	counters *counters
+	shipper  *accounting.Shipper
 	server   *gateway.Server
 	sim      *simulated // nil: there are providers
 	db       *storage.DB
@@ -168,6 +171,7 @@ func (a *App) prepare(cfg *config.Config) (err error) {
 	if err := a.publish(cfg); err != nil {
 		return err
 	}
+	a.openLedger()
 	a.work()
 	return nil
 }

@@ -19,7 +19,7 @@ var month = time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
 func booked(n int, held, cost money.Nano) accounting.Record {
 	r := called("org_a", n)
 	r.Cost = cost
-	r.Bookings = []accounting.Booking{{Budget: "budget_1", Window: month, Held: held}, {Budget: "budget_2", Held: 2 * held}}
+	r.Bookings = []accounting.Booking{{Budget: "budget_1", Window: month, Held: held, Spent: cost}, {Budget: "budget_2", Held: 2 * held, Spent: cost}}
 	return r
 }
 
@@ -94,9 +94,10 @@ func settlements(t *testing.T, db *storage.DB) {
 		id := tenancy.ID("budget_of " + name)
 		ended := booked(1, c.held, c.cost)
 		ended.ID = tenancy.ID("req_" + name)
-		ended.Bookings = []accounting.Booking{{Budget: id, Window: month, Held: c.held}}
+		ended.Bookings = []accounting.Booking{{Budget: id, Window: month, Held: c.held, Spent: c.cost}}
 		believed := ended
 		believed.State, believed.Cost = accounting.Interrupted, c.estimate
+		believed.Bookings = []accounting.Booking{{Budget: id, Window: month, Held: c.held, Spent: c.estimate}}
 		one, two := shipped{node: "one of " + name}, shipped{node: "two of " + name}
 		one.append(t, db, believed)
 		spent, err := db.Spent(t.Context(), "org_a", id, month)
@@ -119,7 +120,7 @@ func forgiveness(t *testing.T, db *storage.DB) {
 	spend := func(node string, cost money.Nano) {
 		r := called(b.Org, 1)
 		r.ID, r.Cost = tenancy.ID("req_"+node), cost
-		r.Bookings = []accounting.Booking{{Budget: b.ID, Window: month, Held: 10}}
+		r.Bookings = []accounting.Booking{{Budget: b.ID, Window: month, Held: 10, Spent: cost}}
 		(&shipped{node: node}).append(t, db, r)
 	}
 	spend("one", 30)
