@@ -114,7 +114,7 @@ func (s *Shipper) round(ctx context.Context) error {
 		return err
 	}
 	if more || s.batch.due(s.options.Every) {
-		if err := s.ship(ctx); err != nil {
+		if err := s.shipGently(ctx); err != nil {
 			return err
 		}
 	}
@@ -128,6 +128,30 @@ func (s *Shipper) round(ctx context.Context) error {
 	}
 	if !more {
 		s.await(ctx)
+	}
+	return nil
+}
+
+// To bring a record into the database costs more than to serve its call, and nobody waits for it. So while the records are
+// young the cores belong to the calls: after each batch the shipper rests for so many times as long as that took.
+const (
+	restPerBatch = 9
+	longestRest  = 3 * time.Second
+	young        = 15 * time.Second
+)
+
+// shipGently ships the batch, and rests unless that would let the database fall behind.
+func (s *Shipper) shipGently(ctx context.Context) error {
+	begun, oldest := time.Now(), s.oldest.Load()
+	err := s.ship(ctx)
+	if err != nil || oldest == 0 || time.Since(time.Unix(0, oldest)) > young {
+		return err
+	}
+	timer := time.NewTimer(min(restPerBatch*time.Since(begun), longestRest))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
 	return nil
 }
