@@ -138,7 +138,6 @@ func deeds() map[string]deed {
 	}
 	perMinute := func(*tenant) members { return members{"rpm": 2, "on_store_failure": "open"} }
 	const ok, created, empty = http.StatusOK, http.StatusCreated, http.StatusNoContent
-	const uncounted = http.StatusServiceUnavailable // no call is counted yet
 	return map[string]deed{
 		"get-health": {status: ok},
 
@@ -219,11 +218,11 @@ func deeds() map[string]deed {
 
 		"list-limits":          {status: ok},
 		"get-limit":            {on: "limit", status: ok},
-		"get-limit-usage":      {on: "limit", status: uncounted},
+		"get-limit-usage":      {on: "limit", status: ok},
 		"create-limit":         {status: created, body: perMinute, keyed: true},
 		"change-limit":         {on: "limit", status: ok, body: perMinute},
 		"delete-limit":         {on: "limit", status: empty},
-		"reset-limit":          {on: "limit", status: uncounted},
+		"reset-limit":          {on: "limit", status: empty},
 		"set-user-rate-limits": {on: "user", status: ok, body: perMinute},
 
 		"list-budgets":     {status: ok},
@@ -237,7 +236,7 @@ func deeds() map[string]deed {
 		"reset-budget":  {on: "budget", status: ok},
 
 		"verify-ledger": {status: ok},
-		"repair-ledger": {status: uncounted},
+		"repair-ledger": {status: ok},
 
 		"get-secrets":    {status: ok},
 		"rotate-secrets": {status: ok},

@@ -30,3 +30,9 @@ soak-kills: ## Kill a Vel KILLS (100) times while it records calls, and add what
 	seen=$$(mktemp) && trap 'rm -f "$$seen"' EXIT && \
 		(cd tests && go test -count 1 -timeout 0 -run TestKilledWhileCallsAreRecorded ./nodes -kills $(KILLS) -report "$$seen") && \
 		cd tests/bench && go run . note -what kills <"$$seen"
+
+RACING  ?= 12800
+AFFORDS ?= 1000
+.PHONY: soak-limits
+soak-limits: ## Let RACING (12800) calls race for a budget of AFFORDS (1000) on three nodes, and clients leave for a minute while one is killed
+	cd tests && go test -count 1 -timeout 0 -v -run 'TestBudgetOf' -parallel 1 ./nodes -racing $(RACING) -affords $(AFFORDS) -abort 60s
