@@ -27,15 +27,15 @@ type cues struct {
 }
 
 // sieve tells of most hashes in one step that they are not there.
-type sieve [1 << 16 / 64]uint64
+type sieve [1 << 15 / 64]uint64
 
 func (s *sieve) put(h uint32) {
-	h = h * 0x9E3779B1 >> 16
+	h = h * 0x9E3779B1 >> 17
 	s[h>>6] |= 1 << (h & 63)
 }
 
 func (s *sieve) has(h uint32) bool {
-	h = h * 0x9E3779B1 >> 16
+	h = h * 0x9E3779B1 >> 17
 	return s[h>>6]>>(h&63)&1 == 1
 }
 

@@ -207,23 +207,26 @@ func (r *reader) word() {
 	from, h, stem, runes, capital := r.i, hashSeed, uint32(0), 0, 0
 	numeric := asciiKinds[r.text[r.i]&0x7F] == digit && r.text[r.i] < utf8.RuneSelf
 	var set cueSet
+letters:
 	for r.i < len(r.text) {
 		char, size := rune(r.text[r.i]), 1
-		if char >= utf8.RuneSelf {
+		switch {
+		case 'a' <= char && char <= 'z':
+		case char >= utf8.RuneSelf:
 			char, size = utf8.DecodeRune(r.text[r.i:])
 			if kindOf(char) != letter {
-				break
+				break letters
 			}
-		} else if k := asciiKinds[char]; k != letter && k != digit && (runes == 0 || !r.inWord(char)) {
-			break
-		}
-		if small := lower(char); small != char {
-			char = small
+			char = lower(char)
+		case 'A' <= char && char <= 'Z':
+			char += 'a' - 'A'
 			if runes > 0 && r.text[r.i-1]|0x20 == r.text[r.i-1] {
 				capital++ // a small letter stands before it
 			}
-		} else if char == '_' {
+		case char == '_':
 			capital++
+		case asciiKinds[char] != digit && (runes == 0 || !r.inWord(char)):
+			break letters
 		}
 		h = roll(h, char)
 		r.i += size
