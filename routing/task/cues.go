@@ -21,7 +21,22 @@ type cueSet uint64
 type cues struct {
 	names []string
 	slots [cueSlots]cueSlot
-	maybe [1 << 16 / 64]uint64 // the upper halves of the hashes that are there: most words are no cue, and end here
+	maybe sieve // the hashes that are there: most words are no cue, and end here
+
+	begins, opens sieve // the beginnings, and the first words of several
+}
+
+// sieve tells of most hashes in one step that they are not there.
+type sieve [1 << 15 / 64]uint64
+
+func (s *sieve) put(h uint32) {
+	h = h * 0x9E3779B1 >> 17
+	s[h>>6] |= 1 << (h & 63)
+}
+
+func (s *sieve) has(h uint32) bool {
+	h = h * 0x9E3779B1 >> 17
+	return s[h>>6]>>(h&63)&1 == 1
 }
 
 const cueSlots = 1 << 14
@@ -82,17 +97,20 @@ func (c *cues) put(word string, cue uint8) error {
 	case wideText(stem):
 		h = mix(hashText(stem), characters)
 	case begins:
+		c.begins.put(first)
 		h = mix(first, beginning)
 	case len(parts) == 1:
 		h = mix(first, wholeWord)
 	case len(parts) == 2:
+		c.opens.put(first)
 		h = mix(pair(first, hashText(parts[1])), twoWords)
 	case len(parts) == 3:
+		c.opens.put(first)
 		h = mix(pair(pair(first, hashText(parts[1])), hashText(parts[2])), threeWords)
 	default:
 		return fmt.Errorf("read the cues: %s has more than three words", word)
 	}
-	c.maybe[h>>16>>6] |= 1 << (h >> 16 & 63)
+	c.maybe.put(h)
 	for i := h % cueSlots; ; i = (i + 1) % cueSlots {
 		s := &c.slots[i]
 		if s.hash == h|1<<31 && s.cue == cue {
@@ -107,7 +125,7 @@ func (c *cues) put(word string, cue uint8) error {
 
 // find is the set of cues that a hash is a form of.
 func (c *cues) find(h uint32) (set cueSet) {
-	if c.maybe[h>>16>>6]>>(h>>16&63)&1 == 0 {
+	if !c.maybe.has(h) {
 		return 0
 	}
 	for i := h % cueSlots; c.slots[i].hash != 0; i = (i + 1) % cueSlots {

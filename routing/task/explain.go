@@ -36,8 +36,12 @@ func (m *Model) Explain(value []byte) (Label, []Feature) {
 	var all []Feature
 	for _, h := range hits {
 		var w [classes]float32
+		part := 0
+		if h.aside {
+			part = 1
+		}
 		for k, v := range m.words[h.bucket] {
-			w[k] = float32(v) * m.scale * r.share()
+			w[k] = float32(v) * m.scale * r.share(part)
 		}
 		all = append(all, Feature{fmt.Sprintf("%q", r.text[h.from:h.to]), lead(w, label)})
 	}
@@ -91,6 +95,9 @@ func (m *Model) signName(sign int) string {
 		from int
 		name string
 	}{
+		{place, "place of what is asked"},
+		{told, "words beside"},
+		{asked, "words that ask"},
 		{lineRuns, "lines"},
 		{names, "names as in code"},
 		{numbers, "numbers"},

@@ -9,7 +9,7 @@ import (
 // Example is a request whose label is known, as the trainer sees it.
 type Example struct {
 	Label Label
-	words []uint32
+	words [2][]uint32 // that ask, and those beside
 	signs []uint16
 }
 
@@ -31,7 +31,7 @@ type Learner struct {
 func NewLearner(rate, decay float64) (*Learner, error) {
 	m, err := untrained(cueText)
 	return &Learner{
-		Rate: rate, Decay: decay, DropWords: 0.5, DropSigns: 0.2, random: rand.New(rand.NewPCG(3, 4)), model: m,
+		Rate: rate, Decay: decay, DropWords: 0.3, DropSigns: 0.2, random: rand.New(rand.NewPCG(3, 4)), model: m,
 		words: make([][classes]float64, buckets), signs: make([][classes]float64, signs),
 		movedWords: make([][classes]float64, buckets), movedSigns: make([][classes]float64, signs),
 	}, err
@@ -48,23 +48,31 @@ func (l *Learner) Example(value []byte, label Label) Example {
 	s.look(&t, &r, l.model.before(&t))
 	e := Example{Label: label, signs: append([]uint16(nil), s.list[:s.n]...)}
 	for _, h := range hits {
-		e.words = append(e.words, h.bucket)
+		part := 0
+		if h.aside {
+			part = 1
+		}
+		e.words[part] = append(e.words[part], h.bucket)
 	}
 	return e
 }
 
 // Learn makes one step for one example.
 func (l *Learner) Learn(whole *Example) {
-	e := &Example{Label: whole.Label, words: some(whole.words, l.DropWords, l.random), signs: some(whole.signs, l.DropSigns, l.random)}
+	e := &Example{Label: whole.Label, signs: some(whole.signs, l.DropSigns, l.random)}
+	for part := range e.words {
+		e.words[part] = some(whole.words[part], l.DropWords, l.random)
+	}
 	p := l.chances(e)
-	share := 1 / math.Sqrt(float64(max(len(e.words), 1)))
 	for k := range p {
 		slope := p[k]
 		if Label(k+1) == e.Label {
 			slope--
 		}
-		for _, b := range e.words {
-			l.step(&l.words[b][k], &l.movedWords[b][k], slope*share)
+		for part, words := range e.words {
+			for _, b := range words {
+				l.step(&l.words[b][k], &l.movedWords[b][k], slope*share(part, len(words)))
+			}
 		}
 		for _, s := range e.signs {
 			l.step(&l.signs[s][k], &l.movedSigns[s][k], slope)
@@ -91,13 +99,13 @@ func (l *Learner) step(w, moved *float64, slope float64) {
 
 // chances are how likely each label is.
 func (l *Learner) chances(e *Example) (p [classes]float64) {
-	share := 1 / math.Sqrt(float64(max(len(e.words), 1)))
 	sum, top := 0.0, math.Inf(-1)
 	for k := range p {
-		for _, b := range e.words {
-			p[k] += l.words[b][k]
+		for part, words := range e.words {
+			for _, b := range words {
+				p[k] += l.words[b][k] * share(part, len(words))
+			}
 		}
-		p[k] *= share
 		for _, s := range e.signs {
 			p[k] += l.signs[s][k]
 		}

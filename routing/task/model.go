@@ -101,11 +101,11 @@ func (m *Model) before(t *turn) cueSet {
 	return r.found
 }
 
-// score is the sum of the weights for each label. Words share one weight among them, so that a long turn says no more
-// than a short one.
+// score is the sum of the weights for each label. The words that ask share one weight among them, and those beside a
+// smaller one, so that a long turn says no more than a short one.
 func (m *Model) score(r *reader, s *marks) (score [classes]float32) {
 	for k := range score {
-		score[k] = float32(r.sums[k]) * r.share() * m.scale
+		score[k] = (float32(r.sums[0][k])*r.share(0) + float32(r.sums[1][k])*r.share(1)) * m.scale
 	}
 	for _, sign := range s.list[:s.n] {
 		for k := range score {
@@ -115,8 +115,19 @@ func (m *Model) score(r *reader, s *marks) (score [classes]float32) {
 	return score
 }
 
-// share is what one word counts for.
-func (r *reader) share() float32 { return 1 / float32(math.Sqrt(float64(max(r.words, 1)))) }
+// besides is what all words beside what is asked count for, where those that ask count for 1.
+const besides = 0.25
+
+// share is what one word counts for: of those that ask, or of those beside.
+func (r *reader) share(part int) float32 { return float32(share(part, r.words[part])) }
+
+func share(part, words int) float64 {
+	s := 1 / math.Sqrt(float64(max(words, 1)))
+	if part == 1 {
+		s *= besides
+	}
+	return s
+}
 
 func best(score [classes]float32) Label {
 	label := Code

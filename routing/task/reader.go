@@ -6,9 +6,8 @@ import (
 )
 
 const (
-	buckets  = 1 << 15 // of the words' weights
-	near     = 360     // bytes at either end of a turn in which words are looked at: there stands what is asked
-	longCode = 7       // runes of which a word has more than a beginning
+	buckets = 1 << 15 // of the words' weights
+	begins  = 4       // runes of a longer word that are its beginning
 )
 
 // The seeds of what a word can be. A seed is for what is asked; what is attached has the one after it.
@@ -16,9 +15,7 @@ const (
 	isWord uint32 = 2*iota + 1
 	isBeginning
 	isPair
-	isTriple
 	isFirst
-	isFirstPair
 	isLast
 	isCharacters
 )
@@ -39,8 +36,8 @@ type reader struct {
 	found, aside cueSet // cues of what is asked, and of what is attached
 	first, last  int8   // the first cue of all, and of the last sentence; -1: none
 	seen         [buckets / 64]uint64
-	sums         [classes]int32
-	words        int
+	sums         [2][classes]int32 // of the words that ask, and of those beside
+	words        [2]int
 	facts        facts
 
 	hits *[]hit // what was found, where somebody wants to know; else nil
@@ -57,6 +54,7 @@ type facts struct {
 type hit struct {
 	bucket   uint32
 	from, to int
+	aside    bool
 }
 
 func (r *reader) read() {
@@ -209,31 +207,33 @@ func (r *reader) word() {
 	from, h, stem, runes, capital := r.i, hashSeed, uint32(0), 0, 0
 	numeric := asciiKinds[r.text[r.i]&0x7F] == digit && r.text[r.i] < utf8.RuneSelf
 	var set cueSet
-	inReach := r.near()
+letters:
 	for r.i < len(r.text) {
 		char, size := rune(r.text[r.i]), 1
-		if char >= utf8.RuneSelf {
+		switch {
+		case 'a' <= char && char <= 'z':
+		case char >= utf8.RuneSelf:
 			char, size = utf8.DecodeRune(r.text[r.i:])
 			if kindOf(char) != letter {
-				break
+				break letters
 			}
-		} else if k := asciiKinds[char]; k != letter && k != digit && (runes == 0 || !r.inWord(char)) {
-			break
-		}
-		if small := lower(char); small != char {
-			char = small
+			char = lower(char)
+		case 'A' <= char && char <= 'Z':
+			char += 'a' - 'A'
 			if runes > 0 && r.text[r.i-1]|0x20 == r.text[r.i-1] {
 				capital++ // a small letter stands before it
 			}
-		} else if char == '_' {
+		case char == '_':
 			capital++
+		case asciiKinds[char] != digit && (runes == 0 || !r.inWord(char)):
+			break letters
 		}
 		h = roll(h, char)
 		r.i += size
-		if runes++; runes == 5 {
+		if runes++; runes == begins {
 			stem = h
 		}
-		if runes >= 3 && inReach {
+		if runes >= 3 && r.m.cues.begins.has(h) {
 			set |= r.m.cues.find(mix(h, beginning))
 		}
 	}
@@ -245,11 +245,8 @@ func (r *reader) word() {
 		r.facts.numbers++
 		h = r.number(from)
 	}
-	if !inReach {
-		return
-	}
 	r.known(h, set)
-	if runes > longCode-2 && !numeric {
+	if runes > begins && !numeric {
 		r.add(stem, isBeginning, from, r.i)
 	}
 	r.chain(h, from)
@@ -267,12 +264,11 @@ func (r *reader) number(from int) uint32 {
 // known looks up the cues of a word and of what it makes with the words before.
 func (r *reader) known(h uint32, set cueSet) {
 	set |= r.m.cues.find(mix(h, wholeWord))
-	if r.one != 0 {
-		two := pair(r.one, h)
-		set |= r.m.cues.find(mix(two, twoWords))
-		if r.two != 0 {
-			set |= r.m.cues.find(mix(pair(pair(r.two, r.one), h), threeWords))
-		}
+	if r.one != 0 && r.m.cues.opens.has(r.one) {
+		set |= r.m.cues.find(mix(pair(r.one, h), twoWords))
+	}
+	if r.two != 0 && r.m.cues.opens.has(r.two) {
+		set |= r.m.cues.find(mix(pair(pair(r.two, r.one), h), threeWords))
 	}
 	r.cue(set)
 }
@@ -299,17 +295,10 @@ func (r *reader) cue(set cueSet) {
 // chain adds a word and what it makes with the words before.
 func (r *reader) chain(h uint32, from int) {
 	r.add(h, isWord, from, r.i)
-	switch r.inLine {
-	case 0:
+	if r.inLine == 0 {
 		r.add(h, isFirst, from, r.i)
-	case 1:
-		r.add(pair(r.one, h), isFirstPair, from, r.i)
-	}
-	if r.one != 0 {
+	} else if r.one != 0 {
 		r.add(pair(r.one, h), isPair, from, r.i)
-		if r.two != 0 {
-			r.add(pair(pair(r.two, r.one), h), isTriple, from, r.i)
-		}
 	}
 	r.one, r.two = h, r.one
 	r.inLine++
@@ -328,9 +317,6 @@ func (r *reader) wides() {
 		r.i += size
 		r.facts.letters += size
 		h[3], h[2], h[1], h[0] = roll(h[2], char), roll(h[1], char), roll(h[0], char), roll(hashSeed, char)
-		if !r.near() {
-			continue
-		}
 		for k := range min(n+1, 4) {
 			r.cue(r.m.cues.find(mix(h[k], characters)))
 			if k < 3 {
@@ -345,26 +331,28 @@ func (r *reader) wides() {
 	r.inLine++
 }
 
-// near tells whether the place is at an end of the turn.
-func (r *reader) near() bool { return r.i <= near || r.i >= len(r.text)-near }
-
-// add counts a word once.
+// add counts a word once. Beside what is asked only words as such count, not what they make with others.
 func (r *reader) add(h, seed uint32, from, to int) {
+	part := 0
 	if r.beside() {
+		if seed != isWord && seed != isCharacters {
+			return
+		}
 		seed++
+		part = 1
 	}
 	b := mix(h, seed) % buckets
 	if r.seen[b>>6]>>(b&63)&1 == 1 {
 		return
 	}
 	r.seen[b>>6] |= 1 << (b & 63)
-	r.words++
+	r.words[part]++
 	if r.hits != nil {
-		*r.hits = append(*r.hits, hit{b, from, to})
+		*r.hits = append(*r.hits, hit{b, from, to, part == 1})
 	}
-	w := &r.m.words[b]
-	for i := range r.sums {
-		r.sums[i] += int32(w[i])
+	w, sum := &r.m.words[b], &r.sums[part]
+	for i := range sum {
+		sum[i] += int32(w[i])
 	}
 }
 

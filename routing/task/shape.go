@@ -30,7 +30,10 @@ const (
 	numbers   = symbols + 6
 	names     = numbers + 5  // 3
 	lineRuns  = names + 3    // 4
-	plain     = lineRuns + 4 // where the cues begin
+	asked     = lineRuns + 4 // how many words ask, in 6 steps
+	told      = asked + 6    // and how many are beside
+	place     = told + 6     // where it is asked, 4
+	plain     = place + 4    // where the cues begin
 	signs     = plain + 5*maxCues
 )
 
@@ -76,7 +79,21 @@ func (m *marks) look(t *turn, r *reader, before cueSet) {
 	m.put(numbers+min(f.numbers, 4), true)
 	m.put(names+min(f.names, 2), f.names > 0)
 	m.put(lineRuns+min(bits.Len(uint(f.lines)), 3), true)
+	m.put(asked+min(bits.Len(uint(r.words[0]/8)), 5), true)
+	m.put(told+min(bits.Len(uint(r.words[1]/8)), 5), true)
+	m.place(r)
 	m.cues(r, before)
+}
+
+// place notes where it is asked: nowhere in particular, at the beginning, at the end, at several places.
+func (m *marks) place(r *reader) {
+	n := r.asks.n
+	m.put(place, n == 0)
+	if n > 0 {
+		m.put(place+1, r.asks.list[0][0] < 8)
+		m.put(place+2, int(r.asks.list[n-1][1]) == len(r.text))
+		m.put(place+3, n > 1)
+	}
 }
 
 func (m *marks) cues(r *reader, before cueSet) {

@@ -130,7 +130,7 @@ func (r *reader) next() (h uint32, set cueSet) {
 		}
 		h = roll(h, lower(char))
 		r.i += size
-		if runes >= 3 {
+		if runes >= 3 && r.m.cues.begins.has(h) {
 			set |= r.m.cues.find(mix(h, beginning))
 		}
 	}

@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	headSize = 512 // how much of the beginning of a turn is read
-	tailSize = 512 // and of its end, where it is longer
+	headSize = 224 // how much of the beginning of a turn is read
+	tailSize = 288 // and of its end, where it is longer
 )
 
 // turn is what a request asks, decoded from its JSON: the user's last turn, of a long one the beginning and the end.
@@ -201,15 +201,18 @@ func whole(s string, i int) int {
 
 // unescape decodes the inside of a JSON string into dst, as much as there is room for.
 func unescape(dst []byte, s string) (n int) {
-	for i := 0; i < len(s) && n+utf8.UTFMax <= len(dst); {
-		if s[i] != '\\' || i+1 >= len(s) {
-			dst[n] = s[i]
-			n, i = n+1, i+1
-			continue
+	for room := len(dst) - utf8.UTFMax; s != "" && n < room; {
+		back := strings.IndexByte(s, '\\')
+		if back < 0 || back+1 == len(s) {
+			return n + copy(dst[n:], s)
 		}
-		r, size := escape(s[i:])
+		n += copy(dst[n:room], s[:back])
+		if n == room {
+			break
+		}
+		r, size := escape(s[back:])
 		n += utf8.EncodeRune(dst[n:], r)
-		i += size
+		s = s[back+size:]
 	}
 	return n
 }

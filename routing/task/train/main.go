@@ -21,11 +21,12 @@ import (
 func main() {
 	log.SetFlags(0)
 	write := flag.Bool("write", false, "learn from all prompts and write weights.bin")
-	rounds := flag.Int("rounds", 20, "how often each prompt is learned")
+	rounds := flag.Int("rounds", 10, "how often each prompt is learned")
 	rate := flag.Float64("rate", 0.1, "how far a step goes")
 	decay := flag.Float64("decay", 1e-5, "how fast a weight is forgotten")
 	folds := flag.Int("folds", 5, "parts of the cross-validation")
 	held := flag.String("held", "", "hold out the files with these names instead of parts of all")
+	whole := flag.Bool("files", false, "hold out whole files, so that what is examined was written at another time than what was learned")
 	every := flag.Bool("every", false, "examine every prompt of a line, not only the first")
 	show := flag.Bool("show", false, "name the prompts that were judged wrong")
 	flag.Parse()
@@ -45,6 +46,9 @@ func main() {
 		return
 	}
 	part := func(p *prompt) int { return p.line % *folds }
+	if *whole {
+		part = func(p *prompt) int { return p.number % *folds }
+	}
 	if *held != "" {
 		part = func(p *prompt) int {
 			if slices.Contains(strings.Split(*held, ","), p.file) {

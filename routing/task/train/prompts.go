@@ -19,6 +19,7 @@ type prompt struct {
 	line     int // of all files: prompts of the same line share it
 	language string
 	file     string
+	number   int // of the file
 	label    task.Label
 	body     []byte // the value of messages
 }
@@ -36,7 +37,8 @@ func readPrompts(dir string) ([]prompt, error) {
 	}
 	slices.Sort(files)
 	r := &lines{}
-	for _, name := range files {
+	for n, name := range files {
+		r.number = n
 		if strings.HasPrefix(filepath.Base(name), "context-") {
 			if err := r.readContext(name); err != nil {
 				return nil, err
@@ -58,6 +60,7 @@ type lines struct {
 	blanks   map[string][]string
 	language string
 	name     string // of the file
+	number   int    // of the file
 	label    task.Label
 	line     int
 }
@@ -110,7 +113,7 @@ func (r *lines) read(line string) error {
 		if err != nil {
 			return err
 		}
-		r.prompts = append(r.prompts, prompt{r.line, r.language, r.name, r.label, messages(filled, random)})
+		r.prompts = append(r.prompts, prompt{r.line, r.language, r.name, r.number, r.label, messages(filled, random)})
 	}
 	return r.among(line, random)
 }
@@ -144,7 +147,7 @@ func (r *lines) among(line string, random *rand.Rand) error {
 			text += gap[random.IntN(len(gap))] + behind[random.IntN(len(behind))]
 		}
 		*last = role + text
-		r.prompts = append(r.prompts, prompt{r.line, r.language, r.name, r.label, messages(strings.Join(all, " || "), random)})
+		r.prompts = append(r.prompts, prompt{r.line, r.language, r.name, r.number, r.label, messages(strings.Join(all, " || "), random)})
 	}
 	return nil
 }
