@@ -198,3 +198,28 @@ func TestBudgetOfThreeNodes(t *testing.T) {
 		}
 	}
 }
+
+// What one node has spent and the ledger does not know yet is not forgiven by a reset on another: what is counted after it
+// is what the ledger comes to.
+func TestResetOfABudget(t *testing.T) {
+	t.Parallel()
+	h := counting(t, 2)
+	id := h.budget(t, 100, "local")
+	for range 10 {
+		if status := h.nodes[1].call(t, h.key.secret, "echo"); status != http.StatusOK {
+			t.Fatalf("status %d", status)
+		}
+	}
+	soon(t, patience, "the calls are counted", func() bool { return h.used(t, h.nodes[1], id).held == 0 })
+	h.nodes[0].must(t, http.StatusOK, "POST", "/api/budgets/"+id+"/reset?organization="+h.org, nil)
+	after := h.used(t, h.nodes[0], id)
+	h.lawful(t, h.nodes[0], id)
+	if end := h.used(t, h.nodes[0], id); end.spent != after.spent || after.spent > 5 {
+		t.Errorf("%.2f dollars were counted after the reset, and are %.2f in the end", after.spent, end.spent)
+	}
+	for _, n := range h.nodes {
+		if err := n.Stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
