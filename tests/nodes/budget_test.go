@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/vel-gateway/vel/tests/vel"
 )
 
 // How many calls race for a budget, and for how many of them it is; a soak has more of both.
@@ -25,6 +27,8 @@ const priced = "0.5"
 type house struct {
 	redis *store
 	nodes []*node
+	dirs  []string // of the nodes
+	with  vel.Options
 	org   string
 	key   key
 }
@@ -34,9 +38,10 @@ func counting(t *testing.T, nodes int) *house {
 	t.Helper()
 	h := &house{redis: counters(t)}
 	sim := simulate(t)
-	o := options(sim, "", "DATABASE_URL="+server.Database(t).URL, h.redis.url())
-	for range nodes {
-		h.nodes = append(h.nodes, launch(t, t.TempDir(), o))
+	h.with = options(sim, "", "DATABASE_URL="+server.Database(t).URL, h.redis.url())
+	for i := range nodes {
+		h.dirs = append(h.dirs, t.TempDir())
+		h.nodes = append(h.nodes, launch(t, h.dirs[i], h.with))
 	}
 	first := h.nodes[0]
 	h.org = first.newOrg(t, "acme")
@@ -106,6 +111,12 @@ func (h *house) lawful(t *testing.T, n *node, budget string) {
 		u := h.used(t, n, budget)
 		return u.held == 0 && u.booked == u.spent
 	})
+	h.verified(t, n)
+}
+
+// verified wants the ledger to say that the law holds.
+func (h *house) verified(t *testing.T, n *node) {
+	t.Helper()
 	var report struct {
 		OK         bool
 		Checked    int
