@@ -263,6 +263,31 @@ func TestLower(t *testing.T) {
 	}
 }
 
+// Forgive takes back what the ledger knew, and nothing of what any node holds or has settled since.
+func TestForgive(t *testing.T) {
+	t.Parallel()
+	b := dayBudget(1000, nil)
+	w := newWorld(t, b)
+	must(t, w.ledger.Open(t.Context()))
+	r, rec, err := w.begin(400)
+	must(t, err)
+	w.end(r, rec, 400)
+	_, _, err = w.begin(300)
+	must(t, err)
+	// What another node settled, the ledger of which does not know yet, came into the same counters.
+	r, rec, err = w.begin(200)
+	must(t, err)
+	rec.State, rec.Cost = accounting.Ended, 150
+	r.Book(&rec)
+	w.ledger.Settle(r, &rec)
+	must(t, w.ledger.Forgive(t.Context(), &b, w.now, 400))
+	use, err := w.ledger.BudgetUse(t.Context(), &b)
+	must(t, err)
+	if want := (accounting.BudgetUse{Spent: 150, Held: 300}); use != want {
+		t.Errorf("%+v, want %+v", use, want)
+	}
+}
+
 // The law: whatever calls cost, whoever dies, and whatever is swept, settled and held are never more than the budget and
 // the listed overruns.
 func TestLaw(t *testing.T) {

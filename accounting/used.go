@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/ratelimit"
@@ -61,6 +62,12 @@ func (l *Ledger) Lower(ctx context.Context, b *Budget, spent money.Nano) error {
 		return unreachable(err)
 	}
 	return unreachable(l.counter.Seed(ctx, string(b.Org), limit, l.clock(), min(max(int64(spent), 0), tenancy.MostUnits)))
+}
+
+// Forgive takes back what a person forgives of a budget in the window in which a moment lies. What nodes hold, and what they
+// have settled and the ledger does not know yet, stays counted: it was not forgiven.
+func (l *Ledger) Forgive(ctx context.Context, b *Budget, at time.Time, forgiven money.Nano) error {
+	return unreachable(l.counter.Lower(ctx, string(b.Org), b.limit(), at, min(max(int64(forgiven), 0), tenancy.MostUnits)))
 }
 
 // unreachable says that the counters can not be reached.

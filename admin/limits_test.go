@@ -70,6 +70,16 @@ func (c *counted) Lower(_ context.Context, b *accounting.Budget, spent money.Nan
 	return c.fail
 }
 
+func (c *counted) Forgive(_ context.Context, b *accounting.Budget, _ time.Time, forgiven money.Nano) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if use, known := c.uses[b.ID]; known {
+		use.Spent -= forgiven
+		c.uses[b.ID] = use
+	}
+	return c.fail
+}
+
 func TestLimitLife(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

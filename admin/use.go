@@ -21,6 +21,9 @@ type Uses interface {
 	// Lower sets what is spent of a budget in the window of now to what the ledger says, and leaves what is held. Calls that
 	// are over and not in the ledger yet are counted all the same, or it refuses as *tenancy.Unavailable.
 	Lower(ctx context.Context, b *accounting.Budget, spent money.Nano) error
+	// Forgive takes back some of what is spent of a budget in the window in which a moment lies, and leaves what is held and
+	// what comes meanwhile.
+	Forgive(ctx context.Context, b *accounting.Budget, at time.Time, forgiven money.Nano) error
 }
 
 // Ledger is the truth about money.
@@ -164,15 +167,12 @@ func resetBudget(ctx context.Context, r *budgetResource, in *getInput) (*budgetU
 		return nil, err
 	}
 	from, _ := b.Window(in.ask.now)
-	if _, err := r.s.Ledger.Forgive(ctx, in.ask.by, &b, from); err != nil {
+	forgiven, err := r.s.Ledger.Forgive(ctx, in.ask.by, &b, from)
+	if err != nil {
 		return nil, err
 	}
 	if r.s.Uses != nil {
-		spent, err := r.s.Ledger.Spent(ctx, b.Org, b.ID, from)
-		if err != nil {
-			return nil, err
-		}
-		if err := r.s.Uses.Lower(ctx, &b, spent); err != nil {
+		if err := r.s.Uses.Forgive(ctx, &b, in.ask.now, forgiven); err != nil {
 			return nil, err
 		}
 	}

@@ -102,6 +102,9 @@ type Counter interface {
 	// Seed says what is known to be spent of a budget in the window in which a moment lies. It only raises. A budget is
 	// cold until its first Seed.
 	Seed(ctx context.Context, tag string, l *Limit, at time.Time, spent int64) error
+	// Lower takes back some of what was spent of a budget in the window in which a moment lies, at most all of it. What is
+	// held, and what is spent meanwhile, stays counted.
+	Lower(ctx context.Context, tag string, l *Limit, at time.Time, by int64) error
 	// Uses says what is used of limits now.
 	Uses(ctx context.Context, tag string, limits []*Limit) ([]Use, error)
 	// Forget forgets all that was counted of a limit. A budget is cold then.

@@ -116,6 +116,23 @@ func (m *Memory) Seed(_ context.Context, tag string, l *Limit, at time.Time, spe
 	return nil
 }
 
+// Lower is Counter's.
+func (m *Memory) Lower(_ context.Context, tag string, l *Limit, at time.Time, by int64) error {
+	w, s := m.calendar.window(l, at.UnixMilli()), m.shard(tag)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.tags[tag]
+	if t == nil {
+		return nil
+	}
+	if st := t.states[l.Kind][l.Key]; st != nil {
+		if t := st.tally(w.start); t != nil {
+			t.spent = max(0, t.spent-max(0, by))
+		}
+	}
+	return nil
+}
+
 // Uses is Counter's.
 func (m *Memory) Uses(_ context.Context, tag string, limits []*Limit) ([]Use, error) {
 	now, s := m.now(), m.shard(tag)

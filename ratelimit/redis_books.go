@@ -133,6 +133,14 @@ func (r *Redis) Seed(ctx context.Context, tag string, l *Limit, at time.Time, sp
 	return r.tell(ctx, "say what was spent of "+l.Key, r.scripts.seed, keys, args)
 }
 
+// Lower is Counter's.
+func (r *Redis) Lower(ctx context.Context, tag string, l *Limit, at time.Time, by int64) error {
+	h := Hold{ID: l.Key, Tag: tag, Takes: []Take{{l, max(0, by)}}}
+	h.starts = r.calendar.starts(nil, h.Takes, at.UnixMilli())
+	keys, args := r.pack(&h, "lower", nil)
+	return r.tell(ctx, "take back what was spent of "+l.Key, r.scripts.lower, keys, args)
+}
+
 // Forget is Counter's.
 func (r *Redis) Forget(ctx context.Context, tag string, l *Limit) error {
 	h := Hold{ID: l.Key, Tag: tag, Takes: []Take{{l, 0}}, starts: []int64{none}}

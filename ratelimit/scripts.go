@@ -12,7 +12,7 @@ var sources embed.FS
 
 // scripts are what runs inside Redis: each is one step that nothing else comes between.
 type scripts struct {
-	take, settle, renew, seed, uses, forget, list, holds, drop, beat *redis.Script
+	take, settle, renew, seed, lower, uses, forget, list, holds, drop, beat *redis.Script
 }
 
 func newScripts() scripts {
@@ -20,7 +20,7 @@ func newScripts() scripts {
 		lifetime, grace, settled, swept, idle, soon, int64(most), none, never, cold) + source("shared")
 	with := func(name string) *redis.Script { return redis.NewScript(head + source(name)) }
 	return scripts{
-		with("take"), with("settle"), with("renew"), with("seed"), with("uses"), with("forget"), with("list"),
+		with("take"), with("settle"), with("renew"), with("seed"), with("lower"), with("uses"), with("forget"), with("list"),
 		redis.NewScript(source("holds")), redis.NewScript(source("drop")), redis.NewScript(source("beat")),
 	}
 }

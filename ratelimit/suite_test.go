@@ -281,6 +281,28 @@ var suite = map[string]func(t *testing.T, m maker){
 		b.store.Settle(h, []int64{1, 50})
 		b.want(b.use("usd"), "70+30 over 0")
 	},
+	"what is forgiven is taken back, and nothing else": func(t *testing.T, m maker) {
+		b := newBench(t, m, amount("usd", ratelimit.Day, 1000))
+		lower := func(at time.Time, by int64) {
+			b.must(b.store.Lower(context.Background(), b.tag, b.limit["usd"], at, by))
+		}
+		lower(b.clock.now(), 100)
+		b.want(b.use("usd"), "0+0 over 0")
+		b.seed("usd", 500)
+		h, running := b.hold("a", "usd", 100), b.hold("b", "usd", 60)
+		b.want(b.take(h), "ok")
+		b.want(b.take(running), "ok")
+		b.store.Settle(h, []int64{130})
+		b.want(b.use("usd"), "630+60 over 30")
+		lower(b.clock.now(), 500)
+		b.want(b.use("usd"), "130+60 over 30")
+		lower(b.clock.now().Add(-48*time.Hour), 10) // a window of which nobody knows any more
+		b.want(b.use("usd"), "130+60 over 30")
+		b.store.Settle(running, []int64{60})
+		b.want(b.use("usd"), "190+0 over 30")
+		lower(b.clock.now(), 5000)
+		b.want(b.use("usd"), "0+0 over 30")
+	},
 	"what was held before all was forgotten gives nothing back": func(t *testing.T, m maker) {
 		b := newBench(t, m, amount("usd", ratelimit.Day, 100))
 		h := b.hold("a", "usd", 60)

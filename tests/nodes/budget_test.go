@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/vel-gateway/vel/tests/vel"
 )
 
 // How many calls race for a budget, and for how many of them it is; a soak has more of both.
@@ -25,6 +27,8 @@ const priced = "0.5"
 type house struct {
 	redis *store
 	nodes []*node
+	dirs  []string // of the nodes
+	with  vel.Options
 	org   string
 	key   key
 }
@@ -34,9 +38,10 @@ func counting(t *testing.T, nodes int) *house {
 	t.Helper()
 	h := &house{redis: counters(t)}
 	sim := simulate(t)
-	o := options(sim, "", "DATABASE_URL="+server.Database(t).URL, h.redis.url())
-	for range nodes {
-		h.nodes = append(h.nodes, launch(t, t.TempDir(), o))
+	h.with = options(sim, "", "DATABASE_URL="+server.Database(t).URL, h.redis.url())
+	for i := range nodes {
+		h.dirs = append(h.dirs, t.TempDir())
+		h.nodes = append(h.nodes, launch(t, h.dirs[i], h.with))
 	}
 	first := h.nodes[0]
 	h.org = first.newOrg(t, "acme")
@@ -106,6 +111,12 @@ func (h *house) lawful(t *testing.T, n *node, budget string) {
 		u := h.used(t, n, budget)
 		return u.held == 0 && u.booked == u.spent
 	})
+	h.verified(t, n)
+}
+
+// verified wants the ledger to say that the law holds.
+func (h *house) verified(t *testing.T, n *node) {
+	t.Helper()
 	var report struct {
 		OK         bool
 		Checked    int
@@ -193,6 +204,31 @@ func TestBudgetOfThreeNodes(t *testing.T) {
 	}
 	for i, n := range h.nodes {
 		t.Logf("node %d decided %.0f times without redis", i, n.metric(t, "vel_limit_degraded_total"))
+		if err := n.Stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What one node has spent and the ledger does not know yet is not forgiven by a reset on another: what is counted after it
+// is what the ledger comes to.
+func TestResetOfABudget(t *testing.T) {
+	t.Parallel()
+	h := counting(t, 2)
+	id := h.budget(t, 100, "local")
+	for range 10 {
+		if status := h.nodes[1].call(t, h.key.secret, "echo"); status != http.StatusOK {
+			t.Fatalf("status %d", status)
+		}
+	}
+	soon(t, patience, "the calls are counted", func() bool { return h.used(t, h.nodes[1], id).held == 0 })
+	h.nodes[0].must(t, http.StatusOK, "POST", "/api/budgets/"+id+"/reset?organization="+h.org, nil)
+	after := h.used(t, h.nodes[0], id)
+	h.lawful(t, h.nodes[0], id)
+	if end := h.used(t, h.nodes[0], id); end.spent != after.spent || after.spent > 5 {
+		t.Errorf("%.2f dollars were counted after the reset, and are %.2f in the end", after.spent, end.spent)
+	}
+	for _, n := range h.nodes {
 		if err := n.Stop(); err != nil {
 			t.Error(err)
 		}
