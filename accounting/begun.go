@@ -76,6 +76,9 @@ func interrupted(r *Record) *Record {
 	r.State, r.Status, r.Class = Interrupted, 0, adapters.ClassInternal
 	r.Error = "how the call ended was not recorded"
 	r.Cost, r.Estimated = r.Estimate, true
+	for i := range r.Bookings {
+		r.Bookings[i].Spent = r.Estimate
+	}
 	return r
 }
 

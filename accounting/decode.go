@@ -132,6 +132,12 @@ func (r *Record) decodeRest(f field) error {
 		r.Decision = []byte(f.text)
 	case fieldHolds:
 		r.Holds = []byte(f.text)
+	case fieldBooking:
+		if len(r.Bookings) == maxBookings {
+			return errTooMany
+		}
+		r.Bookings = append(r.Bookings, Booking{})
+		return r.Bookings[len(r.Bookings)-1].decode(f.message)
 	case fieldPrompt:
 		r.Prompt = []byte(f.text)
 	case fieldAnswer:
@@ -169,6 +175,22 @@ func (a *Attempt) decode(m message) error {
 			a.Unpriced = f.text
 		case attemptPrice:
 			a.Price = f.text
+		}
+		return nil
+	})
+}
+
+func (k *Booking) decode(m message) error {
+	return m.each(func(f field) error {
+		switch f.number {
+		case bookingBudget:
+			k.Budget = tenancy.ID(f.text)
+		case bookingWindow:
+			k.Window = time.UnixMicro(f.n).UTC()
+		case bookingHeld:
+			k.Held = money.Nano(f.n)
+		case bookingSpent:
+			k.Spent = money.Nano(f.n)
 		}
 		return nil
 	})

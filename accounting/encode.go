@@ -49,6 +49,7 @@ const (
 	fieldHolds
 	fieldPrompt
 	fieldAnswer
+	fieldBooking
 )
 
 // The fields of an attempt.
@@ -74,12 +75,21 @@ const (
 	tagValue
 )
 
+// The fields of a booking.
+const (
+	bookingBudget protowire.Number = iota + 1
+	bookingWindow
+	bookingHeld
+	bookingSpent
+)
+
 // What a record has room for. Append leaves out what is more, and Decode takes no more.
 const (
 	maxText     = 4 << 10 // bytes of one text
 	maxAttempts = 256
 	maxTags     = 256
 	maxDropped  = 256
+	maxBookings = 64
 	maxContent  = 4 << 20 // bytes of what is sealed, and of what other packages have encoded
 )
 
@@ -108,6 +118,9 @@ func (r *Record) Append(b []byte) []byte {
 	}
 	b = appendBytes(b, fieldDecision, r.Decision)
 	b = appendBytes(b, fieldHolds, r.Holds)
+	for i := range r.Bookings[:min(len(r.Bookings), maxBookings)] {
+		b = r.Bookings[i].append(b)
+	}
 	b = appendBytes(b, fieldPrompt, r.Prompt)
 	return appendBytes(b, fieldAnswer, r.Answer)
 }
@@ -161,6 +174,17 @@ func (t *Tag) append(b []byte) []byte {
 	b, at := openMessage(b, fieldTag)
 	b = appendText(b, tagKey, t.Key)
 	b = appendText(b, tagValue, t.Value)
+	return closeMessage(b, at)
+}
+
+func (k *Booking) append(b []byte) []byte {
+	b, at := openMessage(b, fieldBooking)
+	b = appendID(b, bookingBudget, k.Budget)
+	if !k.Window.IsZero() {
+		b = appendNumber(b, bookingWindow, k.Window.UnixMicro())
+	}
+	b = appendNumber(b, bookingHeld, int64(k.Held))
+	b = appendNumber(b, bookingSpent, int64(k.Spent))
 	return closeMessage(b, at)
 }
 

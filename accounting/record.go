@@ -55,6 +55,7 @@ type Record struct {
 	Agent     string     // the client's User-Agent, bounded
 	Cache     string     // hit or miss; empty: the route has no cache
 	Holds     []byte     // what was taken from limits and budgets before the call; its form belongs to the ledger
+	Bookings  []Booking  // what it holds of budgets while it runs, and what the ledger books of it
 
 	Prompt, Answer []byte // sealed by the keyring; empty: the organization does not keep them
 }

@@ -55,6 +55,7 @@ type Shipper struct {
 	options  Shipping
 	log      *slog.Logger
 	counts   shipped
+	caught   atomic.Int64 // unix nanoseconds; what was written before is stored
 	oldest   atomic.Int64 // when the first record of the batch ended, in nanoseconds; 0: everything is stored
 
 	// The rest belongs to the goroutine that ships.
@@ -87,6 +88,9 @@ func (s *Shipper) Shipped() (records, dead uint64) {
 	return s.counts.records.Load(), s.counts.dead.Load()
 }
 
+// CaughtUp tells whether all is stored that was written before a moment.
+func (s *Shipper) CaughtUp(since time.Time) bool { return s.caught.Load() > since.UnixNano() }
+
 // Run ships until ctx ends, and then what there is, for a bounded time. What is left stays in the spool.
 func (s *Shipper) Run(ctx context.Context) {
 	for ctx.Err() == nil {
@@ -104,14 +108,18 @@ func (s *Shipper) Run(ctx context.Context) {
 
 // round waits until a batch is due and ships it.
 func (s *Shipper) round(ctx context.Context) error {
+	began := time.Now()
 	more, err := s.fill(ctx)
 	if err != nil {
 		return err
 	}
 	if more || s.batch.due(s.options.Every) {
-		if err := s.ship(ctx); err != nil {
+		if err := s.shipGently(ctx); err != nil {
 			return err
 		}
+	}
+	if !more && len(s.batch.records) == 0 && s.recorder.waiting.len() == 0 {
+		s.caught.Store(began.UnixNano())
 	}
 	if time.Since(s.tidied) >= s.options.Every {
 		if err := s.tidy(); err != nil {
@@ -120,6 +128,30 @@ func (s *Shipper) round(ctx context.Context) error {
 	}
 	if !more {
 		s.await(ctx)
+	}
+	return nil
+}
+
+// To bring a record into the database costs more than to serve its call, and nobody waits for it. So while the records are
+// young the cores belong to the calls: after each batch the shipper rests for so many times as long as that took.
+const (
+	restPerBatch = 9
+	longestRest  = 3 * time.Second
+	young        = 15 * time.Second
+)
+
+// shipGently ships the batch, and rests unless that would let the database fall behind.
+func (s *Shipper) shipGently(ctx context.Context) error {
+	begun, oldest := time.Now(), s.oldest.Load()
+	err := s.ship(ctx)
+	if err != nil || oldest == 0 || time.Since(time.Unix(0, oldest)) > young {
+		return err
+	}
+	timer := time.NewTimer(min(restPerBatch*time.Since(begun), longestRest))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ const projected = "what was spent this month, and for the rest of it the mean of
 
 // CostShare is what one of several cost.
 type CostShare struct {
-	ID    string  `json:"id" doc:"Of a model, its provider and the provider's name of it, with a slash between."`
+	ID    string  `json:"id" doc:"Of a model, its provider and the provider's name of it, with a slash between; empty: of calls that nobody was asked for."`
 	Name  *string `json:"name" doc:"As it is called now; null: it is gone, or nobody said whose it is."`
 	Cost  string  `json:"cost_usd"`
 	Share float64 `json:"percent" doc:"Of what this month cost."`
@@ -176,6 +176,9 @@ func (s *Server) shares(ctx context.Context, org tenancy.ID, month *accounting.P
 		for i := range rows {
 			r := &rows[i]
 			share := CostShare{ID: r.Group[0], Cost: r.Cost.String(), Share: percent(accounting.Thousandths(int64(r.Cost), int64(month.Cost))), Calls: r.Calls}
+			if of.into == &into.Models {
+				share.ID = modelOf(share.ID)
+			}
 			if of.name != nil {
 				if n := of.name(r.Group); n != nil {
 					share.Name = n.Name

@@ -13,7 +13,7 @@ import (
 // apiVersion is that of the document. It changes with the API, not with the program.
 const apiVersion = "1.0.0"
 
-const introduction = `Manage organizations, teams, users, roles, keys, providers and routes of a Vel gateway.
+const introduction = `Manage organizations, teams, users, roles, keys, limits, budgets, providers and routes of a Vel gateway.
 
 **Signing in.** ` + "`POST /api/auth/login`" + ` gives a token that lives for 24 hours; ` + "`POST /api/auth/refresh`" + ` swaps it for a new one. A key with a role works as well. Both are sent as ` + "`Authorization: Bearer`" + `.
 
@@ -48,6 +48,8 @@ func (s *Server) describe() {
 				{Name: "Keys", Description: "Virtual keys: what applications call models with, and automation this API."},
 				{Name: "Providers", Description: "Accounts at AI providers, with the settings of the configuration file. They belong to the platform."},
 				{Name: "Routes", Description: "Public model names and where their calls go, with the settings of the configuration file. They belong to the platform."},
+				{Name: "Limits", Description: "How fast calls may come: those of an organization, or of one team, user, key or model of it. There is one object of each."},
+				{Name: "Budgets", Description: "What calls may cost in a window of the calendar, and the ledger that says what they did."},
 				{Name: "Secrets", Description: "The keys that encrypt secrets at rest."},
 				{Name: "Audit", Description: "Who did what. What is older than a second or two can be proved: see docs/audit.md."},
 				{Name: "Calls", Description: "What was asked of models, what it used and what it cost."},

@@ -24,6 +24,14 @@ type Health struct {
 type HealthChecks struct {
 	Database  DatabaseHealth  `json:"database"`
 	Providers ProvidersHealth `json:"providers"`
+	Limits    LimitsHealth    `json:"limits"`
+}
+
+// LimitsHealth says whether the store of the limits answers.
+type LimitsHealth struct {
+	OK     bool   `json:"ok"`
+	Store  string `json:"store" enum:"process,redis" doc:"Where limits and budgets are counted."`
+	Reason string `json:"reason,omitempty" doc:"What is wrong. Calls go on, as on_store_failure of each limit says."`
 }
 
 // DatabaseHealth says whether the database answers.
@@ -52,7 +60,7 @@ func (s *Server) serveHealth() {
 	schema := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Health](), true, "")
 	add(s, huma.Operation{
 		OperationID: "get-health", Method: http.MethodGet, Path: "/api/health", Tags: []string{"Health"},
-		Summary: "Health", Description: "Public, and answered within half a second: 200 if the database answers and at least one provider can be used, else 503 with the reason.",
+		Summary: "Health", Description: "Public, and answered within half a second: 200 if the database answers and at least one provider can be used, else 503 with the reason. Where the store of the limits is away it is 200, and degraded.",
 	}, s.health)
 	s.api.OpenAPI().Paths["/api/health"].Get.Responses["503"] = &huma.Response{
 		Description: "Something is missing", Content: map[string]*huma.MediaType{"application/json": {Schema: schema}},
@@ -70,11 +78,29 @@ func (s *Server) health(ctx context.Context, in *healthInput) (*healthOutput, er
 	case available == 0:
 		h.Checks.Providers.Reason = "no provider can be used now"
 	}
+	h.Checks.Limits = s.limitsHealth()
 	status := http.StatusOK
+	if !h.Checks.Limits.OK {
+		h.Status = "degraded"
+	}
 	if !h.Checks.Database.OK || !h.Checks.Providers.OK {
 		h.Status, status = "degraded", http.StatusServiceUnavailable
 	}
 	return &healthOutput{status, h}, nil
+}
+
+func (s *Server) limitsHealth() LimitsHealth {
+	h := LimitsHealth{OK: true, Store: "process"}
+	if s.CounterStore == nil {
+		return h
+	}
+	if shared, up := s.CounterStore(); shared {
+		h.Store, h.OK = "redis", up
+	}
+	if !h.OK {
+		h.Reason = "redis does not answer, so this node decides by itself"
+	}
+	return h
 }
 
 func (s *Server) databaseHealth(ctx context.Context) DatabaseHealth {

@@ -61,6 +61,23 @@ get-route               .     .       .       .       .      .     .     .     x
 create-route            .     .       .       .       .      .     .     .     x   x
 change-route            .     .       .       .       .      .     .     .     x   x
 delete-route            .     .       .       .       .      .     .     .     x   x
+list-limits             .     .       .       x       x      x     x     x     x   x
+get-limit               .     .       .       x       x      x     x     x     x   x
+get-limit-usage         .     .       .       x       x      x     x     x     x   x
+create-limit            .     .       .       .       .      .     x     x     x   x
+change-limit            .     .       .       .       .      .     x     x     x   x
+delete-limit            .     .       .       .       .      .     x     x     x   x
+reset-limit             .     .       .       .       .      .     x     x     x   x
+set-user-rate-limits    .     .       .       .       .      .     x     x     x   x
+list-budgets            .     .       .       x       x      x     x     x     x   x
+get-budget              .     .       .       x       x      x     x     x     x   x
+get-budget-usage        .     .       .       x       x      x     x     x     x   x
+create-budget           .     .       .       .       .      .     x     x     x   x
+change-budget           .     .       .       .       .      .     x     x     x   x
+delete-budget           .     .       .       .       .      .     x     x     x   x
+reset-budget            .     .       .       .       .      .     x     x     x   x
+verify-ledger           .     .       .       .       .      .     x     x     x   x
+repair-ledger           .     .       .       .       .      .     .     .     x   x
 get-secrets             .     .       .       .       .      .     .     .     x   x
 rotate-secrets          .     .       .       .       .      .     .     .     x   x
 list-audit              .     .       .       .       .      .     x     x     x   x
@@ -191,9 +208,9 @@ func TestOtherOrganizationsAreNotFound(t *testing.T) {
 	bodies := map[string]any{
 		"teams": map[string]any{"name": "mine"}, "users": map[string]any{"name": "mine", "email": "mine@example.com"},
 		"roles": map[string]any{"name": "mine", "permissions": []string{}}, "keys": map[string]any{"name": "mine"},
-		"organizations": map[string]any{"name": "mine"},
+		"organizations": map[string]any{"name": "mine"}, "limits": map[string]any{"rpm": 1}, "budgets": map[string]any{"name": "mine", "usd": "1"},
 	}
-	ids := map[string]string{"teams": "team_red", "users": "user_viewer", "roles": "role_clerk", "keys": "key_caller", "organizations": string(acme), "calls": "req_5"}
+	ids := map[string]string{"teams": "team_red", "users": "user_viewer", "roles": "role_clerk", "keys": "key_caller", "organizations": string(acme), "calls": "req_5", "limits": "limit:acme%2Fci", "budgets": "budget:acme"}
 	w.called()
 	before := w.db.shape()
 	walked := 0
@@ -210,6 +227,10 @@ func TestOtherOrganizationsAreNotFound(t *testing.T) {
 			body = map[string]any{"password": password}
 		case strings.HasSuffix(op.path, "}/rotate"):
 			body = map[string]any{}
+		case strings.HasSuffix(op.path, "}/rate-limits"):
+			body = map[string]any{"rpm": 1}
+		case id == "create-budget":
+			body = map[string]any{"name": "mine", "usd": "1", "per": "day"}
 		case op.body:
 			body = bodies[kind]
 		}

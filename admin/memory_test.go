@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -81,6 +82,10 @@ func suits(v any, p tenancy.Page) bool {
 		return (p.Email == "" || p.Email == v.Email) && (p.Team == "" || slices.Contains(v.Teams, p.Team))
 	case *tenancy.APIKey:
 		return (p.Team == "" || p.Team == v.Team) && (p.User == "" || p.User == v.User)
+	case *accounting.Limits:
+		return v.Fits(&p)
+	case *accounting.Budget:
+		return v.Fits(&p)
 	}
 	return true
 }

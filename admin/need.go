@@ -34,6 +34,7 @@ func needs() map[string]need {
 		users        = need(tenancy.ManageUsers)
 		roles        = need(tenancy.ManageRoles)
 		keys         = need(tenancy.ManageKeys)
+		budgets      = need(tenancy.ManageBudgets)
 		platform     = need(tenancy.ManagePlatform)
 		audit        = need(tenancy.ViewAudit)
 		analytics    = need(tenancy.ViewAnalytics)
@@ -95,6 +96,26 @@ func needs() map[string]need {
 		"create-route": platform,
 		"change-route": platform,
 		"delete-route": platform,
+
+		"list-limits":          view,
+		"get-limit":            view,
+		"get-limit-usage":      view,
+		"create-limit":         budgets,
+		"change-limit":         budgets,
+		"delete-limit":         budgets,
+		"reset-limit":          budgets,
+		"set-user-rate-limits": budgets,
+
+		"list-budgets":     view,
+		"get-budget":       view,
+		"get-budget-usage": view,
+		"create-budget":    budgets,
+		"change-budget":    budgets,
+		"delete-budget":    budgets,
+		"reset-budget":     budgets,
+
+		"verify-ledger": budgets,
+		"repair-ledger": platform,
 
 		"get-secrets":    platform,
 		"rotate-secrets": platform,

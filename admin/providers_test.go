@@ -156,7 +156,7 @@ func TestFaultsOfProvidersAndRoutes(t *testing.T) {
 		"an unknown kind":  {"POST", "/api/providers", `{"name": "a", "kind": "x", "api_key": "k"}`, []string{"body.kind expected value to be one of"}},
 		"an unknown field": {"POST", "/api/providers", `{"name": "a", "kind": "openai", "api_key": "k", "timeouts": {"conect": "1s"}}`, []string{"body.timeouts.conect unexpected property"}},
 		"private":          {"POST", "/api/providers", `{"name": "a", "kind": "openai", "api_key": "k", "base_url": "http://169.254.169.254/"}`, []string{"body.base_url 169.254.169.254 is a loopback or private address; write allow_private"}},
-		"not enforced":     {"POST", "/api/providers", `{"name": "a", "kind": "openai", "api_key": "k", "limits": {"rpm": 1}}`, []string{"body.limits can not be enforced by this version yet"}},
+		"no limit":         {"POST", "/api/providers", `{"name": "a", "kind": "openai", "api_key": "k", "limits": {"rpm": 0}}`, []string{"body.limits.rpm expected number >= 1"}},
 		"no duration":      {"POST", "/api/providers", `{"name": "a", "kind": "openai", "api_key": "k", "timeouts": {"idle": "-1s"}}`, []string{"body.timeouts.idle expected string to be a duration"}},
 		"zero":             {"POST", "/api/providers", `{"name": "a", "kind": "openai", "api_key": "k", "timeouts": {"idle": "0s"}}`, []string{"body.timeouts.idle must be longer than 0"}},
 		"nobody":           {"POST", "/api/providers", `{"name": "a", "kind": "openai", "api_key": "k", "organizations": ["org_acme", "org_nobody"]}`, []string{"body.organizations[1] there is no such organization"}},

@@ -57,7 +57,7 @@ func (r *resource[T, New, Change, View]) register() {
 }
 
 // filters are the query parameters that not every kind has.
-func filters() []string { return []string{"organization", "name", "email", "team", "user"} }
+func filters() []string { return []string{"organization", "name", "email", "team", "user", "key"} }
 
 // narrow takes out of the document the filters that this kind does not have; Asked refuses what is not in it.
 func (r *resource[T, New, Change, View]) narrow(paths ...string) {
@@ -88,7 +88,7 @@ func (r *resource[T, New, Change, View]) list(ctx context.Context, in *listInput
 	}
 	found, err := r.store.List(ctx, org, tenancy.Page{
 		After: tenancy.ID(in.After), Limit: in.Limit + 1, // one more tells whether there is a next page
-		Name: in.Name, Email: tenancy.NormalEmail(in.Email), Team: tenancy.ID(in.Team), User: tenancy.ID(in.User),
+		Name: in.Name, Email: tenancy.NormalEmail(in.Email), Team: tenancy.ID(in.Team), User: tenancy.ID(in.User), Key: tenancy.ID(in.Key),
 	})
 	if err != nil {
 		return nil, err

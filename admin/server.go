@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/tenancy"
@@ -33,6 +34,13 @@ type Deps struct {
 	RouteStore    tenancy.Store[routing.ManagedRoute]
 	Problem       func(id tenancy.ID) string // what keeps one from being in force on this node; empty: nothing
 	Prober        Prober
+
+	// Limits and budgets, with those that the file declares.
+	LimitStore   tenancy.Store[accounting.Limits]
+	BudgetStore  tenancy.Store[accounting.Budget]
+	Ledger       Ledger
+	CounterStore func() (shared, up bool) // where limits are counted, and whether that answers; nil: in this process
+	Uses         Uses                     // nil: no calls are served here, so nothing is counted
 
 	Sealed    SealedStore
 	Sessions  SessionStore
@@ -155,6 +163,9 @@ func NewServer(d Deps) *Server {
 	s.serveKeys()
 	s.serveProviders()
 	s.serveRoutes()
+	s.serveLimits()
+	s.serveBudgets()
+	s.serveLedger()
 	s.serveSecrets()
 	s.serveAudit()
 	s.serveCalls()

@@ -78,6 +78,7 @@ type listInput struct {
 	Email string `query:"email" minLength:"1" maxLength:"254" pattern:"^[^\\x00-\\x1f]*$" doc:"Only those with this address."`
 	Team  Ref    `query:"team" doc:"Only those of this team."`
 	User  Ref    `query:"user" doc:"Only those of this user."`
+	Key   Ref    `query:"key" doc:"Only those of this key."`
 }
 
 // Item names one object.

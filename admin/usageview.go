@@ -64,12 +64,21 @@ func viewUsage(r *accounting.UsageRow, org tenancy.ID, by []accounting.Dimension
 		case accounting.ByProvider:
 			v.Provider = &value
 		case accounting.ByModel:
+			value = modelOf(value)
 			v.Model = &value
 		default:
 			v.Tag = &value
 		}
 	}
 	return v
+}
+
+// modelOf is a model with its provider; empty: no provider was asked.
+func modelOf(value string) string {
+	if value == "/" {
+		return ""
+	}
+	return value
 }
 
 func viewUsed(r *accounting.UsageRow) Used {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/tenancy"
@@ -97,6 +98,7 @@ func newWorld(t *testing.T) *world {
 		Orgs: tenancy.Declared(orgs, w.db.orgs), Teams: w.db.teams, Users: w.db.users, Roles: w.db.roles, Keys: tenancy.Declared(keys, w.db.keys),
 		ProviderStore: tenancy.Declared(filedProviders, w.db.providers), RouteStore: tenancy.Declared(filedRoutes, w.db.routes),
 		Problem: func(id tenancy.ID) string { return w.problems[id] }, Prober: w,
+		LimitStore: tenancy.Declared(filedLimits, w.db.limits), BudgetStore: tenancy.Declared(filedBudgets, w.db.budgets), Ledger: w.db.ledger, Uses: w.db.counts,
 		Sessions: w.db, Passwords: w.db, Rotator: w.db, Requests: w.db, Subjects: w.db, Sealed: w.db, Audit: w.db.audit, Calls: w.db.calls, PricesOf: pricesOf,
 		Index: w.db.index, AdminKey: secrets.New(adminKey), Keyring: keyring, Ping: w.db.ping, Providers: func() (int, int) { return 1, 2 },
 		Version: "test", Log: slog.New(slog.NewJSONHandler(w.log, nil)), Registerer: prometheus.NewRegistry(), Now: w.db.clock,
@@ -220,6 +222,11 @@ type database struct {
 	providers *memory[routing.ManagedProvider, *routing.ManagedProvider]
 	routes    *memory[routing.ManagedRoute, *routing.ManagedRoute]
 
+	limits  *memory[accounting.Limits, *accounting.Limits]
+	budgets *memory[accounting.Budget, *accounting.Budget]
+	ledger  *ledgerBook
+	counts  *counted
+
 	mu       sync.Mutex                     // guards what follows
 	now      time.Time                      // what the clock says
 	sessions map[tenancy.ID]tenancy.Session //
@@ -235,6 +242,7 @@ func newDatabase() *database {
 		teams: newMemory("team", tenancy.Team{Meta: meta("team_red", acme, "red")}, tenancy.Team{Meta: meta("team_far", other, "far")}),
 		users: newMemory[tenancy.User]("user"), roles: newMemory("role", clerk), keys: newMemory[tenancy.APIKey]("key"),
 		providers: newMemory[routing.ManagedProvider]("provider"), routes: newMemory[routing.ManagedRoute]("route"),
+		limits: newMemory[accounting.Limits]("limit"), budgets: newMemory[accounting.Budget]("budget"), ledger: &ledgerBook{}, counts: &counted{},
 		audit: &logbook{}, calls: &callbook{}, now: start, sessions: map[tenancy.ID]tenancy.Session{}, kept: map[string]tenancy.Kept{},
 	}
 }

@@ -39,6 +39,7 @@ type Config struct {
 	Tenancy   tenancy.Config
 	SignOn    admin.OIDC
 	Database  Database
+	Redis     secrets.Secret // its URLs, separated by commas; no secret: there is none
 	Direct    secrets.Secret // Postgres without the pooler; no secret: there is none
 	MaxAge    time.Duration  // how long keys of the database are believed while it is away
 	Retention Retention
@@ -88,6 +89,7 @@ func parse(path string, text []byte, env environment) (*Config, error) {
 		SecretKey: d.variable("VEL_SECRET_KEY", 32), OldKeys: d.variables("VEL_SECRET_KEY_OLD", 32), AdminKey: d.variable("VEL_ADMIN_KEY", 24),
 	}
 	c.Gateway.AdminListen = f.Admin.Listen
+	c.Redis = f.Redis.URLs()
 	c.Direct, _ = f.DatabaseDirect.Postgres()
 	c.Spool = d.spool(&f)
 	d.validate(&f, c)

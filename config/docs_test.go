@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,7 +17,7 @@ import (
 type documented struct {
 	path, standard string // standard: the default, empty where the file has none
 	later          bool   // it stands under "Not enforced yet"
-	price          bool   // it stands for a whole price, whose settings are documented once
+	block          bool   // it stands for a whole price, budget or limits, whose settings are documented once
 }
 
 var documentedRow = regexp.MustCompile("^\\| `([^`]+)` \\|(.*)$")
@@ -42,7 +43,7 @@ func readDocumentation(t *testing.T) []documented {
 		if !row.later && strings.Contains(cells[1], "`") {
 			row.standard = strings.Trim(strings.TrimSpace(cells[1]), "`")
 		}
-		row.price = strings.TrimSpace(cells[0]) == "a price"
+		row.block = slices.Contains([]string{"a price", "a budget", "limits"}, strings.TrimSpace(cells[0]))
 		rows = append(rows, row)
 	}
 	return rows
@@ -70,7 +71,7 @@ func TestEverySettingIsDocumented(t *testing.T) {
 	for _, leaf := range leaves(reflect.TypeFor[file](), "") {
 		found := false
 		for _, row := range rows {
-			if (row.later || row.price) && below(leaf, row.path) || row.path == leaf {
+			if (row.later || row.block) && below(leaf, row.path) || row.path == leaf {
 				used[row.path], found = true, true
 				if wantLater := effectOf(leaf) == later; row.later != wantLater {
 					t.Errorf("%s: documented as not enforced: %v, but the table of parts says %v", leaf, row.later, wantLater)

@@ -166,7 +166,7 @@ organizations:
       late: {key: file:/nonexistent/key, expires: tomorrow}
 `, want: `
 vel.yaml:2: organizations.a/b: "a/b" can not be a name; use at most 64 letters, digits, dots, dashes and underscores, and begin with a letter or digit
-vel.yaml:4: organizations.acme.budget.per: "moon" is not one of the choices; use day, week, month
+vel.yaml:4: organizations.acme.budget.per: "moon" is not one of the choices; use hour, day, week, month, total
 vel.yaml:4: organizations.acme.budget.timezone: "Mars" is not a time zone; write a name of the IANA database such as Europe/Berlin
 vel.yaml:4: organizations.acme.budget.usd: "-1" is not an amount in dollars; write a decimal such as 500 or 19.99
 vel.yaml:4: organizations.acme.budget.warn_at: must be more than 0 and at most 1; write 0.8 for 80 %

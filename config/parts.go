@@ -45,7 +45,7 @@ var treatments = [...]treatment{
 	{path: "database", effect: enforced},
 	{path: "database_direct", effect: enforced},
 	{path: "snapshot_max_age", effect: enforced},
-	{path: "redis", why: "there are no limits yet that several nodes could share"},
+	{path: "redis", effect: enforced},
 	{path: "spool", effect: enforced},
 	{path: "otel", effect: enforced},
 	{path: "retention", effect: enforced},
@@ -53,6 +53,8 @@ var treatments = [...]treatment{
 	{path: "defaults.timeouts", effect: enforced},
 	{path: "defaults.attempts", effect: enforced},
 	{path: "defaults.backoff", effect: enforced},
+	{path: "defaults.unpriced", effect: enforced},
+	{path: "defaults.unpriced_hold", effect: enforced},
 	{path: "defaults.breaker", effect: accepted, why: "kept by each process for itself, not shared by nodes"},
 
 	{path: "providers.*.kind", effect: enforced},
@@ -65,7 +67,7 @@ var treatments = [...]treatment{
 	{path: "providers.*.breaker", effect: accepted, why: "kept by each process for itself, not shared by nodes"},
 	{path: "providers.*.tls", effect: enforced},
 	{path: "providers.*.proxy", effect: enforced},
-	{path: "providers.*.limits", why: "no call is counted against the provider's limits yet"},
+	{path: "providers.*.limits", effect: enforced},
 	{path: "providers.*.prices", effect: enforced},
 
 	{path: "models.*.targets[].provider", effect: enforced},
@@ -86,14 +88,16 @@ var treatments = [...]treatment{
 	{path: "models.*.strict", effect: enforced},
 
 	{path: "organizations.*.keep_content", effect: enforced},
-	{path: "organizations.*.limits", why: "no call is counted yet"},
-	{path: "organizations.*.budget", why: "nothing is held to a budget yet"},
+	{path: "organizations.*.limits", effect: enforced},
+	{path: "organizations.*.budget", effect: enforced},
+	{path: "organizations.*.budgets", effect: enforced},
 	{path: "organizations.*.keys.*.key", effect: enforced},
 	{path: "organizations.*.keys.*.models", effect: enforced},
 	{path: "organizations.*.keys.*.expires", effect: enforced},
 	{path: "organizations.*.keys.*.disabled", effect: enforced},
-	{path: "organizations.*.keys.*.limits", why: "no call is counted yet"},
-	{path: "organizations.*.keys.*.budget", why: "nothing is held to a budget yet"},
+	{path: "organizations.*.keys.*.limits", effect: enforced},
+	{path: "organizations.*.keys.*.budget", effect: enforced},
+	{path: "organizations.*.keys.*.budgets", effect: enforced},
 }
 
 // parts walks the file and sorts out what is written and not off.

@@ -44,8 +44,10 @@ models:
   best: {optimize: {cost: 1, speed: 1, quality: 1}, targets: [{provider: x, model: m3, quality: 5}]}
 organizations:
   o:
-    budget: {usd: 1, per: day}
-    keys: {k: {key: a-key-that-is-long-enough, budget: {usd: 1, per: day}}}
+    budget: {usd: 1, per: day, hard: false}
+    budgets: {b: {usd: 1, per: day, hard: false}}
+    limits: {rpm: 1}
+    keys: {k: {key: a-key-that-is-long-enough, limits: {rpm: 1}, budget: {usd: 1, per: day, hard: false}, budgets: {b: {usd: 1, per: day, hard: false}}}}
 admin: {oidc: {issuer: https://id.example, client_id: a, redirect_url: https://vel.example/api/auth/oidc/callback, organization: o, roles: {map: {g: viewer}}}}
 server: {tls: {cert: a, key: b}}
 database: postgres://here/vel
@@ -66,7 +68,7 @@ var settings = map[string]string{
 	"retention.calls": "1d", "retention.rollups": "1d", "retention.audit": "1d", "retention.content": "1d",
 
 	"defaults.timeouts.connect": "1s", "defaults.timeouts.first_byte": "1s", "defaults.timeouts.idle": "1s", "defaults.timeouts.total": "1s",
-	"defaults.attempts": "7", "defaults.backoff": "[7ms]",
+	"defaults.attempts": "7", "defaults.unpriced": "refuse", "defaults.unpriced_hold": "7", "defaults.backoff": "[7ms]",
 	"defaults.breaker.failures": "7", "defaults.breaker.window": "7s", "defaults.breaker.cooldown": "7s",
 
 	"providers.*.kind": "groq", "providers.*.base_url": "https://z.example", "providers.*.api_key": "env:SECRET", "providers.*.api": "responses",
@@ -110,11 +112,15 @@ func ofPrices() map[string]string {
 	return all
 }
 
-// limitsAndBudgets stand under an organization and under a key.
-var limitsAndBudgets = map[string]string{
-	"limits.rpm": "7", "limits.tpm": "7", "limits.rph": "7", "limits.tpd": "7", "limits.in_flight": "7", "limits.burst": "7",
-	"limits.on_store_failure": "open", "budget.usd": "7", "budget.per": "week", "budget.timezone": "Europe/Berlin",
-	"budget.warn_at": "0.7", "budget.hard": "true",
+// ofLimits stand under an organization and under a key.
+var ofLimits = map[string]string{
+	"limits.rpm": "7", "limits.tpm": "7", "limits.rph": "7", "limits.tph": "7", "limits.rpd": "7", "limits.tpd": "7", "limits.in_flight": "7", "limits.burst": "7",
+	"limits.on_store_failure": "open",
+}
+
+// ofABudget are the settings of every budget.
+var ofABudget = map[string]string{
+	"usd": "7", "per": "week", "timezone": "Europe/Berlin", "warn_at": "0.7", "hard": "true", "on_store_failure": "open",
 }
 
 // elsewhere are values that settingsFile has room for only at another place than x, m, o, k and the first entry.
@@ -140,8 +146,13 @@ func TestEverySettingHasAnEffect(t *testing.T) {
 	for path, value := range settings {
 		samples[path] = strings.ReplaceAll(value, "{pem}", certificate(t))
 	}
-	for path, value := range limitsAndBudgets {
+	for path, value := range ofLimits {
 		samples["organizations.*."+path], samples["organizations.*.keys.*."+path] = value, value
+	}
+	for path, value := range ofABudget {
+		for _, of := range []string{"budget.", "budgets.*."} {
+			samples["organizations.*."+of+path], samples["organizations.*.keys.*."+of+path] = value, value
+		}
 	}
 	maps.Copy(samples, ofPrices())
 	base := observe(t, nil)
@@ -201,10 +212,6 @@ func observe(t *testing.T, env []string) observed {
 		m.Hedge, m.Cache, m.Mirror = nil, nil, nil
 		c.Routing.Models[name] = m
 	}
-	for name, p := range c.Routing.Providers {
-		p.Limits = nil
-		c.Routing.Providers[name] = p
-	}
 	kinds := map[string]*adapters.Adapter{
 		"openai": {Kind: "openai", BaseURL: "https://openai.example"}, "groq": {Kind: "groq", BaseURL: "https://groq.example"},
 		"perplexity": {Kind: "perplexity", BaseURL: "https://perplexity.example/v1"}, "perplexity/chat": {Kind: "perplexity", BaseURL: "https://perplexity.example"},
@@ -221,13 +228,21 @@ func observe(t *testing.T, env []string) observed {
 		Orgs     []tenancy.Org
 		Keys     []tenancy.APIKey
 		Database Database
+		Redis    secrets.Secret
 		Direct   secrets.Secret
 		MaxAge   time.Duration
 		Kept     Retention
 		Spool    Spool
 		SignOn   admin.OIDC
 		Costs    map[string]money.Nano
-	}{c.Gateway, c.Log, c.OTel, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Direct, c.MaxAge, c.Retention, c.Spool, c.SignOn, costs(t, &c.Routing)}
+		Limits   []accounting.Limits
+		Budgets  []accounting.Budget
+		Unpriced [2]string
+	}{
+		c.Gateway, c.Log, c.OTel, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Redis, c.Direct, c.MaxAge, c.Retention, c.Spool, c.SignOn, costs(t, &c.Routing),
+		accounting.DeclaredLimits(&c.Tenancy), accounting.DeclaredBudgets(&c.Tenancy),
+		[2]string{c.Routing.Defaults.Unpriced, c.Routing.Defaults.UnpricedHold},
+	}
 	return o
 }
 
@@ -296,7 +311,7 @@ func at(pattern string) string {
 		return path
 	}
 	for _, name := range []struct{ in, is string }{
-		{"providers.*", "providers.x"}, {"prices.*", "prices.p"}, {"from.*", "from.2027-01-31"}, {"models.*", "models.m"}, {"organizations.*", "organizations.o"}, {"keys.*", "keys.k"}, {"map.*", "map.g"}, {"[]", "[0]"},
+		{"providers.*", "providers.x"}, {"prices.*", "prices.p"}, {"from.*", "from.2027-01-31"}, {"models.*", "models.m"}, {"organizations.*", "organizations.o"}, {"keys.*", "keys.k"}, {"budgets.*", "budgets.b"}, {"map.*", "map.g"}, {"[]", "[0]"},
 	} {
 		pattern = strings.ReplaceAll(pattern, name.in, name.is)
 	}

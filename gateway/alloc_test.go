@@ -118,7 +118,7 @@ func recordable(t testing.TB, h *house) (c *Call, record func()) {
 		c.charge()
 		c.endAttempt()
 		c.close(adapters.ClassNone)
-		h.pipe.conclude(&c.record, c.Client, "")
+		h.pipe.conclude(&c.record, &c.reservation, c.Client, "")
 	}
 }
 

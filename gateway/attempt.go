@@ -32,6 +32,13 @@ func (p *Pipeline) attempt(c *Call) error {
 		if !c.wait(move.Wait) {
 			return endedError(c.endedBy())
 		}
+		if passed, err := p.topUp(c, move.Target); passed {
+			c.outcome = routing.Outcome{Target: move.Target, Refused: true}
+			failed, last = cmp.Or(failed, err), &c.outcome
+			continue
+		} else if err != nil {
+			return cmp.Or(failed, err) // what the earlier attempts brought
+		}
 		if err := p.begin(c, move.Target); err != nil {
 			return err
 		}
@@ -54,8 +61,13 @@ func (p *Pipeline) try(c *Call, move routing.Move) error {
 		c.outcome.Refused = true // this provider can not do what is asked, and is not asked
 		return err
 	}
+	if err := p.enter(c, move.Target); err != nil {
+		c.outcome.Refused = true
+		return err
+	}
 	pass, ok := p.state.Begin(move, c.tryBegun)
 	if !ok {
+		p.leave(c)
 		c.outcome.Refused = true
 		return errUnwell
 	}
@@ -260,6 +272,7 @@ func (p *Pipeline) abandon(c *Call, err error) error {
 
 // observe tells routing and the metrics how the attempt ended.
 func (p *Pipeline) observe(c *Call) {
+	p.leave(c)
 	now := time.Now()
 	c.trying, c.outcome.Total = false, now.Sub(c.tryBegun)
 	if c.outcome.Usage = c.usage; c.stream != nil {
@@ -284,7 +297,7 @@ func (p *Pipeline) report(c *Call, failed *adapters.Error) {
 	p.log.LogAttrs(context.Background(), level, "attempt failed",
 		slog.String("id", c.ID), slog.String("provider", t.Provider.Name), slog.String("model", t.Model),
 		slog.String("class", failed.Class.String()), slog.Int("status", failed.Status),
-		slog.String("reason", c.snapshot.Redactor.Scrub(failed.Error())))
+		slog.String("reason", c.scrub(failed.Error())))
 }
 
 // asError makes any failure of an attempt an *adapters.Error.

@@ -51,6 +51,12 @@ type Call struct {
 	texts       adapters.Texts // of a stream
 	answer      []byte         // the beginning of an answer that is no stream, if it is to be kept
 	answerSize  int            // of all that was seen of it
+	expecting   bool           // expected is known
+
+	// What is held of limits and budgets for the call, and of the provider's limits for the attempt under way.
+	reservation accounting.Reservation
+	entry       accounting.Entry
+	entries     int // that were asked for
 
 	// The attempt under way, or the one that was committed.
 	outcome  routing.Outcome

@@ -72,10 +72,7 @@ func (c *Call) seal(text []byte, size int) []byte {
 	if len(text) == 0 {
 		return nil
 	}
-	kept := c.snapshot.Redactor.Scrub(string(text[:min(len(text), longestContent+beyondContent)]))
-	if len(c.Key) > 0 {
-		kept = strings.ReplaceAll(kept, string(c.Key), "***")
-	}
+	kept := c.scrub(string(text[:min(len(text), longestContent+beyondContent)]))
 	if len(kept) > longestContent || size > len(text) || len(text) > longestContent+beyondContent {
 		kept = strings.ToValidUTF8(kept[:min(len(kept), longestContent)], "") + "\n[cut: " + strconv.Itoa(size) + " bytes in all]"
 	}

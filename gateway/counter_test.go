@@ -7,6 +7,7 @@ import (
 
 	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/tenancy"
 )
 
 // slow is a tokenizer that says when it is asked, and waits to be let go. Every text has a hundred tokens.
@@ -146,12 +147,12 @@ func TestEstimate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			call := &Call{}
+			call := &Call{Who: &tenancy.Principal{}}
 			call.Content.Endpoint = c.endpoint
 			if err := adapters.Parse([]byte(c.body), &call.Content, &call.question); err != nil {
 				t.Fatal(err)
 			}
-			if got, want := int64(call.estimate(r.Targets[0])), c.in*2500+c.out*10000; got != want {
+			if got, want := int64(call.estimate(r.Targets[0]).Cost), c.in*2500+c.out*10000; got != want {
 				t.Errorf("%d, want %d", got, want)
 			}
 		})

@@ -4,12 +4,13 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/routing"
-	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -28,13 +29,9 @@ type answer struct {
 func refuse(c *Call, err error) answer {
 	e := inWords(c, err)
 	a := answer{status: statusOf(c, e), retryAfter: e.RetryAfter}
-	var redactor *secrets.Redactor
-	if c.snapshot != nil {
-		redactor = c.snapshot.Redactor
-	}
-	a.body = appendError(nil, e, redactor)
+	a.body = appendError(nil, e, c.scrub)
 	switch {
-	case e.Class == adapters.ClassQuota, e.Class == adapters.ClassCredential, a.status == http.StatusConflict, e == errInternal:
+	case never(err), e.Class == adapters.ClassQuota, e.Class == adapters.ClassCredential, a.status == http.StatusConflict, e == errInternal:
 		a.shouldRetry = "false" // nothing is better the next time
 	case len(c.record.Attempts) > 1 && a.status >= http.StatusInternalServerError && a.retryAfter == 0:
 		a.shouldRetry = "false" // Vel has tried what there is; the SDK's retries would multiply it
@@ -50,7 +47,12 @@ func inWords(c *Call, err error) *adapters.Error {
 	if r, ok := errors.AsType[routing.Refusal](err); ok {
 		return ofRouting(c, r)
 	}
+	if d, ok := errors.AsType[*accounting.Denied](err); ok {
+		return ofDenied(c, d)
+	}
 	switch {
+	case errors.Is(err, accounting.ErrUnpriced):
+		return errUnpriced
 	case opensNothing(err):
 		return errBadKey
 	case unavailable(err):
@@ -125,19 +127,31 @@ func statusOf(c *Call, e *adapters.Error) int {
 	return http.StatusBadGateway
 }
 
+// scrub takes out of a text what must neither be told nor kept: every secret that is known here, and the key that opened the
+// call, of which a database has only a hash.
+func (c *Call) scrub(text string) string {
+	if c.snapshot != nil {
+		text = c.snapshot.Redactor.Scrub(text)
+	}
+	if c.Who != nil && len(c.Key) > 0 {
+		text = strings.ReplaceAll(text, view(c.Key), "***")
+	}
+	return text
+}
+
 // appendError appends the body of an error answer.
-func appendError(b []byte, e *adapters.Error, r *secrets.Redactor) []byte {
+func appendError(b []byte, e *adapters.Error, scrub func(string) string) []byte {
 	if e.Body != nil {
-		return append(b, r.Scrub(string(e.Body))...) // with the members that only this provider has
+		return append(b, scrub(string(e.Body))...) // with the members that only this provider has
 	}
 	b = append(b, `{"error":{"message":`...)
-	b = appendString(b, r.Scrub(e.Message))
+	b = appendString(b, scrub(e.Message))
 	b = append(b, `,"type":`...)
-	b = appendString(b, r.Scrub(e.Type))
+	b = appendString(b, scrub(e.Type))
 	b = append(b, `,"param":`...)
-	b = appendOrNull(b, r.Scrub(e.Param))
+	b = appendOrNull(b, scrub(e.Param))
 	b = append(b, `,"code":`...)
-	b = appendOrNull(b, r.Scrub(e.Code))
+	b = appendOrNull(b, scrub(e.Code))
 	return append(b, "}}"...)
 }
 
@@ -171,20 +185,20 @@ func appendProblem(b []byte, status int, id string, e *adapters.Error) []byte {
 // stopped in the middle of an event.
 //
 // A stream of Responses has an error event of its own kind, which not every SDK raises: it gets both shapes in one.
-func appendErrorEvent(b []byte, endpoint adapters.Endpoint, e *adapters.Error, r *secrets.Redactor) []byte {
+func appendErrorEvent(b []byte, endpoint adapters.Endpoint, e *adapters.Error, scrub func(string) string) []byte {
 	words := *ofProvider(e)
 	words.Body = nil // it may have line ends, which end an event
 	if endpoint != adapters.Responses {
 		b = append(b, "\n\ndata: "...)
-		b = appendError(b, &words, r)
+		b = appendError(b, &words, scrub)
 		return append(b, "\n\n"...)
 	}
 	b = append(b, "\n\nevent: error\ndata: {\"type\":\"error\",\"code\":"...)
-	b = appendOrNull(b, r.Scrub(words.Code))
+	b = appendOrNull(b, scrub(words.Code))
 	b = append(b, `,"message":`...)
-	b = appendString(b, r.Scrub(words.Message))
+	b = appendString(b, scrub(words.Message))
 	b = append(b, `,"param":null,`...)
-	b = append(b, appendError(nil, &words, r)[1:]...) // "error":{…}}
+	b = append(b, appendError(nil, &words, scrub)[1:]...) // "error":{…}}
 	return append(b, "\n\n"...)
 }
 
@@ -220,8 +234,11 @@ func classOf(err error) adapters.Class {
 	if _, ok := errors.AsType[routing.Refusal](err); ok {
 		return adapters.ClassInvalid
 	}
+	if d, ok := errors.AsType[*accounting.Denied](err); ok {
+		return classOfDenied(d)
+	}
 	switch {
-	case opensNothing(err):
+	case opensNothing(err), errors.Is(err, accounting.ErrUnpriced):
 		return adapters.ClassInvalid
 	case unavailable(err):
 		return errDatabase.Class

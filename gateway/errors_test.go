@@ -116,7 +116,7 @@ func TestRetryAfterSeconds(t *testing.T) {
 func TestErrorEvent(t *testing.T) {
 	t.Parallel()
 	e := &adapters.Error{Class: adapters.ClassServer, Type: "t", Code: "c", Message: "two\nlines " + ourSecret, Body: []byte("{\n}")}
-	got := string(appendErrorEvent(nil, adapters.ChatCompletions, e, secrets.NewRedactor(secrets.New(ourSecret))))
+	got := string(appendErrorEvent(nil, adapters.ChatCompletions, e, secrets.NewRedactor(secrets.New(ourSecret)).Scrub))
 	if want := "\n\ndata: {\"error\":{\"message\":\"two\\u000alines ***\",\"type\":\"t\",\"param\":null,\"code\":\"c\"}}\n\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -132,7 +132,7 @@ func FuzzErrorWriter(f *testing.F) {
 	f.Add("x"+ourSecret+"y", ourSecret, ourSecret+ourSecret, "sk-provider-secret-")
 	redactor := secrets.NewRedactor(secrets.New(ourSecret))
 	f.Fuzz(func(t *testing.T, message, kind, param, code string) {
-		b := appendError(nil, &adapters.Error{Message: message, Type: kind, Param: param, Code: code}, redactor)
+		b := appendError(nil, &adapters.Error{Message: message, Type: kind, Param: param, Code: code}, redactor.Scrub)
 		if !json.Valid(b) || !utf8.Valid(b) || strings.ContainsAny(string(b), "\r\n\x00") {
 			t.Fatalf("%q", b)
 		}
@@ -170,7 +170,7 @@ func squeeze(s string) string {
 func TestErrorEventOfResponses(t *testing.T) {
 	t.Parallel()
 	e := &adapters.Error{Class: adapters.ClassTruncated, Message: `broke "off" with ` + ourSecret}
-	got := string(appendErrorEvent(nil, adapters.Responses, e, secrets.NewRedactor(secrets.New(ourSecret))))
+	got := string(appendErrorEvent(nil, adapters.Responses, e, secrets.NewRedactor(secrets.New(ourSecret)).Scrub))
 	data, ok := strings.CutPrefix(got, "\n\nevent: error\ndata: ")
 	data, ended := strings.CutSuffix(data, "\n\n")
 	var event struct {

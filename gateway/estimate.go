@@ -3,8 +3,8 @@ package gateway
 import (
 	"cmp"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
-	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/routing"
 )
 
@@ -31,13 +31,23 @@ func expected(in *adapters.Content, q *adapters.Question) (u adapters.Usage) {
 	return u
 }
 
-// estimate is what the call may cost at a target, as far as that has a price: what it is taken to have cost if this process
-// does not live to see its end.
-func (c *Call) estimate(at *routing.Target) money.Nano {
-	if at.Price == nil {
-		return 0
+// estimate is what one attempt may come to at a target, as far as that has a price: what is held for it, and what the call is
+// taken to have cost if this process does not live to see its end.
+func (c *Call) estimate(at *routing.Target) (e accounting.Estimate) {
+	if !c.Content.Endpoint.Charged() {
+		return e
 	}
-	c.expected = expected(&c.Content, &c.question)
-	cost, _ := at.Price.Cost(&c.expected, c.begun)
-	return cost
+	if !c.expecting {
+		c.expected, c.expecting = expected(&c.Content, &c.question), true
+	}
+	in, out := c.expected.Tokens()
+	e.Tokens = in + out
+	price := at.PriceFor(c.Who.Org)
+	if price == nil {
+		e.Unpriced = true
+		return e
+	}
+	cost, whole := price.Cost(&c.expected, c.begun)
+	e.Cost, e.Unpriced = cost, !whole
+	return e
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/valyala/fasthttp"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
 )
 
@@ -113,6 +114,7 @@ func (s *Server) fail(ctx *fasthttp.RequestCtx, c *Call, err error) {
 	if t := c.outcome.Target; t != nil && len(c.record.Attempts) > 0 {
 		writeRouted(&ctx.Response.Header, c)
 	}
+	writeLimits(&ctx.Response.Header, &c.reservation)
 	writeRefusal(&ctx.Response, c.ID, &a)
 	s.pipe.Settle(c, err)
 	s.pipe.release(c)
@@ -145,9 +147,17 @@ func (s *Server) plain(ctx *fasthttp.RequestCtx, to *path) {
 	}
 }
 
+// refuseHeld answers a request that limits refused.
+func (s *Server) refuseHeld(ctx *fasthttp.RequestCtx, id string, held *accounting.Reservation, err error) {
+	s.refuseAs(ctx, id, err)
+	writeLimits(&ctx.Response.Header, held)
+}
+
 // refuse answers a request that became no call.
-func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
-	c := Call{ID: newID()}
+func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) { s.refuseAs(ctx, newID(), err) }
+
+func (s *Server) refuseAs(ctx *fasthttp.RequestCtx, id string, err error) {
+	c := Call{ID: id}
 	a := refuse(&c, err)
 	writeRefusal(&ctx.Response, c.ID, &a)
 	if s.mounted(&ctx.Request.Header) != nil {

@@ -66,6 +66,7 @@ func writeHead(r *fasthttp.Response, c *Call) {
 	if c.list != nil {
 		to.SetContentTypeBytes(typeJSON)
 		to.SetBytesV("X-Request-Id", []byte(c.ID))
+		writeLimits(to, &c.reservation)
 		return
 	}
 	from := c.exchange.Header()
@@ -81,6 +82,7 @@ func writeHead(r *fasthttp.Response, c *Call) {
 	}
 	to.SetBytesV("X-Request-Id", []byte(c.ID))
 	writeRouted(to, c)
+	writeLimits(to, &c.reservation)
 	if c.stream == nil && c.charged && c.record.Unpriced == "" && len(c.untoldTries) == 0 {
 		to.SetCanonical(nameCost, c.record.Cost.Append(c.cost[:0]))
 	}

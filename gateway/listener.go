@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/vel-gateway/vel/gateway/upstream"
+
+	"github.com/vel-gateway/vel/secrets"
 )
 
 // listener accepts clients, watches each for leaving and keeps them for the drain.
@@ -107,7 +109,7 @@ func (l *listener) passes(err error) bool {
 // client of TLS sees its handshake fail.
 func (l *listener) turnAway(c *conn) {
 	if l.tls == nil {
-		body := appendError(nil, errFull, nil)
+		body := appendError(nil, errFull, (*secrets.Redactor)(nil).Scrub)
 		head := "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\nRetry-After: 1\r\nX-Request-Id: " +
 			newID() + "\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n"
 		_, _ = c.TCPConn.Write(append([]byte(head), body...)) // it may have left already

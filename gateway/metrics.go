@@ -111,7 +111,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		cost:       counter("vel_cost_dollars_total", "What calls cost, as far as it is known.", "route", "provider", "model"),
 		unpriced:   counter("vel_unpriced_calls_total", "Executed attempts of which the cost is not known, or not all of it.", "provider", "model", "reason"),
 		estimated:  counter("vel_estimated_attempts_total", "Executed attempts whose provider did not tell what was used, so that it was counted here.", "provider", "model"),
-		guessed:    prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_guessed_calls_total", Help: "Calls whose usage was estimated by length, because too many waited to be counted."}),
+		guessed:    prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_guessed_calls_total", Help: "Calls whose usage was estimated by length, because too many waited to be counted, or a place was not to wait for it."}),
 		breakers:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "vel_breaker_open", Help: "1 while the target's breaker is open or half-open."}, []string{"target"}),
 		streams:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_open_streams", Help: "Streams that are relayed now."}),
 		inFlight:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_calls_in_flight", Help: "Calls that have begun and not ended."}),

@@ -17,6 +17,14 @@ func (s *Server) models(ctx *fasthttp.RequestCtx, to *path) {
 		s.refuse(ctx, err)
 		return
 	}
+	id := newID()
+	held, err := s.pipe.admitPlain(id, who)
+	defer s.pipe.settlePlain(held)
+	if err != nil {
+		s.refuseHeld(ctx, id, held, err)
+		return
+	}
+	writeLimits(&ctx.Response.Header, held)
 	if to.kind == pathModels {
 		body := []byte(`{"object":"list","data":[`)
 		for r := range snapshot.Routes.Routes(who) {

@@ -23,8 +23,9 @@ import (
 type Snapshot struct {
 	Keys     *tenancy.KeyIndex
 	Routes   *routing.Table
-	Redactor *secrets.Redactor // knows every provider's key
-	Rev      int64             // grows with each that is published
+	Accounts *accounting.Accounts // nil: there are no limits and no budgets
+	Redactor *secrets.Redactor    // knows every provider's key
+	Rev      int64                // grows with each that is published
 }
 
 // Pipeline takes calls through their phases. It knows no connection, so that a task runs the same path.
@@ -45,6 +46,7 @@ type Pipeline struct {
 	recorder Recorder   // nil: nothing is recorded
 	counter  *counter   // nil: what providers do not tell is estimated by its length
 	sealer   Sealer     // nil: nobody's content is kept
+	ledger   Ledger     // nil: nothing is held
 }
 
 // NewPipeline makes a pipeline. Publish must be called before the first call.
@@ -100,6 +102,18 @@ func (p *Pipeline) SetKeys(keys *tenancy.KeyIndex) {
 	p.keysChanged()
 }
 
+// SetAccounts publishes the last snapshot with other limits and budgets. It is as cheap.
+func (p *Pipeline) SetAccounts(accounts *accounting.Accounts) {
+	for {
+		last := p.snapshot.Load()
+		next := *last
+		next.Accounts, next.Rev = accounts, last.Rev+1
+		if p.snapshot.CompareAndSwap(last, &next) {
+			return
+		}
+	}
+}
+
 func (p *Pipeline) keysChanged() {
 	if p.fresh != nil {
 		p.fresh.forget()
@@ -134,8 +148,11 @@ func (p *Pipeline) release(c *Call) {
 	}
 	c.request.Reset()
 	c.texts.Forget(keepBelow)
-	attempts, tags := c.record.Attempts, c.record.Tags
+	c.reservation.Reset()
+	c.entry.Reset()
+	attempts, tags, bookings := c.record.Attempts, c.record.Tags, c.record.Bookings
 	clear(attempts)
+	clear(bookings)
 	clear(tags)
 	clear(c.pieces[:cap(c.pieces)])
 	clear(c.Passed)
@@ -143,7 +160,8 @@ func (p *Pipeline) release(c *Call) {
 	// The parts with memory of their own are kept; everything that belonged to this call is forgotten.
 	*c = Call{
 		pipe: p, wake: c.wake, pass: c.pass, plan: c.plan, request: c.request, pieces: c.pieces[:0], whole: whole, foreign: c.foreign[:0], Passed: c.Passed[:0],
-		Tags: c.Tags[:0], texts: c.texts, record: accounting.Record{Attempts: attempts[:0], Tags: tags[:0]},
+		Tags: c.Tags[:0], texts: c.texts, record: accounting.Record{Attempts: attempts[:0], Tags: tags[:0], Bookings: bookings[:0]},
+		reservation: c.reservation, entry: c.entry,
 	}
 	p.calls.Put(c)
 	p.metrics.inFlight.Dec()
@@ -152,7 +170,7 @@ func (p *Pipeline) release(c *Call) {
 // Open takes the call through phases 1 to 5. When it returns nil, the head of the answer is known and nothing
 // has been written; Relay and Settle must follow. After an error only Settle must.
 func (p *Pipeline) Open(c *Call) error {
-	for _, phase := range [...]func(*Call) error{p.identify, p.trace, p.parse, p.route, p.attempt} {
+	for _, phase := range [...]func(*Call) error{p.identify, p.trace, p.parse, p.route, p.admit, p.attempt} {
 		if err := phase(c); err != nil {
 			c.failed = err
 			return err

@@ -30,7 +30,8 @@ func (p *Pipeline) begin(c *Call, to *routing.Target) error {
 	c.describe()
 	r := &c.record
 	r.State, r.Provider, r.Model = accounting.Begun, to.Provider.Name, to.Model
-	r.Estimate = c.estimate(to)
+	r.Estimate = c.reservation.Worth(c.estimate(to))
+	c.reservation.Book(r)
 	if err := p.recorder.Begin(r); err != nil {
 		return errUnrecorded(err)
 	}
@@ -72,18 +73,18 @@ func (c *Call) said(class adapters.Class) string {
 	if err == nil {
 		err = endedError(class)
 	}
-	text := inWords(c, err).Message
-	if c.snapshot != nil {
-		text = c.snapshot.Redactor.Scrub(text)
-	}
-	return readable(text, longestError)
+	return readable(c.scrub(inWords(c, err).Message), longestError)
 }
 
-// conclude gives out what is known of a call that ended: to the recorder, the metrics and the log. trace is the id of its
-// trace, or empty.
-func (p *Pipeline) conclude(r *accounting.Record, client, trace string) {
+// conclude gives out what is known of a call that ended: to the recorder, the ledger, the metrics and the log. trace is the id of
+// its trace, or empty.
+func (p *Pipeline) conclude(r *accounting.Record, held *accounting.Reservation, client, trace string) {
+	held.Book(r)
 	if p.recorder != nil && r.Who != (tenancy.Identity{}) {
 		p.recorder.End(r)
+	}
+	if p.ledger != nil {
+		p.ledger.Settle(held, r)
 	}
 	p.metrics.call(r, trace)
 	p.writeLine(r, client)

@@ -137,6 +137,7 @@ func TestRecordsOfRefusals(t *testing.T) {
 		"an unknown key":   {"sk-vel-unknown", chatBody, nil, 401, "", ""},
 		"no JSON":          {goodKey, "hello", nil, 400, "", "not valid JSON"},
 		"an unknown model": {goodKey, strings.Replace(chatBody, `"m"`, `"x"`, 1), nil, 404, "", "'x' does not exist"},
+		"a key as a model": {goodKey, strings.Replace(chatBody, `"m"`, `"`+goodKey+`"`, 1), nil, 404, "", "'***' does not exist"},
 		"not allowed":      {narrowKey, chatBody, nil, 403, "m", "may not use the model 'm'"},
 		"bad tags":         {goodKey, chatBody, []string{"X-Vel-Tags: a"}, 400, "", "x-vel-tags"},
 	} {

@@ -107,7 +107,7 @@ func (c *Call) breakOff(failed error) error {
 	if err := c.flush(); err != nil || e.Told {
 		return err
 	}
-	c.pieces = append(c.pieces, appendErrorEvent(nil, c.Content.Endpoint, e, c.snapshot.Redactor))
+	c.pieces = append(c.pieces, appendErrorEvent(nil, c.Content.Endpoint, e, c.scrub))
 	return c.flush()
 }
 

@@ -38,7 +38,7 @@ func (p *Pipeline) Settle(c *Call, cause error) {
 		p.meter(c, trace)
 		return
 	}
-	p.conclude(&c.record, c.Client, trace)
+	p.conclude(&c.record, &c.reservation, c.Client, trace)
 }
 
 // finish gives the connection back and tells routing how the attempt went.

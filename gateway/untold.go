@@ -57,6 +57,7 @@ func (c *Call) leaveToCount(prompt bool) {
 // metering is a call that ended, but for what is to be counted of it.
 type metering struct {
 	record *accounting.Record
+	held   *accounting.Reservation
 	client string
 	trace  string // the id of its trace, or empty
 	tries  []untold
@@ -65,10 +66,10 @@ type metering struct {
 
 // meter counts what providers did not tell, or leaves it to who counts beside the calls, and concludes the call.
 func (p *Pipeline) meter(c *Call, trace string) {
-	m := metering{record: &c.record, client: c.Client, trace: trace, tries: c.untoldTries, prompt: adapters.Text{Limit: promptSample}}
+	m := metering{record: &c.record, held: &c.reservation, client: c.Client, trace: trace, tries: c.untoldTries, prompt: adapters.Text{Limit: promptSample}}
 	c.Content.Prompt(&m.prompt)
 	switch {
-	case p.counter == nil:
+	case p.counter == nil, c.reservation.HasPlace(): // the place is not held while the call waits to be counted
 		p.settleMetered(&m, guess)
 	case c.waits:
 		p.settleMetered(&m, p.counter.count)
@@ -96,7 +97,7 @@ func (p *Pipeline) settleMetered(m *metering, tokens func(model string, t *adapt
 		a.Usage[adapters.Reasoning] = tokens(a.Model, &u.answer.Thought)
 		p.charge(m.record, a, u.target)
 	}
-	p.conclude(m.record, m.client, m.trace)
+	p.conclude(m.record, m.held, m.client, m.trace)
 }
 
 // own is the same in memory of its own: nothing in it belongs to the call or to its request.
@@ -114,7 +115,12 @@ func (m *metering) own() *metering {
 	r.Agent, r.Error = strings.Clone(r.Agent), strings.Clone(r.Error)
 	r.Decision, r.Holds = bytes.Clone(r.Decision), bytes.Clone(r.Holds)
 	r.Prompt, r.Answer = bytes.Clone(r.Prompt), bytes.Clone(r.Answer)
-	return &metering{record: &r, client: strings.Clone(m.client), trace: m.trace, tries: slices.Clone(m.tries), prompt: m.prompt}
+	r.Bookings = slices.Clone(r.Bookings)
+	held := &accounting.Reservation{}
+	if m.held != nil {
+		*held, *m.held = *m.held, *held
+	}
+	return &metering{record: &r, held: held, client: strings.Clone(m.client), trace: m.trace, tries: slices.Clone(m.tries), prompt: m.prompt}
 }
 
 // size is how much memory it needs.

@@ -76,7 +76,7 @@ func (b *builder) provider(name string) (*Provider, error) {
 		Timeouts:     timeouts(b.cfg.Defaults.Timeouts, c.Timeouts),
 		AllowPrivate: c.AllowPrivate, Organizations: slices.Clone(c.Organizations),
 	}
-	p.Timeouts.Total = 0
+	p.Timeouts.Total, p.Limits = 0, c.Limits.build(p.ID)
 	if c.APIKey != nil {
 		p.Key = *c.APIKey
 	}

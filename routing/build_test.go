@@ -101,12 +101,11 @@ func TestBuildFails(t *testing.T) {
 	c := configForTest(1, func(c *Config) {
 		p := c.Providers["p0"]
 		for name, alter := range map[string]func(*ProviderConfig){
-			"kind":   func(p *ProviderConfig) { p.Kind = "strange" },
-			"ca":     func(p *ProviderConfig) { p.TLS.CA = "/nowhere/ca.pem" },
-			"empty":  func(p *ProviderConfig) { p.TLS.CA = empty },
-			"base":   func(p *ProviderConfig) { p.BaseURL = "http://canary:canary%zz" },
-			"proxy":  func(p *ProviderConfig) { p.Proxy = "http://canary:canary%zz" },
-			"limits": func(p *ProviderConfig) { p.Limits = &AccountLimits{} },
+			"kind":  func(p *ProviderConfig) { p.Kind = "strange" },
+			"ca":    func(p *ProviderConfig) { p.TLS.CA = "/nowhere/ca.pem" },
+			"empty": func(p *ProviderConfig) { p.TLS.CA = empty },
+			"base":  func(p *ProviderConfig) { p.BaseURL = "http://canary:canary%zz" },
+			"proxy": func(p *ProviderConfig) { p.Proxy = "http://canary:canary%zz" },
 		} {
 			q := p
 			alter(&q)
@@ -119,7 +118,7 @@ func TestBuildFails(t *testing.T) {
 	}
 	for _, part := range []string{
 		"provider kind: there is no adapter for strange", "provider ca: read the authorities", "provider empty: ", "has no PEM certificate",
-		"provider base: ", "provider proxy: ", "providers.limits.limits can not be enforced yet",
+		"provider base: ", "provider proxy: ",
 	} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is not in %v", part, err)

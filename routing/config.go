@@ -3,6 +3,7 @@ package routing
 import (
 	"time"
 
+	"github.com/vel-gateway/vel/ratelimit"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/tenancy"
 )
@@ -21,6 +22,9 @@ type DefaultsConfig struct {
 	Attempts int             `yaml:"attempts" jsonschema:"description=Tries for one call at most; the first one counts.,minimum=1,maximum=10"`
 	Backoff  []time.Duration `yaml:"backoff" jsonschema:"description=The wait before each repeat at the same target; the last value holds for all further ones."`
 	Breaker  BreakerConfig   `yaml:"breaker" jsonschema:"description=When a failing target is left alone."`
+
+	Unpriced     string `yaml:"unpriced" jsonschema:"description=What becomes of a call whose cost nobody knows and that a budget has to pay.,enum=flat,enum=refuse"`
+	UnpricedHold string `yaml:"unpriced_hold" jsonschema:"description=What is held and charged for it with flat: dollars as a decimal."`
 }
 
 // TimeoutsConfig limits the parts of a call. Total is of the call and stands under defaults or a model; the
@@ -63,6 +67,25 @@ type ProviderConfig struct {
 type AccountLimits struct {
 	RPM      *int64 `yaml:"rpm" jsonschema:"description=Requests a minute.,minimum=1"`
 	InFlight *int64 `yaml:"in_flight" jsonschema:"description=Requests at the same time.,minimum=1"`
+}
+
+// burstShare is which part of a minute's requests may come at once.
+const burstShare = 10
+
+// build makes the limits of an account, whose counters are called by it on every node.
+func (a *AccountLimits) build(account string) (all []*ratelimit.Limit) {
+	if a == nil {
+		return nil
+	}
+	if n := a.RPM; n != nil {
+		all = append(all, &ratelimit.Limit{
+			Key: account + ":rpm", Kind: ratelimit.Rate, Max: *n, Per: ratelimit.Minute, Burst: max(1, *n/burstShare, (*n+59_999)/60_000),
+		})
+	}
+	if n := a.InFlight; n != nil {
+		all = append(all, &ratelimit.Limit{Key: account + ":in_flight", Kind: ratelimit.Slots, Max: *n})
+	}
+	return all
 }
 
 // ProviderTLS says whose certificate is believed.
@@ -147,5 +170,6 @@ func Defaults() Config {
 		Attempts: 3,
 		Backoff:  []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond},
 		Breaker:  BreakerConfig{Failures: new(5), Window: new(60 * time.Second), Cooldown: new(30 * time.Second)},
+		Unpriced: "flat", UnpricedHold: "0.05",
 	}}
 }

@@ -75,7 +75,7 @@ func TestExampleIsValid(t *testing.T) {
 	var paths []string
 	c.Unenforced(func(path string) { paths = append(paths, path) })
 	want := []string{
-		"providers.local.limits", "models.careful.hedge",
+		"models.careful.hedge",
 		"models.careful.cache", "models.careful.mirror",
 	}
 	if diff := cmp.Diff(want, paths); diff != "" {

@@ -176,9 +176,9 @@ func TestManagedFaults(t *testing.T) {
 	provider("ok", ProviderConfig{Kind: "openai"})
 	want("a good provider")
 	provider("no good", ProviderConfig{BaseURL: "http://127.0.0.1", Limits: &AccountLimits{RPM: new(int64(0))}, Timeouts: TimeoutsConfig{Total: new(time.Second)}})
-	want("a bad one", "limits: can not be enforced by this version yet",
+	want("a bad one",
 		`name: "no good" is not understood`, "kind: is missing", "base_url: 127.0.0.1 is a loopback or private address",
-		"timeouts.total: is the limit of a call, not of a provider")
+		"timeouts.total: is the limit of a call, not of a provider", "limits.rpm: must be at least 1")
 	route := func(name string, c ModelConfig) {
 		r := ManagedRoute{Meta: tenancy.Meta{Name: name}, Settings: c}
 		r.Validate([]string{"p"}, fault)

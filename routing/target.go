@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/ratelimit"
 	"github.com/vel-gateway/vel/routing/task"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/tenancy"
@@ -38,7 +39,12 @@ type Provider struct {
 	RootCAs       *x509.CertPool    // nil: the system's
 	Proxy         *url.URL          // nil: from the environment
 	Adapter       *adapters.Adapter // what it speaks
+
+	Limits []*ratelimit.Limit // that it sets to the account; empty: none are known
 }
+
+// Account is under which name its limits are counted, on every node the same.
+func (p *Provider) Account() string { return p.ID }
 
 // OpenTo tells whether callers of the organization may use the provider.
 func (p *Provider) OpenTo(org tenancy.ID) bool {

@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/vel-gateway/vel/money"
 )
 
 // Bounds of what a file may say. They keep typing errors out, not wishes.
@@ -60,10 +62,6 @@ func (c *Config) Unenforced(each func(path string)) {
 			each(path)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.Providers)) {
-		p, at := c.Providers[name], "providers."+name
-		mark(p.Limits != nil, at+".limits")
-	}
 	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
 		m, at := c.Models[name], "models."+name
 		mark(m.Hedge != nil, at+".hedge")
@@ -77,6 +75,12 @@ func (k checker) defaults(at string, d *DefaultsConfig) {
 	k.attempts(at+".attempts", d.Attempts)
 	k.backoff(at+".backoff", d.Backoff)
 	k.breaker(at+".breaker", &d.Breaker)
+	if d.Unpriced != "flat" && d.Unpriced != "refuse" {
+		k.fault(at+".unpriced", fmt.Sprintf("%q is not one of the choices", d.Unpriced), "use flat, refuse")
+	}
+	if _, err := money.Parse(d.UnpricedHold); err != nil {
+		k.fault(at+".unpriced_hold", fmt.Sprintf("%q is not an amount in dollars", d.UnpricedHold), "write a decimal such as 0.05")
+	}
 	for _, missing := range []struct {
 		name string
 		is   bool

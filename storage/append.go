@@ -96,10 +96,11 @@ type batch struct {
 	records []accounting.Record // the newest of each call, in the order of their times
 	rows    [][]any             // of calls
 	sums    *sums
+	booked  map[callKey][]accounting.Booking // what the ledger says already of calls that were only estimated
 }
 
 func newBatch(node string, records []accounting.Record) *batch {
-	b := &batch{node: node, sums: newSums()}
+	b := &batch{node: node, sums: newSums(), booked: map[callKey][]accounting.Booking{}}
 	for i := range records {
 		if records[i].State == accounting.Ended || records[i].State == accounting.Interrupted {
 			b.records = append(b.records, records[i])
@@ -160,7 +161,7 @@ func (b *batch) append(ctx context.Context, t tx) error {
 	for i := range b.records {
 		b.sums.add(&b.records[i], 1)
 	}
-	for _, step := range []func(context.Context, tx) error{b.terms, b.contents, b.sum, b.events} {
+	for _, step := range []func(context.Context, tx) error{b.terms, b.contents, b.book, b.sum, b.events} {
 		if err := step(ctx, t); err != nil {
 			return err
 		}
@@ -194,10 +195,11 @@ func (b *batch) contents(ctx context.Context, t tx) error {
 	var rows [][]any
 	for i := range b.records {
 		if r := &b.records[i]; len(r.Prompt)+len(r.Answer) > 0 {
-			rows = append(rows, []any{string(r.Who.Org), string(r.ID), toMicros(r.Begun), bytesOf(r.Prompt), bytesOf(r.Answer)})
+			rows = append(rows, []any{string(r.Who.Org), string(r.ID), toMicros(r.Begun), bytesOf(r.Prompt), bytesOf(r.Answer), sealerOf(r.Prompt, r.Answer)})
 		}
 	}
-	_, err := t.bulk(ctx, "call_contents", []field{{"org_id", textual}, {"id", textual}, {"begun_us", number}, {"prompt", binary}, {"answer", binary}}, ` on conflict do nothing`, rows)
+	fields := []field{{"org_id", textual}, {"id", textual}, {"begun_us", number}, {"prompt", binary}, {"answer", binary}, {"sealed_by", textual}}
+	_, err := t.bulk(ctx, "call_contents", fields, ` on conflict do nothing`, rows)
 	return err
 }
 

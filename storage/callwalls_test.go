@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestCallWalls: who appends reads no call, nobody changes one, no organization sees where a node stands, and no partition
+// TestCallWalls: who appends reads no call, nobody changes one but for what is sealed anew, no organization sees where a node stands, and no partition
 // is a way past the wall.
 func TestCallWalls(t *testing.T) {
 	t.Parallel()
@@ -22,7 +22,10 @@ func TestCallWalls(t *testing.T) {
 		{"vel_ingest", "", "update spool_cursors set place = 2", ""},
 		{"vel_ingest", "", "delete from spool_cursors", denied},
 		{"vel_system", "", "update calls set cost = 0", denied},
-		{"vel_system", "", "update call_contents set prompt = ''", denied},
+		{"vel_system", "", "update call_contents set prompt = ''", ""},
+		{"vel_system", "", "update call_contents set org_id = 'b'", denied},
+		{"vel_ingest", "", "update call_contents set prompt = ''", denied},
+		{"vel_app", "a", "update call_contents set prompt = ''", denied},
 		{"vel_system", "", "update usage_minutes set cost = 0", denied},
 		{"vel_system", "", "update call_replaced set line = ''", denied},
 		{"vel_system", "", "update spool_cursors set place = 2", denied},

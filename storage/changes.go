@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/tenancy"
 )
@@ -16,6 +17,8 @@ type Changes struct {
 	Keys      []tenancy.APIKey
 	Providers []routing.ManagedProvider
 	Routes    []routing.ManagedRoute
+	Limits    []accounting.Limits
+	Budgets   []accounting.Budget
 }
 
 // Changes reads what changed after a revision, and everything that there is after 0 or if the database has not come as
@@ -39,7 +42,13 @@ func (db *DB) Changes(ctx context.Context, after int64) (c Changes, err error) {
 		if c.Providers, err = db.providers().changed(ctx, t, after, c.Whole); err != nil {
 			return err
 		}
-		c.Routes, err = db.routes().changed(ctx, t, after, c.Whole)
+		if c.Routes, err = db.routes().changed(ctx, t, after, c.Whole); err != nil {
+			return err
+		}
+		if c.Limits, err = db.limits().changed(ctx, t, after, c.Whole); err != nil {
+			return err
+		}
+		c.Budgets, err = db.budgets().changed(ctx, t, after, c.Whole)
 		return err
 	})
 	return c, err

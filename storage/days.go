@@ -11,6 +11,7 @@ type daily struct {
 	ahead         int    // for how many days there is room before they come
 	// wanted is a query that tells whether the rows between $1 and $2 are still needed; empty: they never are.
 	wanted string
+	only   string // a condition on those that are ever removed; empty: all are
 }
 
 // For how many days there is room before they come.
@@ -21,7 +22,7 @@ const (
 
 // dailyTables are all there are.
 func dailyTables() []daily {
-	return []daily{dailyEvents(), dailyCalls(), dailyContents(), dailyTerms(), dailyMinutes()}
+	return []daily{dailyEvents(), dailyCalls(), dailyContents(), dailyTerms(), dailyMinutes(), dailyLedger()}
 }
 
 // dailyEvents are needed until they are sealed and it is signed that they go.
@@ -41,6 +42,8 @@ func dailyTerms() daily { return daily{table: "call_terms", column: "begun_us", 
 func dailyMinutes() daily {
 	return daily{table: "usage_minutes", column: "from_us", ahead: callDaysAhead}
 }
+
+func dailyLedger() daily { return daily{table: "ledger", column: "begun_us", ahead: callDaysAhead} }
 
 // parted is a dialect that keeps the rows of each day apart, and so removes them at once.
 type parted interface {

@@ -39,6 +39,9 @@ func (b *batch) meet(ctx context.Context, t tx) error {
 			if err := b.replace(ctx, t, k); err != nil {
 				return err
 			}
+			if err := b.recall(ctx, t, &b.records[i]); err != nil {
+				return err
+			}
 			again = append(again, b.rows[i])
 		}
 		records, rows = append(records, b.records[i]), append(rows, b.rows[i])

@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"io/fs"
@@ -18,6 +19,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	_ "github.com/jackc/pgx/v5/stdlib"
 
+	"github.com/vel-gateway/vel/accounting"
+	"github.com/vel-gateway/vel/ratelimit"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/storage"
@@ -145,6 +148,9 @@ func TestMigrationsFromEachVersion(t *testing.T) {
 				if i+1 >= signOn {
 					keepsSignOn(t, db)
 				}
+				if i+1 >= limited {
+					keepsLedger(t, db)
+				}
 			})
 		}
 	}
@@ -205,6 +211,15 @@ func keeps(t *testing.T, db *storage.DB, version int) {
 		}}
 	}
 	want.Changes.Orgs[0].KeepContent = version >= keepContent
+	if version >= limited {
+		want.Changes.Limits = []accounting.Limits{{
+			Meta: meta("limit_1", "key key_1", 1, 0), Scope: accounting.Scope{Key: "key_1"}, RPM: 600, TPM: 90_000, InFlight: 8, Burst: 60,
+		}}
+		want.Changes.Budgets = []accounting.Budget{{
+			Meta: meta("budget_1", "monthly", 1, 0), Max: 500_000_000_000, Per: ratelimit.Month, Timezone: "Europe/Berlin", WarnAt: 80, Hard: true,
+			OnStoreFailure: ratelimit.Closed,
+		}}
+	}
 	var got all
 	var failed [8]error
 	got.Changes, failed[0] = db.Changes(ctx, 0)
@@ -228,6 +243,24 @@ func keeps(t *testing.T, db *storage.DB, version int) {
 
 // keepContent is the version from which on an organization may keep what its calls say.
 const keepContent = 6
+
+// limited is the version from which on there are limits and budgets.
+const limited = 7
+
+// keepsLedger checks what the fixtures from that version on say was spent.
+func keepsLedger(t *testing.T, db *storage.DB) {
+	want := []accounting.LedgerTotal{{Org: "org_1", Budget: "budget_1", Window: time.UnixMicro(1_799_900_000_000_000).UTC(), Entries: 1, Held: 9000, Spent: 4200}}
+	for what, read := range map[string]func(context.Context, accounting.LedgerQuery) ([]accounting.LedgerTotal, error){"sums": db.LedgerTotals, "rows": db.LedgerEntries} {
+		got, err := read(t.Context(), accounting.LedgerQuery{Org: "org_1"})
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("the %s of the ledger (-want +got): %v\n%s", what, err, diff)
+		}
+	}
+	first, err := db.NoteBudget(t.Context(), &accounting.Budget{Meta: tenancy.Meta{ID: "budget_1", Org: "org_1"}}, want[0].Window, 80, 1)
+	if first || err != nil {
+		t.Errorf("it is noted again: %v, %v", first, err)
+	}
+}
 
 // signOn is the version from which on users may be known to an issuer.
 const signOn = 4
@@ -278,7 +311,7 @@ func TestBothEnginesHaveTheSameSchema(t *testing.T) {
 }
 
 // partition is how partitions begin: their table, and a day or "other".
-var partition = regexp.MustCompile(`^(audit_events|calls|call_contents|call_terms|usage_minutes)_(d2\d{7}|other)`)
+var partition = regexp.MustCompile(`^(audit_events|calls|call_contents|call_terms|usage_minutes|ledger)_(d2\d{7}|other)`)
 
 // isPartition tells whether a column or an index is one of a partition, which only Postgres has.
 func isPartition(s string) bool {

@@ -30,7 +30,7 @@ func recordsOf(n int, begun time.Time) []accounting.Record {
 func (p place) counted(t testing.TB) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, table := range []string{"calls", "call_contents", "call_terms", "call_replaced", "usage_minutes", "usage_hours", "usage_days", "usage_due", "spool_cursors", "unpriced_models"} {
+	for _, table := range []string{"calls", "call_contents", "call_terms", "call_replaced", "usage_minutes", "usage_hours", "usage_days", "usage_due", "spool_cursors", "unpriced_models", "ledger", "ledger_sums", "budget_notices"} {
 		all[table] = p.strings(t, "select cast(count(*) as text) from "+table)[0]
 	}
 	return all
@@ -45,10 +45,10 @@ func TestAppendIsWholeOrNothing(t *testing.T) {
 			t.Parallel()
 			db := open(t, p.Config)
 			list := recordsOf(30, time.Now())
-			list[0].Unpriced, list[1].Prompt = "no_price", []byte("sealed")
+			list[0].Unpriced, list[1].Prompt, list[2].Bookings = "no_price", []byte("sealed"), []accounting.Booking{{Budget: "budget_1", Held: 1}}
 			before := p.counted(t)
 			to := spool.Cursor{Segment: 1, Offset: 10}
-			for _, table := range []string{"spool_cursors", "calls", "call_terms", "call_contents", "usage_minutes", "usage_due", "unpriced_models", "audit_events"} {
+			for _, table := range []string{"spool_cursors", "calls", "call_terms", "call_contents", "usage_minutes", "usage_due", "unpriced_models", "ledger", "ledger_sums", "audit_events"} {
 				p.exec(t, fmt.Sprintf(map[string]string{
 					"sqlite":   "create trigger broken before insert on %s begin select raise(abort, 'broken'); end",
 					"postgres": "create or replace function broken() returns trigger language plpgsql as 'begin raise exception ''broken''; end';\ncreate trigger broken before insert on %s for each row execute function broken()",
@@ -112,7 +112,13 @@ func TestCallsHaveTheirTime(t *testing.T) {
 			for day := range 10 { // those of long ago lie where those of no day do
 				r := recordsOf(1, now.AddDate(0, 0, -day))[0]
 				r.ID, r.Prompt, r.Error, r.Tags = tenancy.ID(fmt.Sprint("req_", day)), []byte("sealed"), "", []accounting.Tag{{Key: "env", Value: "prod"}}
+				r.Bookings = []accounting.Booking{{Budget: "budget_1", Window: now.AddDate(0, 0, -10*day)}, {Budget: "budget_2"}}
 				list = append(list, r)
+			}
+			for _, window := range []time.Time{{}, now.AddDate(0, 0, -10), now.AddDate(0, 0, -90)} {
+				if _, err := db.NoteBudget(t.Context(), &accounting.Budget{Meta: tenancy.Meta{ID: "budget_1", Org: "org_a"}}, window, 80, 1); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if p.engine == "postgres" { // but for two days, as if we had run then
 				for _, back := range []int{-5, -9} {
@@ -134,6 +140,7 @@ func TestCallsHaveTheirTime(t *testing.T) {
 			got := p.counted(t)
 			want := map[string]string{ // a whole day more than what is kept, for the day is not over
 				"calls": "5", "call_contents": "3", "call_terms": "5", "call_replaced": "0", "usage_minutes": "16", "usage_days": "14", "spool_cursors": "1", "unpriced_models": "0",
+				"ledger": "16", "ledger_sums": "6", "budget_notices": "2", // of windows of the last forty days, and of those for ever
 			}
 			for table, n := range want {
 				if got[table] != n {

@@ -23,6 +23,9 @@ func (db *DB) orgs() *table[tenancy.Org, *tenancy.Org] {
 			if err := db.buryKeys(ctx, t, rev, o.ID, ""); err != nil {
 				return err
 			}
+			if err := db.buryLimits(ctx, t, rev, o.ID, "", ""); err != nil {
+				return err
+			}
 			for _, of := range []string{"sessions", "key_usage", "users", "roles", "teams", "idempotency", "stored_objects"} {
 				if _, err := t.exec(ctx, `delete from `+of+` where org_id = $1`, o.ID); err != nil {
 					return err
@@ -39,8 +42,11 @@ func (db *DB) Teams() tenancy.Store[tenancy.Team] { return db.teams() }
 func (db *DB) teams() *table[tenancy.Team, *tenancy.Team] {
 	return &table[tenancy.Team, *tenancy.Team]{
 		db: db, name: "teams", prefix: "team", filters: []filter{byName},
-		clear: func(ctx context.Context, t tx, _ int64, _ *trail, v *tenancy.Team) error {
-			return unused(ctx, t, v.Org, v.ID, "team_id", "teams")
+		clear: func(ctx context.Context, t tx, rev int64, log *trail, v *tenancy.Team) error {
+			if err := unused(ctx, t, v.Org, v.ID, "team_id", "teams"); err != nil {
+				return err
+			}
+			return db.unlimited(ctx, t, rev, log, v.Org, "team_id", v.ID)
 		},
 	}
 }
@@ -94,6 +100,12 @@ func (db *DB) users() *table[tenancy.User, *tenancy.User] {
 			return endSessions(ctx, t, u.Org, u.ID)
 		},
 		clear: func(ctx context.Context, t tx, rev int64, log *trail, u *tenancy.User) error {
+			if err := db.keysUnlimited(ctx, t, rev, log, u.Org, u.ID); err != nil {
+				return err
+			}
+			if err := db.unlimited(ctx, t, rev, log, u.Org, "user_id", u.ID); err != nil {
+				return err
+			}
 			if err := db.keys().allGone(ctx, t, log, "user_id", u.Org, u.ID); err != nil {
 				return err
 			}
@@ -144,6 +156,9 @@ func (db *DB) keys() *table[tenancy.APIKey, *tenancy.APIKey] {
 			}
 			_, err := t.exec(ctx, shutKeys+` where org_id = $1 and id = $2`, k.Org, k.ID)
 			return err
+		},
+		clear: func(ctx context.Context, t tx, rev int64, log *trail, k *tenancy.APIKey) error {
+			return db.unlimited(ctx, t, rev, log, k.Org, "key_id", k.ID)
 		},
 	}
 }

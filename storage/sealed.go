@@ -14,7 +14,7 @@ type sealedColumn struct {
 	touch         string // what else changes with the text, so that nobody writes an older one back
 }
 
-// sealedColumns are all there are.
+// sealedColumns are all there are but the contents of calls: see sealedcalls.go.
 func sealedColumns() []sealedColumn {
 	return []sealedColumn{
 		{table: "providers", column: "api_key", touch: ", rev = rev + 1"},
@@ -42,7 +42,7 @@ func (db *DB) SealedBy(ctx context.Context) (map[string]int64, error) {
 				return err
 			}
 		}
-		return nil
+		return countContents(ctx, t, counts)
 	})
 	return counts, err
 }
@@ -57,6 +57,13 @@ func (db *DB) Reseal(ctx context.Context, by tenancy.Actor, with *secrets.Keyrin
 			if err != nil {
 				return resealed, broken, fmt.Errorf("seal %s anew: %w", c.table, err)
 			}
+		}
+	}
+	for _, id := range with.IDs()[1:] {
+		done, failed, err := db.resealContents(ctx, by, with, id)
+		resealed, broken = resealed+done, broken+failed
+		if err != nil {
+			return resealed, broken, fmt.Errorf("seal prompts and answers anew: %w", err)
 		}
 	}
 	return resealed, broken, nil

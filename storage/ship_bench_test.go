@@ -44,26 +44,43 @@ func realistic(n int, begun time.Time) []accounting.Record {
 	return list
 }
 
-// BenchmarkAppend stores what a node has spooled, batch by batch.
+// BenchmarkAppend stores what a node has spooled, batch by batch: calls that cost no budget anything, and calls of which each
+// is an entry in the ledger of two.
 func BenchmarkAppend(b *testing.B) {
 	for _, p := range places(b) {
 		db := open(b, p.Config)
-		b.Run(p.engine, func(b *testing.B) {
-			var at spool.Cursor
-			node, begun := string(tenancy.NewID("node")), time.Now()
-			n := db.BatchSize()
-			for b.Loop() {
-				b.StopTimer()
-				records := realistic(n, begun)
-				begun = begun.Add(time.Duration(n) * time.Millisecond)
-				b.StartTimer()
-				to := spool.Cursor{Segment: 1, Offset: at.Offset + int64(n)}
-				if err := db.Append(b.Context(), node, at, to, records); err != nil {
-					b.Fatal(err)
+		for _, name := range []string{p.engine, p.engine + ", with budgets"} {
+			b.Run(name, func(b *testing.B) {
+				var at spool.Cursor
+				node, begun := string(tenancy.NewID("node")), time.Now()
+				n := db.BatchSize()
+				for b.Loop() {
+					b.StopTimer()
+					records := realistic(n, begun)
+					if name != p.engine {
+						book(records)
+					}
+					begun = begun.Add(time.Duration(n) * time.Millisecond)
+					b.StartTimer()
+					to := spool.Cursor{Segment: 1, Offset: at.Offset + int64(n)}
+					if err := db.Append(b.Context(), node, at, to, records); err != nil {
+						b.Fatal(err)
+					}
+					at = to
 				}
-				at = to
-			}
-			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
-		})
+				b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+			})
+		}
+	}
+}
+
+// book lets each call cost a budget of its organization and one of its key.
+func book(records []accounting.Record) {
+	month := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	for i := range records {
+		r := &records[i]
+		for _, id := range []tenancy.ID{r.Who.Org, r.Who.Key} {
+			r.Bookings = append(r.Bookings, accounting.Booking{Budget: "budget_" + id, Window: month, Held: r.Estimate})
+		}
 	}
 }

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/DataDog/sketches-go/ddsketch"
@@ -64,18 +65,29 @@ func (s *sketch) encode() []byte {
 	return b
 }
 
-// at are quantiles; zeros if nothing was counted.
+// at are quantiles: of so many, the one that this share of them does not exceed. Zeros if nothing was counted.
 func (s *sketch) at(quantiles ...float64) []time.Duration {
 	all := make([]time.Duration, len(quantiles))
 	if s == nil || s.of.IsEmpty() {
 		return all
 	}
 	for i, q := range quantiles {
-		v, err := s.of.GetValueAtQuantile(q)
+		v, err := s.of.GetValueAtQuantile(s.nearest(q))
 		if err != nil {
 			panic(err) // a quantile between 0 and 1 of what is not empty
 		}
 		all[i] = time.Duration(v * float64(time.Microsecond))
 	}
 	return all
+}
+
+// nearest is what a sketch has to be asked for to give the nearest rank of a quantile: by itself it goes down to the one
+// below, and of two calls would tell the faster one as the slowest hundredth. The middle between two ranks stands for the
+// lower one, whatever is rounded.
+func (s *sketch) nearest(q float64) float64 {
+	n := s.of.GetCount()
+	if n <= 1 {
+		return q
+	}
+	return min((math.Ceil(q*n)-0.5)/(n-1), 1)
 }

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -131,6 +132,10 @@ func (w *summer) expire(ctx context.Context, now time.Time) error {
 		{w.KeepCalls, []daily{dailyTerms(), dailyCalls(), {table: "call_replaced", column: "begun_us"}}},
 		{w.shorter, []daily{dailyContents()}},
 		{w.KeepSums, []daily{dailyMinutes(), {table: "usage_hours", column: "from_us"}, {table: "usage_days", column: "from_us"}, {table: "usage_due", column: "from_us"}}},
+		{w.KeepSums, []daily{dailyLedger()}},
+		{w.longer, []daily{
+			{table: "ledger_sums", column: "window_us", only: "window_us > 0"}, {table: "budget_notices", column: "window_us", only: "window_us > 0"},
+		}},
 	} {
 		if e.keep == nil || e.keep() <= 0 {
 			continue
@@ -153,11 +158,23 @@ func (w *summer) shorter() (keep time.Duration) {
 	return keep
 }
 
+// longestWindow is longer than any window of a budget that ends.
+const longestWindow = 40 * 24 * time.Hour
+
+// longer is how long the sums of budgets are kept: not shorter than their windows. 0: for ever.
+func (w *summer) longer() time.Duration {
+	if w.KeepSums == nil || w.KeepSums() <= 0 {
+		return 0
+	}
+	return max(w.KeepSums(), longestWindow)
+}
+
 // remove takes away the rows of a table that are older, a few at once.
 func (w *summer) remove(ctx context.Context, of daily, before time.Time) error {
 	some := func(t tx) (int64, error) {
-		return t.exec(ctx, fmt.Sprintf(`delete from %[1]s where %[2]s < $1 and %[2]s <=
-			(select max(%[2]s) from (select %[2]s from %[1]s where %[2]s < $1 order by %[2]s limit $2) as few)`, of.table, of.column), micros{&before}, atOnce)
+		return t.exec(ctx, fmt.Sprintf(`delete from %[1]s where %[3]s and %[2]s < $1 and %[2]s <=
+			(select max(%[2]s) from (select %[2]s from %[1]s where %[3]s and %[2]s < $1 order by %[2]s limit $2) as few)`,
+			of.table, of.column, cmp.Or(of.only, "true")), micros{&before}, atOnce)
 	}
 	switch of.table {
 	case dailyTerms().table: // they go with their calls

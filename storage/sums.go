@@ -1,9 +1,11 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
 	"strings"
 	"time"
 
@@ -211,6 +213,9 @@ func (s *sums) write(ctx context.Context, t tx, node string) error {
 			due = append(due, []any{"hour", at, node, int64(1)})
 		}
 	}
+	slices.SortFunc(rows, func(a, b []any) int { // neighbours in the table are written one after the other
+		return cmp.Or(cmp.Compare(a[1].(int64), b[1].(int64)), cmp.Compare(a[2].(string), b[2].(string)))
+	})
 	var sets []string
 	for _, name := range addends() {
 		sets = append(sets, name+" = usage_minutes."+name+" + excluded."+name)

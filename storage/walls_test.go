@@ -112,7 +112,8 @@ const denied = "42501"
 
 // appendOnly tells whether no tenant's transaction changes or removes what is in a table.
 func appendOnly(table string) bool {
-	return strings.HasPrefix(table, "audit_") || strings.HasPrefix(table, "call") || strings.HasPrefix(table, "usage_")
+	return strings.HasPrefix(table, "audit_") || strings.HasPrefix(table, "call") || strings.HasPrefix(table, "usage_") ||
+		strings.HasPrefix(table, "ledger") || table == "budget_notices"
 }
 
 func TestWithoutThePredicate(t *testing.T) {
@@ -168,12 +169,12 @@ func TestRolesMayDoWhatTheyNeed(t *testing.T) {
 	// What is not listed is denied; a list of rows that a policy hides is no right to read.
 	may := map[string][]string{
 		"vel_system delete": {
-			"audit_events", "call_contents", "call_replaced", "call_terms", "calls", "idempotency", "sessions", "stored_objects", "usage_days", "usage_hours", "usage_minutes",
+			"audit_events", "budget_notices", "call_contents", "call_replaced", "call_terms", "calls", "idempotency", "ledger", "ledger_sums", "sessions", "stored_objects", "usage_days", "usage_hours", "usage_minutes",
 		},
 		"vel_system insert": {"audit_checkpoints", "audit_heads", "audit_seals", "call_replaced", "usage_days", "usage_hours"},
-		"vel_ingest select": {"key_usage", "stored_objects", "usage_minutes"},
-		"vel_ingest insert": {"key_usage", "stored_objects", "usage_minutes"},
-		"vel_ingest update": {"key_usage", "usage_minutes"},
+		"vel_ingest select": {"key_usage", "ledger_sums", "stored_objects", "usage_minutes"},
+		"vel_ingest insert": {"key_usage", "ledger_sums", "stored_objects", "usage_minutes"},
+		"vel_ingest update": {"key_usage", "ledger_sums", "usage_minutes"},
 		"vel_system select": w.tables,
 	}
 	statements := map[string]string{

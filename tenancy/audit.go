@@ -50,21 +50,26 @@ const (
 
 // The actions that no kind of object has of its own. Those of objects are the kind's plural and a verb: keys.create.
 const (
-	ActionLogin         = "auth.login"
-	ActionLoginFailed   = "auth.login_failed"
-	ActionRefresh       = "auth.refresh"
-	ActionLogout        = "auth.logout"
-	ActionEndSession    = "sessions.end"
-	ActionSetPassword   = "users.set_password"
-	ActionRotateKey     = "keys.rotate"
-	ActionRotateSecrets = "secrets.rotate"
-	ActionReadContent   = "calls.read_content"
-	ActionRefused       = "access.refused"
-	ActionAdminKey      = "access.admin_key"
-	ActionRecordCalls   = "calls.record"
-	ActionPricesMissing = "prices.missing"
-	longestAuditText    = 200 // characters of what comes from outside
-	auditTimeResolution = time.Microsecond
+	ActionLogin           = "auth.login"
+	ActionLoginFailed     = "auth.login_failed"
+	ActionRefresh         = "auth.refresh"
+	ActionLogout          = "auth.logout"
+	ActionEndSession      = "sessions.end"
+	ActionSetPassword     = "users.set_password"
+	ActionRotateKey       = "keys.rotate"
+	ActionRotateSecrets   = "secrets.rotate"
+	ActionReadContent     = "calls.read_content"
+	ActionRefused         = "access.refused"
+	ActionAdminKey        = "access.admin_key"
+	ActionRecordCalls     = "calls.record"
+	ActionPricesMissing   = "prices.missing"
+	ActionBudgetWarning   = "budgets.warning"
+	ActionBudgetExhausted = "budgets.exhausted"
+	ActionResetBudget     = "budgets.reset"
+	ActionResetLimits     = "limits.reset"
+	ActionRepairLedger    = "ledger.repair"
+	longestAuditText      = 200 // characters of what comes from outside
+	auditTimeResolution   = time.Microsecond
 )
 
 // NewAuditEvent makes an event of now. What comes from outside is cut and cleaned, so that every store keeps it as it is.

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	_ "time/tzdata" // budgets name time zones, also on machines that have none installed
@@ -23,20 +22,22 @@ type Config struct {
 type OrgConfig struct {
 	KeepContent bool `yaml:"keep_content" jsonschema:"description=Prompts and answers of its calls are kept; sealed."`
 
-	Budget *BudgetConfig        `yaml:"budget" jsonschema:"description=What all its keys may spend together."`
-	Limits *LimitsConfig        `yaml:"limits" jsonschema:"description=What all its keys may do together."`
-	Keys   map[string]KeyConfig `yaml:"keys" jsonschema:"description=Virtual keys by name."`
+	Budget  *BudgetConfig           `yaml:"budget" jsonschema:"description=What all its keys may spend together."`
+	Budgets map[string]BudgetConfig `yaml:"budgets" jsonschema:"description=More budgets by name; all of them hold."`
+	Limits  *LimitsConfig           `yaml:"limits" jsonschema:"description=What all its keys may do together."`
+	Keys    map[string]KeyConfig    `yaml:"keys" jsonschema:"description=Virtual keys by name."`
 }
 
 // KeyConfig is one virtual key. Key is nil if it was not written, and points to an empty secret if its
 // reference leads nowhere: then the key does not exist.
 type KeyConfig struct {
-	Key      *secrets.Secret `yaml:"key" jsonschema:"description=What the client sends: env:NAME or file:PATH; at least 24 characters."`
-	Models   []string        `yaml:"models" jsonschema:"description=Public model names that it may use; all if it is not written."`
-	Limits   *LimitsConfig   `yaml:"limits" jsonschema:"description=What this key may do."`
-	Budget   *BudgetConfig   `yaml:"budget" jsonschema:"description=What this key may spend."`
-	Expires  time.Time       `yaml:"expires" jsonschema:"description=When it stops working as 2027-01-31T00:00:00Z; never if it is not written."`
-	Disabled bool            `yaml:"disabled" jsonschema:"description=The key is kept but opens nothing."`
+	Key      *secrets.Secret         `yaml:"key" jsonschema:"description=What the client sends: env:NAME or file:PATH; at least 24 characters."`
+	Models   []string                `yaml:"models" jsonschema:"description=Public model names that it may use; all if it is not written."`
+	Limits   *LimitsConfig           `yaml:"limits" jsonschema:"description=What this key may do."`
+	Budget   *BudgetConfig           `yaml:"budget" jsonschema:"description=What this key may spend."`
+	Budgets  map[string]BudgetConfig `yaml:"budgets" jsonschema:"description=More budgets by name; all of them hold."`
+	Expires  time.Time               `yaml:"expires" jsonschema:"description=When it stops working as 2027-01-31T00:00:00Z; never if it is not written."`
+	Disabled bool                    `yaml:"disabled" jsonschema:"description=The key is kept but opens nothing."`
 }
 
 // LimitsConfig bounds how fast a key or an organization may call. What is nil is not limited.
@@ -44,19 +45,22 @@ type LimitsConfig struct {
 	RPM            *int64 `yaml:"rpm" jsonschema:"description=Requests a minute.,minimum=1"`
 	TPM            *int64 `yaml:"tpm" jsonschema:"description=Tokens a minute.,minimum=1"`
 	RPH            *int64 `yaml:"rph" jsonschema:"description=Requests an hour.,minimum=1"`
+	TPH            *int64 `yaml:"tph" jsonschema:"description=Tokens an hour.,minimum=1"`
+	RPD            *int64 `yaml:"rpd" jsonschema:"description=Requests a day.,minimum=1"`
 	TPD            *int64 `yaml:"tpd" jsonschema:"description=Tokens a day.,minimum=1"`
 	InFlight       *int64 `yaml:"in_flight" jsonschema:"description=Calls at the same time.,minimum=1"`
-	Burst          *int64 `yaml:"burst" jsonschema:"description=Requests that may come at once.,minimum=1"`
+	Burst          *int64 `yaml:"burst" jsonschema:"description=Requests that may come at once; a tenth of rpm if it is not written.,minimum=1"`
 	OnStoreFailure string `yaml:"on_store_failure" jsonschema:"description=What holds while the counters can not be reached.,enum=local,enum=closed,enum=open"`
 }
 
 // BudgetConfig bounds what a key or an organization may spend in a calendar window.
 type BudgetConfig struct {
-	USD      string   `yaml:"usd" jsonschema:"oneof_type=string;number,description=Dollars as a decimal."`
-	Per      string   `yaml:"per" jsonschema:"description=The calendar window.,enum=day,enum=week,enum=month"`
-	Timezone string   `yaml:"timezone" jsonschema:"description=Where the window begins at midnight as Europe/Berlin; UTC if it is not written."`
-	WarnAt   *float64 `yaml:"warn_at" jsonschema:"description=The share that is announced.,minimum=0,maximum=1"`
-	Hard     *bool    `yaml:"hard" jsonschema:"description=Calls beyond it are refused."`
+	USD            string   `yaml:"usd" jsonschema:"oneof_type=string;number,description=Dollars as a decimal."`
+	Per            string   `yaml:"per" jsonschema:"description=The calendar window; total: for ever.,enum=hour,enum=day,enum=week,enum=month,enum=total"`
+	Timezone       string   `yaml:"timezone" jsonschema:"description=Where the window begins at midnight as Europe/Berlin; UTC if it is not written."`
+	WarnAt         *float64 `yaml:"warn_at" jsonschema:"description=The share that is announced; 0.8 if it is not written.,minimum=0,maximum=1"`
+	Hard           *bool    `yaml:"hard" jsonschema:"description=Calls beyond it are refused; so it is if it is not written."`
+	OnStoreFailure string   `yaml:"on_store_failure" jsonschema:"description=What holds while the counters can not be reached; local if it is not written.,enum=local,enum=closed,enum=open"`
 }
 
 // shortestKey is the length in characters below which a key from the file could be guessed.
@@ -64,7 +68,6 @@ const shortestKey = 24
 
 var (
 	nameForm    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-	decimalForm = regexp.MustCompile(`^[0-9]{1,12}(\.[0-9]{1,9})?$`)
 	visibleForm = regexp.MustCompile(`^[\x21-\x7e]+$`)
 )
 
@@ -114,6 +117,7 @@ func (c *Config) Validate(fault func(path, problem, hint string)) {
 		validateName(org, path, fault)
 		o.Limits.validate(path+".limits", fault)
 		o.Budget.validate(path+".budget", fault)
+		validateBudgets(o.Budgets, path+".budgets", fault)
 		for _, key := range slices.Sorted(maps.Keys(o.Keys)) {
 			k := o.Keys[key]
 			k.validate(key, path+".keys."+key, first, fault)
@@ -125,6 +129,7 @@ func (k *KeyConfig) validate(key, path string, first map[Hash]string, fault func
 	validateName(key, path, fault)
 	k.Limits.validate(path+".limits", fault)
 	k.Budget.validate(path+".budget", fault)
+	validateBudgets(k.Budgets, path+".budgets", fault)
 	if k.Key == nil {
 		fault(path, "has no key", "add key: env:NAME or key: file:PATH")
 		return
@@ -151,50 +156,5 @@ func (k *KeyConfig) validate(key, path string, first map[Hash]string, fault func
 func validateName(n, path string, fault func(path, problem, hint string)) {
 	if !nameForm.MatchString(n) {
 		fault(path, fmt.Sprintf("%q can not be a name", n), "use at most 64 letters, digits, dots, dashes and underscores, and begin with a letter or digit")
-	}
-}
-
-func (l *LimitsConfig) validate(path string, fault func(path, problem, hint string)) {
-	if l == nil {
-		return
-	}
-	for _, limit := range []struct {
-		name string
-		max  *int64
-	}{{"rpm", l.RPM}, {"tpm", l.TPM}, {"rph", l.RPH}, {"tpd", l.TPD}, {"in_flight", l.InFlight}, {"burst", l.Burst}} {
-		if limit.max != nil && *limit.max < 1 {
-			fault(path+"."+limit.name, "must be at least 1", "remove it for no limit, or disable the key")
-		}
-	}
-	if l.OnStoreFailure != "" {
-		oneOf(l.OnStoreFailure, path+".on_store_failure", fault, "local", "closed", "open")
-	}
-}
-
-func (b *BudgetConfig) validate(path string, fault func(path, problem, hint string)) {
-	if b == nil {
-		return
-	}
-	if b.USD == "" {
-		fault(path, "has no amount", "add usd, in dollars")
-	} else if !decimalForm.MatchString(b.USD) {
-		fault(path+".usd", fmt.Sprintf("%q is not an amount in dollars", b.USD), "write a decimal such as 500 or 19.99")
-	}
-	if b.Per == "" {
-		fault(path, "has no window", "add per: day, week or month")
-	} else {
-		oneOf(b.Per, path+".per", fault, "day", "week", "month")
-	}
-	if _, err := time.LoadLocation(b.Timezone); err != nil || b.Timezone == "Local" {
-		fault(path+".timezone", fmt.Sprintf("%q is not a time zone", b.Timezone), "write a name of the IANA database such as Europe/Berlin")
-	}
-	if b.WarnAt != nil && (*b.WarnAt <= 0 || *b.WarnAt > 1) {
-		fault(path+".warn_at", "must be more than 0 and at most 1", "write 0.8 for 80 %")
-	}
-}
-
-func oneOf(value, path string, fault func(path, problem, hint string), allowed ...string) {
-	if !slices.Contains(allowed, value) {
-		fault(path, fmt.Sprintf("%q is not one of the choices", value), "use "+strings.Join(allowed, ", "))
 	}
 }

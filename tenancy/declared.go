@@ -62,13 +62,20 @@ func (d *declared[T, P]) List(ctx context.Context, org ID, p Page) ([]T, error) 
 		stored[i] = d.mark(stored[i])
 	}
 	for _, v := range d.file() {
-		m := P(&v).object()
-		if (m.Org == org || org == "") && m.ID > p.After && (p.Name == "" || p.Name == m.Name) && p.Team == "" && p.User == "" && p.Email == "" {
+		if m := P(&v).object(); (m.Org == org || org == "") && m.ID > p.After && asked(P(&v), &p) {
 			stored = append(stored, v)
 		}
 	}
 	slices.SortFunc(stored, func(a, b T) int { return cmp.Compare(P(&a).object().ID, P(&b).object().ID) })
 	return stored[:min(len(stored), p.Limit)], nil
+}
+
+// asked tells whether a list asks for a declared object. One that has nothing but its Meta is of no team, user or key.
+func asked(v Object, p *Page) bool {
+	if v, ok := v.(interface{ Fits(p *Page) bool }); ok {
+		return v.Fits(p)
+	}
+	return (p.Name == "" || p.Name == v.object().Name) && p.Team == "" && p.User == "" && p.Key == "" && p.Email == ""
 }
 
 func (d *declared[T, P]) Create(ctx context.Context, by Actor, v T) (T, error) {

@@ -53,7 +53,7 @@ func NewID(prefix string) ID {
 	return ID(text)
 }
 
-var idForm = regexp.MustCompile(`^[a-z]{2,12}_[0-9a-f]{32}$|^(org|key|provider|route):[A-Za-z0-9._/-]{1,130}$`)
+var idForm = regexp.MustCompile(`^[a-z]{2,12}_[0-9a-f]{32}$|^(org|key|provider|route|limit|budget):[A-Za-z0-9._/:-]{1,200}$`)
 
 // IsID tells whether a text has the form of an id that NewID made, or that is derived from a path in the file.
 func IsID(text ID) bool { return idForm.MatchString(string(text)) }

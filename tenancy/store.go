@@ -32,6 +32,7 @@ type Page struct {
 	Email string
 	Team  ID
 	User  ID
+	Key   ID
 }
 
 // Why a store does not do what it is asked.

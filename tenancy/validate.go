@@ -26,14 +26,14 @@ const (
 const Empty = "is empty"
 
 // Validate reports every fault of a new or changed organization, with the name of the field.
-func (o *Org) Validate(fault func(field, problem string)) { o.validateName(fault) }
+func (o *Org) Validate(fault func(field, problem string)) { o.ValidateName(fault) }
 
 // Validate reports every fault of a new or changed team, with the name of the field.
-func (t *Team) Validate(fault func(field, problem string)) { t.validateName(fault) }
+func (t *Team) Validate(fault func(field, problem string)) { t.ValidateName(fault) }
 
 // Validate reports every fault of a new or changed role, with the name of the field.
 func (r *Role) Validate(fault func(field, problem string)) {
-	r.validateName(fault)
+	r.ValidateName(fault)
 	if r.Permissions.Has(ManagePlatform) {
 		fault("permissions", "only the built-in role platform_admin has manage_platform")
 	}
@@ -41,7 +41,7 @@ func (r *Role) Validate(fault func(field, problem string)) {
 
 // Validate reports every fault of a new or changed user, with the name of the field.
 func (u *User) Validate(fault func(field, problem string)) {
-	u.validateName(fault)
+	u.ValidateName(fault)
 	if problem := emailProblem(u.Email); problem != "" {
 		fault("email", problem)
 	}
@@ -55,7 +55,7 @@ func (u *User) Validate(fault func(field, problem string)) {
 
 // Validate reports every fault of a new or changed key, with the name of the field.
 func (k *APIKey) Validate(fault func(field, problem string)) {
-	k.validateName(fault)
+	k.ValidateName(fault)
 	if !k.Expires.IsZero() && k.Expires.Year() < earliestExpiry {
 		fault("expires", "is before the year "+strconv.Itoa(earliestExpiry))
 	}
@@ -64,7 +64,7 @@ func (k *APIKey) Validate(fault func(field, problem string)) {
 		return
 	}
 	for i, model := range k.Models {
-		if problem := textProblem(model, longestModel); problem != "" {
+		if problem := TextProblem(model, longestModel); problem != "" {
 			fault("models["+strconv.Itoa(i)+"]", problem)
 		}
 	}
@@ -77,14 +77,15 @@ func (k *APIKey) ValidateExpiry(now time.Time, fault func(field, problem string)
 	}
 }
 
-func (m *Meta) validateName(fault func(field, problem string)) {
-	if problem := textProblem(m.Name, longestName); problem != "" {
+// ValidateName reports what is wrong with the name of an object.
+func (m *Meta) ValidateName(fault func(field, problem string)) {
+	if problem := TextProblem(m.Name, longestName); problem != "" {
 		fault("name", problem)
 	}
 }
 
-// textProblem says what is wrong with a line of text; empty: nothing.
-func textProblem(text string, longest int) string {
+// TextProblem says what is wrong with a line of text; empty: nothing.
+func TextProblem(text string, longest int) string {
 	switch {
 	case text == "":
 		return Empty

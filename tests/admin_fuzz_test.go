@@ -12,7 +12,7 @@ import (
 )
 
 // fuzzLimit bounds one run of schemathesis; it takes a quarter of that on a machine that does nothing else.
-const fuzzLimit = 90 * time.Second
+const fuzzLimit = 4 * time.Minute
 
 // TestFuzzedByItsDocument lets schemathesis make requests of what the document says, good ones and bad ones, alone and
 // one after the other on what it has made: no answer may be a 500 or another one than the document promises, no bad

@@ -107,6 +107,15 @@ func TestFilters(t *testing.T) {
 	n.fresh(t, "role")
 	member := o.root.create(t, "/api/users", members{"organization": n.org, "name": "Ada", "email": "ada@example.com", "teams": []string{n.team}})
 	user := member["id"].(string)
+	one := func(kind string, body members) string {
+		body["organization"] = n.org
+		return o.root.create(t, "/api/"+kind, body)["id"].(string)
+	}
+	ofTeam, ofUser, ofKey := one("limits", members{"team": n.team, "rpm": 1}), one("limits", members{"user": user, "rpm": 1}), one("limits", members{"key": n.key, "rpm": 1})
+	spend := func(by string, id string) string {
+		return one("budgets", members{"name": "of the " + by, by: id, "usd": "1", "per": "day"})
+	}
+	spentByTeam, spentByUser, spentByKey := spend("team", n.team), spend("user", user), spend("key", n.key)
 	find := map[string]map[string]struct {
 		value string
 		id    string // of what is found
@@ -116,6 +125,8 @@ func TestFilters(t *testing.T) {
 		"list-users":         {"name": {"Ada", user}, "email": {"ADA@example.com", user}, "team": {n.team, user}},
 		"list-roles":         {"name": {n.name + "-2", n.role}},
 		"list-keys":          {"name": {n.name + "-4", n.key}, "team": {n.team, n.key}, "user": {n.user, n.key}},
+		"list-limits":        {"name": {"team " + n.team, ofTeam}, "team": {n.team, ofTeam}, "user": {user, ofUser}, "key": {n.key, ofKey}},
+		"list-budgets":       {"name": {"of the team", spentByTeam}, "team": {n.team, spentByTeam}, "user": {user, spentByUser}, "key": {n.key, spentByKey}},
 	}
 	n.robot(t, "")
 	for id, filters := range find {

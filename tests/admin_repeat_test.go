@@ -48,9 +48,12 @@ func TestRepeatedRequests(t *testing.T) {
 				e.body["more"] = true // it is another request, and a wrong one: what is wrong is said first
 				e.run(t).problem(t, http.StatusUnprocessableEntity, "invalid")
 				delete(e.body, "more")
-				if e.body["overlap_seconds"] != nil {
+				switch {
+				case e.body["overlap_seconds"] != nil:
 					e.body["overlap_seconds"] = 61
-				} else {
+				case e.body["rpm"] != nil:
+					e.body["rpm"] = 61
+				default:
 					e.body["name"] = n.word()
 				}
 				e.run(t).problem(t, http.StatusUnprocessableEntity, "other-request")

@@ -70,6 +70,26 @@ func mayDo() map[string]string {
 		"change-route": " yes  no    no      no       no     no    no    no     who",
 		"delete-route": " yes  no    no      no       no     no    no    no     who",
 
+		"list-limits":          "          yes  yes   yes     no       yes    yes   yes   no     who",
+		"get-limit":            "            yes  yes   yes     no       yes    yes   yes   no     who",
+		"get-limit-usage":      "      yes  yes   yes     no       yes    yes   yes   no     who",
+		"create-limit":         "         yes  yes   no      no       no     no    yes   no     who",
+		"change-limit":         "         yes  yes   no      no       no     no    yes   no     who",
+		"delete-limit":         "         yes  yes   no      no       no     no    yes   no     who",
+		"reset-limit":          "          yes  yes   no      no       no     no    yes   no     who",
+		"set-user-rate-limits": " yes  yes   no      no       no     no    yes   no     who",
+
+		"list-budgets":     "     yes  yes   yes     no       yes    yes   yes   no     who",
+		"get-budget":       "       yes  yes   yes     no       yes    yes   yes   no     who",
+		"get-budget-usage": " yes  yes   yes     no       yes    yes   yes   no     who",
+		"create-budget":    "    yes  yes   no      no       no     no    yes   no     who",
+		"change-budget":    "    yes  yes   no      no       no     no    yes   no     who",
+		"delete-budget":    "    yes  yes   no      no       no     no    yes   no     who",
+		"reset-budget":     "     yes  yes   no      no       no     no    yes   no     who",
+
+		"verify-ledger": " yes  yes   no      no       no     no    yes   no     who",
+		"repair-ledger": " yes  no    no      no       no     no    no    no     who",
+
 		"get-secrets":    " yes  no    no      no       no     no    no    no     who",
 		"rotate-secrets": " yes  no    no      no       no     no    no    no     who",
 

@@ -23,7 +23,9 @@ type tenant struct {
 	session  string // of the user
 	role     string
 	key      string
-	secret   string  // of the key
+	secret   string // of the key
+	limit    string // of a key of its own
+	budget   string
 	admin    *caller // an org_admin who has signed in
 	made     atomic.Int32
 }
@@ -40,6 +42,7 @@ func (o *office) tenant(t *testing.T, name string) *tenant {
 	n.session = n.admin.session(t)
 	key := o.root.create(t, "/api/keys", members{"organization": n.org, "name": n.word(), "team": n.team, "user": n.user, "role": n.role})
 	n.key, n.secret = key["id"].(string), key["secret"].(string)
+	n.limit, n.budget = n.fresh(t, "limit"), n.fresh(t, "budget")
 	return n
 }
 
@@ -76,7 +79,7 @@ func (n *tenant) robot(t *testing.T, role string) *caller {
 	return n.office.caller(n.office.root.create(t, "/api/keys", body)["secret"].(string))
 }
 
-// fresh makes an object that nothing needs: an organization, team, user, role or key.
+// fresh makes an object that nothing needs: an organization, team, user, role, key, limit, budget, provider or route.
 func (n *tenant) fresh(t *testing.T, kind string) (id string) {
 	t.Helper()
 	name := n.word()
@@ -90,6 +93,10 @@ func (n *tenant) fresh(t *testing.T, kind string) (id string) {
 		body = nowhere(name)
 	case "route":
 		body["targets"] = n.targets(t)
+	case "limit": // there is one of each key
+		body = members{"rpm": 1, "key": n.fresh(t, "key")}
+	case "budget":
+		body["usd"], body["per"] = "1", "day"
 	}
 	if kind != "organization" && kind != "provider" && kind != "route" {
 		body["organization"] = n.org
@@ -114,6 +121,7 @@ type deed struct {
 	on     string                  // what the path names, and is made for each request; "" is nothing
 	body   func(n *tenant) members // nil is none
 	routed bool                    // the body names a provider
+	keyed  bool                    // the body names a key, which has nothing of the kind yet
 	status int
 	ends   bool // the session that it is made with
 }
@@ -128,6 +136,7 @@ func deeds() map[string]deed {
 	role := func(n *tenant) members {
 		return members{"name": n.word(), "permissions": []string{"view_organization"}}
 	}
+	perMinute := func(*tenant) members { return members{"rpm": 2, "on_store_failure": "open"} }
 	const ok, created, empty = http.StatusOK, http.StatusCreated, http.StatusNoContent
 	return map[string]deed{
 		"get-health": {status: ok},
@@ -207,6 +216,28 @@ func deeds() map[string]deed {
 		"change-route": {on: "route", status: ok, body: named, routed: true},
 		"delete-route": {on: "route", status: empty},
 
+		"list-limits":          {status: ok},
+		"get-limit":            {on: "limit", status: ok},
+		"get-limit-usage":      {on: "limit", status: ok},
+		"create-limit":         {status: created, body: perMinute, keyed: true},
+		"change-limit":         {on: "limit", status: ok, body: perMinute},
+		"delete-limit":         {on: "limit", status: empty},
+		"reset-limit":          {on: "limit", status: empty},
+		"set-user-rate-limits": {on: "user", status: ok, body: perMinute},
+
+		"list-budgets":     {status: ok},
+		"get-budget":       {on: "budget", status: ok},
+		"get-budget-usage": {on: "budget", status: ok},
+		"create-budget": {status: created, body: func(n *tenant) members {
+			return members{"name": n.word(), "usd": "1", "per": "month", "timezone": "Europe/Berlin"}
+		}},
+		"change-budget": {on: "budget", status: ok, body: func(n *tenant) members { return members{"name": n.word(), "usd": "2.5"} }},
+		"delete-budget": {on: "budget", status: empty},
+		"reset-budget":  {on: "budget", status: ok},
+
+		"verify-ledger": {status: ok},
+		"repair-ledger": {status: ok},
+
 		"get-secrets":    {status: ok},
 		"rotate-secrets": {status: ok},
 	}
@@ -250,6 +281,9 @@ func (n *tenant) errand(t *testing.T, o *openapi.Operation, d deed, by *caller) 
 	}
 	if d.routed {
 		e.body["targets"] = n.targets(t)
+	}
+	if d.keyed {
+		e.body["key"] = n.fresh(t, "key")
 	}
 	if o.ID == "change-provider" { // but for its name, which never changes
 		e.body["name"] = n.office.root.do(t, "GET", "/api/providers/"+e.id, nil).member(t, "name")

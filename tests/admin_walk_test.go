@@ -102,6 +102,7 @@ func (w *walk) values(place openapi.Parameter, o *openapi.Operation, d deed) (th
 	n := w.first
 	ids := map[string]string{
 		"organization": n.org, "tenant": n.org, "team": n.team, "user": n.user, "role": n.role, "key": n.key, "session": n.session, "call": noCall,
+		"limit": n.limit, "budget": n.budget,
 	}
 	one := func(kind string) (theirs, nobodys any, known bool) {
 		id, ok := ids[kind]
@@ -135,9 +136,10 @@ func (w *walk) values(place openapi.Parameter, o *openapi.Operation, d deed) (th
 		return common, w.second.word(), true
 	case "email":
 		return common + "@example.com", w.second.word() + "@example.com", true
-	case "disabled", "keep_content", "models", "permissions", "expires", "password", "old", "new", "overlap_seconds", "cookie", "code", "verifier":
+	case "disabled", "keep_content", "models", "permissions", "expires", "password", "old", "new", "overlap_seconds", "cookie", "code", "verifier",
+		"rpm", "burst", "rph", "rpd", "tpm", "tph", "tpd", "in_flight", "on_store_failure", "usd", "warn_at_percent", "hard":
 		return nil, nil, true
-	case "from", "to", "route", "provider", "model", "endpoint", "tag", "class", "failed", "unpriced", "q", "content", "by", "per", "format", "timezone":
+	case "from", "to", "route", "provider", "model", "endpoint", "tag", "class", "failed", "unpriced", "q", "content", "by", "per", "format", "timezone", "since":
 		return nil, nil, true // of calls: they narrow what is one's own
 	}
 	return nil, nil, false
@@ -240,6 +242,9 @@ func (e *errand) set(place openapi.Parameter, value any) {
 			e.body = members{}
 		}
 		e.body[place.Name] = value
+		if e.ID == "create-limit" && (place.Name == "team" || place.Name == "user") { // of one or the other
+			delete(e.body, "key")
+		}
 		if place.Name == "organization" { // named twice, it would be a fault by itself
 			e.query.Del("organization")
 		}
@@ -248,7 +253,7 @@ func (e *errand) set(place openapi.Parameter, value any) {
 
 // lists are those that show all of an organization.
 func lists() []string {
-	return []string{"/api/organizations", "/api/teams", "/api/users", "/api/roles", "/api/keys"}
+	return []string{"/api/organizations", "/api/teams", "/api/users", "/api/roles", "/api/keys", "/api/limits", "/api/budgets"}
 }
 
 // everything is all that the tenant's administrator sees.
@@ -284,7 +289,7 @@ const common = "common"
 // share makes what has the common name.
 func (n *tenant) share(t *testing.T) {
 	t.Helper()
-	for _, id := range []string{"create-team", "create-user", "create-role", "create-key"} {
+	for _, id := range []string{"create-team", "create-user", "create-role", "create-key", "create-budget"} {
 		e := n.errand(t, n.office.document.Operation(id), deeds()[id], n.admin)
 		e.set(openapi.Parameter{Name: "name", In: "body"}, common)
 		if e.body["email"] != nil {
@@ -315,7 +320,7 @@ func (w *walk) free(t *testing.T, name any) {
 // repeatable makes requests with an Idempotency-Key, whose answers are then kept.
 func (n *tenant) repeatable(t *testing.T, key string) {
 	t.Helper()
-	for _, id := range []string{"create-team", "create-user", "create-role", "create-key", "rotate-key"} {
+	for _, id := range []string{"create-team", "create-user", "create-role", "create-key", "rotate-key", "create-limit", "create-budget"} {
 		o, d := n.office.document.Operation(id), deeds()[id]
 		e := n.errand(t, o, d, n.admin)
 		e.header.Set("Idempotency-Key", key+id)

@@ -199,17 +199,27 @@ func watch(t *testing.T) *watched {
 	for _, name := range []string{"bad", "good"} {
 		providers += "  " + name + ": {kind: openai, base_url: \"" + w.by[name].URL() + "/v1\", api_key: env:SIM_KEY, allow_private: true, prices: {sim-echo: {input: \"1\", output: \"2\"}}}\n"
 	}
-	w.p = startVel(t, "otel: {endpoint: \""+collector.Start(t).URL+"\", sample: 1}\n"+
-		"defaults: {breaker: {failures: 3, window: 60s, cooldown: 1s}, backoff: [1ms]}\nproviders:\n"+providers+
-		"models:\n  two: {targets: [{provider: bad, model: sim-echo}, {provider: good, model: sim-echo}]}\n"+
-		"  alone: {targets: [{provider: bad, model: sim-echo}]}\n  plain: {targets: [{provider: good, model: sim-echo}]}\n  free: {targets: [{provider: good, model: sim-fast}]}\n")
+	// It may be called once a minute, which is less than live does.
+	providers += "  tight: {kind: openai, base_url: \"" + w.by["good"].URL() + "/v1\", api_key: env:SIM_KEY, allow_private: true, limits: {rpm: 1}}\n"
+	port, err := vel.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	redis(t, filepath.Join(t.TempDir(), "redis"), port)
+	o := options(complete("otel: {endpoint: \"" + collector.Start(t).URL + "\", sample: 1}\n" +
+		"defaults: {breaker: {failures: 3, window: 60s, cooldown: 1s}, backoff: [1ms]}\nproviders:\n" + providers +
+		"models:\n  two: {targets: [{provider: bad, model: sim-echo}, {provider: good, model: sim-echo}]}\n" +
+		"  alone: {targets: [{provider: bad, model: sim-echo}]}\n  plain: {targets: [{provider: good, model: sim-echo}]}\n  free: {targets: [{provider: good, model: sim-fast}]}\n" +
+		"  tight: {targets: [{provider: tight, model: sim-echo}]}\n"))
+	o.Env = append(o.Env, fmt.Sprintf("REDIS_URL=redis://127.0.0.1:%d", port))
+	w.p = vel.Start(t, o)
 	return w
 }
 
 // live makes every kind of call once.
 func (w *watched) live() {
 	w.t.Helper()
-	for _, model := range []string{"two", "plain", "free"} {
+	for _, model := range []string{"two", "plain", "free", "tight"} {
 		askVel(w.t, w.p, chat(model, "hi", ""))
 		askVel(w.t, w.p, chat(model, "hi", streaming+`,"stream_options":{"include_usage":true}`))
 	}

@@ -28,7 +28,7 @@ func (a *App) serveAdmin(cfg *config.Config) {
 	deps.FindFresh = a.pipeline.FindFresh
 	deps.PricesOf = a.PricesOf
 	deps.AdminKey, deps.Providers, deps.Registerer = cfg.AdminKey, a.providers, a.registry
-	deps.SignOn = cfg.SignOn
+	deps.SignOn, deps.Uses, deps.CounterStore = cfg.SignOn, a.ledger, a.counters.store
 	server := admin.NewServer(deps)
 	a.onStop(background(server.RecordRefusals))
 	a.server.Mount("/api", server)
@@ -43,7 +43,9 @@ func adminOver(db *storage.DB, keyring *secrets.Keyring, log *slog.Logger, file 
 		Teams: db.Teams(), Users: db.Users(), Roles: db.Roles(),
 		ProviderStore: tenancy.Declared(func() []routing.ManagedProvider { return file().providers }, db.Providers()),
 		RouteStore:    tenancy.Declared(func() []routing.ManagedRoute { return file().routes }, db.Routes()),
-		Sessions:      db, Passwords: db, Rotator: db, Requests: db, Subjects: db, Sealed: db, Audit: db, Calls: db,
+		LimitStore:    tenancy.Declared(func() []accounting.Limits { return file().limits }, db.Limits()),
+		BudgetStore:   tenancy.Declared(func() []accounting.Budget { return file().budgets }, db.Budgets()), Ledger: db,
+		Sessions: db, Passwords: db, Rotator: db, Requests: db, Subjects: db, Sealed: db, Audit: db, Calls: db,
 		Keyring: keyring, Ping: db.Ping, Version: thisBuild().Version, Log: log,
 	}
 }

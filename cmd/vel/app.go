@@ -32,6 +32,9 @@ type App struct {
 	metrics  *gateway.Metrics
 	prices   *accounting.PriceBook // those that come with the program
 	pipeline *gateway.Pipeline
+	ledger   *accounting.Ledger
+	counters *counters
+	shipper  *accounting.Shipper
 	server   *gateway.Server
 	sim      *simulated // nil: there are providers
 	db       *storage.DB
@@ -44,7 +47,9 @@ type App struct {
 	config    *config.Config // the one that is published
 	directory *directory
 	catalog   *catalog
-	flaws     map[tenancy.ID]flaw // of the catalog, as it is published
+	allowed   *allowances
+	flaws     map[tenancy.ID]flaw // of the catalog and the allowances, as they are published
+	holds     allowed             // limits and budgets, likewise
 	pricing   *pricing            // likewise
 	rev       int64               // of the snapshot
 	overdue   *time.Timer         // runs while the database is away
@@ -63,7 +68,7 @@ type App struct {
 
 // NewApp makes a gateway that is not started.
 func NewApp(log *slog.Logger) *App {
-	a := &App{log: log, registry: prometheus.NewRegistry(), directory: newDirectory(), catalog: newCatalog(), failed: make(chan error, 1)}
+	a := &App{log: log, registry: prometheus.NewRegistry(), directory: newDirectory(), catalog: newCatalog(), allowed: newAllowances(), failed: make(chan error, 1)}
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.metrics = gateway.NewMetrics(a.registry)
 	a.databaseUp = prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_database_up", Help: "1 while the database answers."})
@@ -138,6 +143,7 @@ func (a *App) open(cfg *config.Config) (err error) {
 	a.known = changes.Rev
 	a.databaseUp.Set(1)
 	a.catalog.learn(changes)
+	a.allowed.learn(changes)
 	_, err = a.directory.learn(changes)
 	return err
 }
@@ -165,6 +171,7 @@ func (a *App) prepare(cfg *config.Config) (err error) {
 	if err := a.publish(cfg); err != nil {
 		return err
 	}
+	a.openLedger()
 	a.work()
 	return nil
 }

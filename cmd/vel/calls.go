@@ -197,6 +197,17 @@ func callSheet(v map[string]any) string {
 			head[name] = value
 		}
 	}
+	if units, is := head["usage"].(map[string]any); is { // most of them are none
+		used := map[string]any{}
+		for unit, n := range units {
+			if cell(n) != "0" {
+				used[unit] = n
+			}
+		}
+		if head["usage"] = used; len(used) == 0 {
+			head["usage"] = nil
+		}
+	}
 	k := &kind{columns: []string{"id", "organization", "begun", "state", "key", "team", "user", "route", "provider", "model", "endpoint", "status", "class", "error", "total_ms", "cost_usd"}}
 	var b strings.Builder
 	b.WriteString(k.sheet(head))

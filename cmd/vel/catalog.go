@@ -178,7 +178,7 @@ func (a *App) alarm(now map[tenancy.ID]flaw) {
 		}
 	}
 	a.flaws = now
-	for _, kind := range []string{"provider", "route"} {
+	for _, kind := range []string{"provider", "route", "limit", "budget"} {
 		var shadowed, faulty float64
 		for _, f := range now {
 			switch {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/config"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/storage"
@@ -27,6 +28,8 @@ type declared struct {
 	keys      []tenancy.APIKey
 	providers []routing.ManagedProvider
 	routes    []routing.ManagedRoute
+	limits    []accounting.Limits
+	budgets   []accounting.Budget
 }
 
 func declaredIn(cfg *config.Config) declared {
@@ -34,7 +37,10 @@ func declaredIn(cfg *config.Config) declared {
 	if cfg.Simulated {
 		by = tenancy.ByVel // nobody has said so
 	}
-	return declared{cfg.Tenancy.Orgs(), cfg.Tenancy.Keys(), cfg.Routing.ManagedProviders(by), cfg.Routing.ManagedRoutes(by)}
+	return declared{
+		cfg.Tenancy.Orgs(), cfg.Tenancy.Keys(), cfg.Routing.ManagedProviders(by), cfg.Routing.ManagedRoutes(by),
+		accounting.DeclaredLimits(&cfg.Tenancy), accounting.DeclaredBudgets(&cfg.Tenancy),
+	}
 }
 
 func newDirectory() *directory {

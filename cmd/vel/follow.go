@@ -54,7 +54,8 @@ func (a *App) learned(c storage.Changes) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	orgs, err := a.directory.learn(c)
-	if moved := a.catalog.learn(c); err == nil && (orgs || moved) {
+	moved, limited := a.catalog.learn(c), a.allowed.learn(c)
+	if err == nil && (orgs || moved || limited) {
 		err = a.rebuild(a.config) // with organizations, whose accounts are whose may have changed
 	}
 	a.pipeline.SetKeys(a.directory.index) // also if no routes could be built: what is revoked opens nothing

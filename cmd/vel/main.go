@@ -41,6 +41,9 @@ type commands struct {
 	Keys        keysCmd        `cmd:"" help:"Manage virtual keys."`
 	Providers   providersCmd   `cmd:"" help:"Manage providers."`
 	Routes      routesCmd      `cmd:"" help:"Manage routes: model names and where their calls go."`
+	Limits      limitsCmd      `cmd:"" help:"Manage limits: how fast calls may come."`
+	Budgets     budgetsCmd     `cmd:"" help:"Manage budgets: what calls may cost."`
+	Ledger      ledgerCmd      `cmd:"" help:"Verify what was spent, and repair what is counted."`
 	Secrets     secretsCmd     `cmd:"" help:"About the keys that encrypt secrets at rest."`
 	Login       loginCmd       `cmd:"" help:"Sign on by a browser and print a token."`
 	Audit       auditCmd       `cmd:"" help:"List, export and verify who did what."`

@@ -70,6 +70,7 @@ func (a *App) publish(cfg *config.Config) error {
 func (a *App) rebuild(cfg *config.Config) error {
 	j := joiner{a.keyring, kinds(), a.directory.exists}
 	all := j.join(cfg.Routing, a.catalog)
+	holds := a.allowed.join(&a.directory.declared, all.problems)
 	table, err := routing.Build(all.Config, j.kinds, a.began.Unix())
 	if err != nil {
 		return fmt.Errorf("build routes: %w", err)
@@ -91,8 +92,9 @@ func (a *App) rebuild(cfg *config.Config) error {
 	a.state.Retain(table)
 	a.rev++
 	a.pipeline.Publish(&gateway.Snapshot{
-		Keys: a.directory.index, Routes: table, Redactor: secrets.NewRedactor(slices.Concat(cfg.Secrets, all.keys)...), Rev: a.rev,
+		Keys: a.directory.index, Routes: table, Accounts: a.account(cfg, holds), Redactor: secrets.NewRedactor(slices.Concat(cfg.Secrets, all.keys)...), Rev: a.rev,
 	})
+	a.holds = holds
 	a.metrics.Forget()
 	a.alarm(all.problems)
 	return nil
@@ -117,6 +119,7 @@ type process struct {
 	gateway  gateway.Config
 	log      config.Log
 	database storage.Config
+	redis    string
 	maxAge   time.Duration
 	signOn   admin.OIDC
 	spool    config.Spool
@@ -124,7 +127,7 @@ type process struct {
 }
 
 func processOf(cfg *config.Config) process {
-	return process{cfg.Gateway, cfg.Log, storageConfig(cfg), cfg.MaxAge, cfg.SignOn, cfg.Spool, cfg.OTel}
+	return process{cfg.Gateway, cfg.Log, storageConfig(cfg), cfg.Redis.Reveal(), cfg.MaxAge, cfg.SignOn, cfg.Spool, cfg.OTel}
 }
 
 // differs names the settings that a reload leaves as they were.
@@ -135,6 +138,7 @@ func (p process) differs(cfg *config.Config) (paths []string) {
 		"server":           !reflect.DeepEqual(p.gateway.Server, now.gateway.Server),
 		"admin.listen":     p.gateway.AdminListen != now.gateway.AdminListen,
 		"admin.oidc":       !reflect.DeepEqual(p.signOn, now.signOn),
+		"redis":            p.redis != now.redis,
 		"log":              p.log != now.log,
 		"otel":             p.otel != now.otel,
 		"database":         p.database.SQLite != now.database.SQLite || p.database.URL.Reveal() != now.database.URL.Reveal(),

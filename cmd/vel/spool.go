@@ -19,11 +19,18 @@ func (a *App) record(cfg *config.Config) error {
 	}
 	a.onStop(s.Close)
 	recorder := accounting.NewRecorder(s, onFull(cfg.Spool))
-	shipper := accounting.NewShipper(recorder, a.db, accounting.Shipping{Batch: a.db.BatchSize()}, a.log)
+	if err := a.count(cfg, s.Node()); err != nil {
+		return err
+	}
+	shipper := accounting.NewShipper(recorder, a.db, accounting.Shipping{Batch: a.db.BatchSize(), Committed: a.ledger.Committed}, a.log)
+	a.shipper = shipper
+	a.catchUp()
 	a.onStop(background(shipper.Run))
 	a.registry.MustRegister(shipper.Collector())
 	a.pipeline.Record(recorder)
-	a.pipeline.SealWith(a.keyring)
+	if a.keyring != nil {
+		a.pipeline.SealWith(a.keyring)
+	}
 	a.onStop(a.pipeline.CountTokens(accounting.NewTokens())) // the last records come from there
 	return nil
 }

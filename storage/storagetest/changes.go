@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/storage"
 	"github.com/vel-gateway/vel/tenancy"
@@ -25,6 +26,7 @@ func changes(t *testing.T, db *storage.DB) {
 	same(t, "everything", whole, storage.Changes{
 		Rev: whole.Rev, Whole: true, Orgs: []tenancy.Org{o}, Keys: []tenancy.APIKey{k},
 		Providers: []routing.ManagedProvider{a.provider}, Routes: []routing.ManagedRoute{a.route},
+		Limits: []accounting.Limits{a.limits}, Budgets: []accounting.Budget{a.budget},
 	})
 	c, err := db.Changes(ctx, whole.Rev)
 	must(t, err)

@@ -28,6 +28,7 @@ func Run(t *testing.T, open func(t *testing.T) *storage.DB) {
 		"routes":         routes,
 		"in use":         inUse,
 		"sealed":         sealed,
+		"contents":       sealedContents,
 		"shown accounts": shownAccounts,
 		"references":     references,
 		"deletions":      deletions,
@@ -62,6 +63,14 @@ func Run(t *testing.T, open func(t *testing.T) *storage.DB) {
 		"strange calls":  strangeRecords,
 		"retention":      retention,
 		"ping":           ping,
+		"limits":         limits,
+		"budgets":        budgets,
+		"unlimited":      unlimited,
+		"shown limits":   shownLimits,
+		"ledger":         ledger,
+		"settlements":    settlements,
+		"forgiveness":    forgiveness,
+		"notices":        notices,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -364,7 +373,7 @@ func deletions(t *testing.T, db *storage.DB) {
 	must(t, db.Users().Delete(ctx, vel, a.org, a.user.ID, 0))
 	c, err := db.Changes(ctx, before.Rev)
 	must(t, err)
-	if len(c.Keys) != 1 || c.Keys[0].ID != a.key.ID || !c.Keys[0].Deleted || len(c.Orgs) != 0 || c.Whole {
+	if len(c.Keys) != 1 || c.Keys[0].ID != a.key.ID || !c.Keys[0].Deleted || len(c.Orgs) != 0 || c.Whole || len(c.Limits) != 1 || !c.Limits[0].Deleted {
 		t.Errorf("after a user of one key was deleted: %+v", c)
 	}
 	_, _, err = db.FindSession(ctx, a.session.Hash)
@@ -373,7 +382,8 @@ func deletions(t *testing.T, db *storage.DB) {
 	must(t, db.Orgs().Delete(ctx, vel, b.org, b.org, 0))
 	c, err = db.Changes(ctx, c.Rev)
 	must(t, err)
-	if len(c.Keys) != 1 || c.Keys[0].ID != b.key.ID || !c.Keys[0].Deleted || len(c.Orgs) != 1 || !c.Orgs[0].Deleted {
+	if len(c.Keys) != 1 || c.Keys[0].ID != b.key.ID || !c.Keys[0].Deleted || len(c.Orgs) != 1 || !c.Orgs[0].Deleted ||
+		len(c.Limits) != 1 || !c.Limits[0].Deleted || len(c.Budgets) != 1 || !c.Budgets[0].Deleted {
 		t.Errorf("after an organization was deleted: %+v", c)
 	}
 	for what, find := range map[string]func() error{
@@ -383,6 +393,8 @@ func deletions(t *testing.T, db *storage.DB) {
 		"key":     func() error { _, err := db.Keys().Get(ctx, b.org, b.key.ID); return err },
 		"secret":  func() error { _, err := db.KeyByHash(ctx, b.key.Hash); return err },
 		"session": func() error { _, _, err := db.FindSession(ctx, b.session.Hash); return err },
+		"limits":  func() error { _, err := db.Limits().Get(ctx, b.org, b.limits.ID); return err },
+		"budget":  func() error { _, err := db.Budgets().Get(ctx, b.org, b.budget.ID); return err },
 	} {
 		wants(t, "the "+what+" of an organization that is gone", find(), tenancy.ErrNotFound)
 	}

@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"context"
 	"reflect"
 	"strings"
 	"testing"
@@ -24,6 +25,8 @@ type tenant struct {
 	provider routing.ManagedProvider
 	route    routing.ManagedRoute
 	call     accounting.Record
+	limits   accounting.Limits // of the key
+	budget   accounting.Budget // of the organization
 }
 
 func fill(t *testing.T, db *storage.DB, name string) tenant {
@@ -46,7 +49,12 @@ func fill(t *testing.T, db *storage.DB, name string) tenant {
 	v.call = called(v.org, 1)
 	v.call.ID = tenancy.ID("req_" + name)
 	v.call.Who.Key = v.key.ID
+	v.limits = create(t, db.Limits(), limitsOf(v.org, accounting.Scope{Key: v.key.ID}))
+	v.budget = create(t, db.Budgets(), budgetOf(v.org, "monthly"))
+	v.call.Bookings = []accounting.Booking{{Budget: v.budget.ID, Window: month, Held: 4_000}}
 	(&shipped{node: "node of " + name}).append(t, db, v.call)
+	_, err := db.NoteBudget(t.Context(), &v.budget, month, 50, 1)
+	must(t, err)
 	others, err := db.KeepObjects(t.Context(), []routing.StoredObject{v.object})
 	must(t, err)
 	same(t, "objects of others", len(others), 0)
@@ -74,6 +82,10 @@ func (v tenant) all(t *testing.T, db *storage.DB) (all []any) {
 	add(kept, err)
 	add(db.Objects(ctx, routing.ObjectPage{Org: v.org, Kind: "file", Limit: 10}))
 	add(db.Call(ctx, v.org, v.call.ID))
+	add(db.Limits().Get(ctx, v.org, v.limits.ID))
+	add(db.Budgets().Get(ctx, v.org, v.budget.ID))
+	add(db.LedgerEntries(ctx, accounting.LedgerQuery{Org: v.org}))
+	add(db.LedgerTotals(ctx, accounting.LedgerQuery{Org: v.org}))
 	add(db.Usage(ctx, accounting.UsageQuery{Org: v.org, By: []accounting.Dimension{accounting.ByKey}, Limit: 10}))
 	return all
 }
@@ -225,8 +237,30 @@ func tenants(t *testing.T, db *storage.DB) {
 		},
 		"Providers": func() { trespass(t, db.Providers(), me.org, other.provider.ID) },
 		"Routes":    func() { trespass(t, db.Routes(), me.org, other.route.ID) },
+		"Limits":    func() { trespass(t, db.Limits(), me.org, other.limits.ID) },
+		"Budgets":   func() { trespass(t, db.Budgets(), me.org, other.budget.ID) },
+		"Spent": func() {
+			spent, err := db.Spent(ctx, me.org, other.budget.ID, month)
+			must(t, err)
+			same(t, "what was spent of theirs", spent, 0)
+		},
+		"LedgerTotals":  func() { booksOf(t, db.LedgerTotals, me, other) },
+		"LedgerEntries": func() { booksOf(t, db.LedgerEntries, me, other) },
+		"Overruns": func() {
+			list, err := db.Overruns(ctx, me.org, other.budget.ID, month, 10)
+			must(t, err)
+			same(t, "their overruns", len(list), 0)
+		},
+		"Forgive": func() {
+			stolen := other.budget
+			stolen.Org = me.org
+			spent, err := db.Forgive(ctx, vel, &stolen, month)
+			must(t, err)
+			same(t, "forgiven of theirs", spent, 0)
+		},
 		// These ask over all organizations, for the house itself.
-		"SealedBy": nil, "Reseal": nil,
+		"NoteBudget": nil,
+		"SealedBy":   nil, "Reseal": nil,
 		"BatchSize": nil, "Cursor": nil, "ProveBatch": nil, "Sum": nil, "SumNow": nil,
 		"Record": nil, "Seal": nil, "SealNow": nil,
 		"KeyByHash": nil, "OrgOf": nil, "KeysUsed": nil, "Changes": nil, "Follow": nil, "IsNew": nil, "FirstStart": nil, "Clean": nil,
@@ -248,6 +282,21 @@ func tenants(t *testing.T, db *storage.DB) {
 		t.Errorf("there is no method %s", name)
 	}
 	same(t, "what the other organization has", other.all(t, db), before)
+}
+
+// booksOf checks that the ledger shows one organization nothing of another one.
+func booksOf(t *testing.T, read func(context.Context, accounting.LedgerQuery) ([]accounting.LedgerTotal, error), me, other tenant) {
+	t.Helper()
+	list, err := read(t.Context(), accounting.LedgerQuery{Org: me.org, Budget: me.budget.ID})
+	must(t, err)
+	same(t, "my ledger", list, []accounting.LedgerTotal{{Org: me.org, Budget: me.budget.ID, Window: month, Entries: 1, Held: 4_000, Spent: 4_200, Overrun: 200}})
+	list, err = read(t.Context(), accounting.LedgerQuery{Org: me.org})
+	must(t, err)
+	for _, v := range list {
+		if v.Org != me.org {
+			t.Errorf("in my ledger: %+v", v)
+		}
+	}
 }
 
 // trespass tries each method of a store on an object of another organization.

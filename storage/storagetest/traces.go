@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/storage"
@@ -108,6 +109,18 @@ func changing(t *testing.T, db *storage.DB, a tenant) map[string]leaving {
 			}))
 		}, []string{"access.refused", "auth.login_failed"}},
 
+		"Limits":  {func() { walk(t, db.Limits(), limitsOf(a.org, accounting.Scope{Team: a.team.ID})) }, []string{"limits.create", "limits.update", "limits.delete"}},
+		"Budgets": {func() { walk(t, db.Budgets(), budgetOf(a.org, "x")) }, []string{"budgets.create", "budgets.update", "budgets.delete"}},
+		"Forgive": {func() { _, err := db.Forgive(ctx, by, &a.budget, month); must(t, err) }, []string{"budgets.reset"}},
+		"NoteBudget": {func() {
+			_, err := db.NoteBudget(ctx, &a.budget, month, 80, 1)
+			must(t, err)
+			_, err = db.NoteBudget(ctx, &a.budget, month, 80, 1)
+			must(t, err)
+			_, err = db.NoteBudget(ctx, &a.budget, month, 100, 1)
+			must(t, err)
+		}, []string{"budgets.exhausted", "budgets.warning"}},
+
 		// Of a database that is not new it changes nothing; what it leaves on a new one is tested beside it.
 		"FirstStart": {func() {
 			_, err := db.FirstStart(ctx, tenancy.Org{Meta: tenancy.Meta{ID: "org_first", Name: "first"}}, nil)
@@ -141,6 +154,7 @@ func traces(t *testing.T, db *storage.DB) {
 		"Audit", "AuditHeads", "ExportAudit", "SealedBy",
 		"Seal", "SealNow", // they seal events and make none
 		"BatchSize", "Cursor", "Calls", "Call", "Usage", "ProveBatch",
+		"Spent", "LedgerTotals", "LedgerEntries", "Overruns",
 		"Sum", "SumNow", // they add up what is there
 		"Close", "Migrate",
 	} {

@@ -3,6 +3,7 @@ package storagetest
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -155,7 +156,7 @@ func (h *house) slow(q accounting.UsageQuery) []accounting.UsageRow {
 		}{{&g.P50, g.total, 0.5}, {&g.P95, g.total, 0.95}, {&g.P99, g.total, 0.99}, {&g.FirstP50, g.first, 0.5}, {&g.FirstP95, g.first, 0.95}} {
 			if len(p.of) > 0 {
 				slices.Sort(p.of)
-				*p.into = p.of[int(p.q*float64(len(p.of)-1))]
+				*p.into = p.of[int(math.Ceil(p.q*float64(len(p.of))))-1] // the nearest rank
 			}
 		}
 		rows = append(rows, g.UsageRow)

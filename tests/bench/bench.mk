@@ -16,3 +16,23 @@ RECORDS ?= 10000000
 .PHONY: soak-records
 soak-records: ## Ask both engines about RECORDS (10000000) calls of thirty days, on the disk of TMPDIR (/var/tmp): how long the slowest twentieth takes
 	TMPDIR=$${TMPDIR:-/var/tmp} SOAK_RECORDS=$(RECORDS) go test -run '^$$' -bench BenchmarkRecords -benchtime 100x -timeout 0 -v ./storage
+
+AWAY ?= 10m
+.PHONY: soak-records-away
+soak-records-away: ## Let calls be recorded while the database is away for AWAY (10m), and add what they took to tests/bench/RESULTS.md
+	seen=$$(mktemp) && trap 'rm -f "$$seen"' EXIT && \
+		(cd tests && go test -count 1 -timeout 0 -run TestRecordsWhileTheDatabaseIsAway ./nodes -away $(AWAY) -report "$$seen") && \
+		cd tests/bench && go run . note -what records-away <"$$seen"
+
+KILLS ?= 100
+.PHONY: soak-kills
+soak-kills: ## Kill a Vel KILLS (100) times while it records calls, and add what was found to tests/bench/RESULTS.md
+	seen=$$(mktemp) && trap 'rm -f "$$seen"' EXIT && \
+		(cd tests && go test -count 1 -timeout 0 -run TestKilledWhileCallsAreRecorded ./nodes -kills $(KILLS) -report "$$seen") && \
+		cd tests/bench && go run . note -what kills <"$$seen"
+
+RACING  ?= 12800
+AFFORDS ?= 1000
+.PHONY: soak-limits
+soak-limits: ## Let RACING (12800) calls race for a budget of AFFORDS (1000) on three nodes, and clients leave for a minute while one is killed
+	cd tests && go test -count 1 -timeout 0 -v -run 'TestBudgetOf' -parallel 1 ./nodes -racing $(RACING) -affords $(AFFORDS) -abort 60s

@@ -38,11 +38,16 @@ type node struct {
 
 // options start a node with two models of the simulator and one key of the file. What more says comes first in the file.
 func options(sim *simulator.Server, more string, env ...string) vel.Options {
+	return optionsAt(sim.URL(), more, env...)
+}
+
+// optionsAt are the same with any provider that has its models.
+func optionsAt(url, more string, env ...string) vel.Options {
 	return vel.Options{
 		Config: more + `
 defaults: {attempts: 1, breaker: {failures: 1000000}}
 providers:
-  sim: {kind: openai, base_url: "` + sim.URL() + `/v1", api_key: env:SIM_KEY, allow_private: true}
+  sim: {kind: openai, base_url: "` + url + `/v1", api_key: env:SIM_KEY, allow_private: true}
 models:
   sim-echo: {targets: [{provider: sim}]}
   other: {targets: [{provider: sim, model: sim-echo}]}

@@ -17,11 +17,12 @@ create index calls_failed on calls (org_id, begun_us, id) where failed;
 create index calls_unpriced on calls (org_id, begun_us, id) where unpriced <> '';
 create index calls_unpriced_all on calls (begun_us, id) where unpriced <> '';
 
--- Prompts and answers, sealed. They go earlier than their calls.
+-- Prompts and answers, and the id of the key that has sealed them. They go earlier than their calls.
 create table call_contents (
-  org_id text collate "C" not null, id text collate "C" not null, begun_us bigint not null, prompt bytea not null, answer bytea not null,
+  org_id text collate "C" not null, id text collate "C" not null, begun_us bigint not null, sealed_by text collate "C" not null default '', prompt bytea not null, answer bytea not null,
   primary key (begun_us, id)
 ) partition by range (begun_us);
+create index call_contents_sealed on call_contents (sealed_by, begun_us, id);
 
 -- What a call is found by: the words of its tags' values and of its error.
 create table call_terms (
@@ -119,6 +120,7 @@ end $$;
 -- was only an estimate.
 grant select on calls, call_contents, call_terms, call_replaced, usage_minutes, usage_hours, usage_days to vel_app;
 grant select, delete on calls, call_contents, call_terms, usage_minutes to vel_system;
+grant update (sealed_by, prompt, answer) on call_contents to vel_system; -- which are sealed anew when the key changes
 grant select, insert, delete on call_replaced, usage_hours, usage_days to vel_system;
 grant select, insert, update, delete on usage_due to vel_system;
 grant select on spool_cursors, unpriced_models to vel_system;

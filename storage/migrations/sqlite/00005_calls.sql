@@ -17,11 +17,12 @@ create index calls_failed on calls (org_id, begun_us, id) where failed;
 create index calls_unpriced on calls (org_id, begun_us, id) where unpriced <> '';
 create index calls_unpriced_all on calls (begun_us, id) where unpriced <> '';
 
--- Prompts and answers, sealed. They go earlier than their calls.
+-- Prompts and answers, and the id of the key that has sealed them. They go earlier than their calls.
 create table call_contents (
-  org_id text not null, id text not null, begun_us bigint not null, prompt bytea not null, answer bytea not null,
+  org_id text not null, id text not null, begun_us bigint not null, sealed_by text not null default '', prompt bytea not null, answer bytea not null,
   primary key (begun_us, id)
 );
+create index call_contents_sealed on call_contents (sealed_by, begun_us, id);
 
 -- What a call is found by: the words of its tags' values and of its error.
 create table call_terms (
