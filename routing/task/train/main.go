@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -21,7 +22,7 @@ import (
 func main() {
 	log.SetFlags(0)
 	write := flag.Bool("write", false, "learn from all prompts and write weights.bin")
-	rounds := flag.Int("rounds", 10, "how often each prompt is learned")
+	rounds := flag.Int("rounds", 14, "how often each prompt is learned")
 	rate := flag.Float64("rate", 0.1, "how far a step goes")
 	decay := flag.Float64("decay", 1e-5, "how fast a weight is forgotten")
 	folds := flag.Int("folds", 5, "parts of the cross-validation")
@@ -78,16 +79,23 @@ func (s *school) teach(with func(p *prompt) bool) (*task.Learner, error) {
 		return nil, err
 	}
 	var examples []task.Example
+	count, least := map[task.Label]int{}, math.MaxInt
 	for i := range s.prompts {
 		if p := &s.prompts[i]; with(p) {
 			examples = append(examples, l.Example(p.body, p.label))
+			count[p.label]++
 		}
+	}
+	for _, n := range count {
+		least = min(least, n)
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	for range s.rounds {
 		random.Shuffle(len(examples), func(i, j int) { examples[i], examples[j] = examples[j], examples[i] })
 		for i := range examples {
-			l.Learn(&examples[i])
+			if random.IntN(count[examples[i].Label]) < least { // all labels equally often
+				l.Learn(&examples[i])
+			}
 		}
 	}
 	return l, nil
