@@ -107,7 +107,7 @@ func recordable(t testing.TB, h *house) (c *Call, record func()) {
 	}
 	to := c.plan.Targets[0]
 	return c, func() {
-		c.record = accounting.Record{ID: c.record.ID, Begun: c.begun, Route: c.record.Route, Attempts: c.record.Attempts[:0], Tags: c.record.Tags[:0]}
+		c.record = accounting.Record{ID: c.record.ID, Begun: c.begun, Route: c.record.Route, Attempts: c.record.Attempts[:0], Tags: c.record.Tags[:0], Decision: c.record.Decision[:0]}
 		c.recorded, c.charged = false, false
 		if c.readTags() != nil || h.pipe.begin(c, to) != nil {
 			t.Error("it can not be recorded")

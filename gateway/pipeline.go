@@ -150,7 +150,7 @@ func (p *Pipeline) release(c *Call) {
 	c.texts.Forget(keepBelow)
 	c.reservation.Reset()
 	c.entry.Reset()
-	attempts, tags, bookings := c.record.Attempts, c.record.Tags, c.record.Bookings
+	attempts, tags, bookings, decision := c.record.Attempts, c.record.Tags, c.record.Bookings, c.record.Decision
 	clear(attempts)
 	clear(bookings)
 	clear(tags)
@@ -160,7 +160,7 @@ func (p *Pipeline) release(c *Call) {
 	// The parts with memory of their own are kept; everything that belonged to this call is forgotten.
 	*c = Call{
 		pipe: p, wake: c.wake, pass: c.pass, plan: c.plan, request: c.request, pieces: c.pieces[:0], whole: whole, foreign: c.foreign[:0], Passed: c.Passed[:0],
-		Tags: c.Tags[:0], texts: c.texts, record: accounting.Record{Attempts: attempts[:0], Tags: tags[:0], Bookings: bookings[:0]},
+		Tags: c.Tags[:0], texts: c.texts, record: accounting.Record{Attempts: attempts[:0], Tags: tags[:0], Bookings: bookings[:0], Decision: decision[:0]},
 		reservation: c.reservation, entry: c.entry,
 	}
 	p.calls.Put(c)

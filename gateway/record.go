@@ -63,6 +63,9 @@ func (c *Call) close(class adapters.Class) {
 	if class != adapters.ClassNone {
 		r.Error = c.said(class)
 	}
+	if len(c.plan.Why) > 0 {
+		r.Decision = c.plan.Why.AppendJSON(r.Decision[:0])
+	}
 	r.Dropped = dropped(c.request.Dropped)
 	c.keepContent()
 }

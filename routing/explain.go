@@ -3,6 +3,8 @@ package routing
 import (
 	"strconv"
 	"time"
+
+	"github.com/tidwall/gjson"
 )
 
 // Reason is why a target is part of a plan, or why not.
@@ -79,6 +81,42 @@ func (e Explanation) AppendText(b []byte) ([]byte, error) {
 		}
 	}
 	return b, nil
+}
+
+// AppendJSON appends it for records, as
+//
+//	[{"target":"openai/gpt-4o","reason":"breaker open","until":"2026-11-22T10:00:05Z"},{"target":"groq/llama-3.3-70b","reason":"chosen"}]
+func (e Explanation) AppendJSON(b []byte) []byte {
+	b = append(b, '[')
+	for i := range e {
+		c := &e[i]
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"target":`...)
+		b = appendQuoted(b, c.Provider, c.Model)
+		b = append(b, `,"reason":"`...)
+		b = append(b, c.Reason.String()...)
+		b = append(b, '"')
+		if !c.Until.IsZero() {
+			b = append(b, `,"until":"`...)
+			b = append(c.Until.UTC().AppendFormat(b, time.RFC3339), '"')
+		}
+		if c.Score != 0 {
+			b = strconv.AppendFloat(append(b, `,"score":`...), c.Score, 'g', 3, 64)
+		}
+		b = append(b, '}')
+	}
+	return append(b, ']')
+}
+
+// appendQuoted appends two names with a slash between as one JSON text.
+func appendQuoted(b []byte, provider, model string) []byte {
+	b = gjson.AppendJSONString(b, provider)
+	b[len(b)-1] = '/' // in the place of the quote; the next one's first quote goes
+	at := len(b)
+	b = gjson.AppendJSONString(b, model)
+	return append(b[:at], b[at+1:]...)
 }
 
 // String is AppendText on its own.
