@@ -51,7 +51,7 @@ func fill(t *testing.T, db *storage.DB, name string) tenant {
 	v.call.Who.Key = v.key.ID
 	v.limits = create(t, db.Limits(), limitsOf(v.org, accounting.Scope{Key: v.key.ID}))
 	v.budget = create(t, db.Budgets(), budgetOf(v.org, "monthly"))
-	v.call.Bookings = []accounting.Booking{{Budget: v.budget.ID, Window: month, Held: 4_000}}
+	v.call.Bookings = []accounting.Booking{{Budget: v.budget.ID, Window: month, Held: 4_000, Spent: v.call.Cost}}
 	(&shipped{node: "node of " + name}).append(t, db, v.call)
 	_, err := db.NoteBudget(t.Context(), &v.budget, month, 50, 1)
 	must(t, err)
