@@ -2,7 +2,9 @@ package tests
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -53,6 +55,9 @@ func TestSecretsStayInside(t *testing.T) {
 	}
 	for _, file := range o.files(t) {
 		text, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a segment of the spool is removed when it is shipped
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,14 +89,25 @@ func (o *office) guardAnswer(t *testing.T, a answer) {
 // files are what Vel keeps, but for the key that it says at every start and the one that seals.
 func (o *office) files(t *testing.T) (files []string) {
 	t.Helper()
-	all, err := filepath.Glob(filepath.Join(o.Dir, "data", "*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range all {
+	for _, file := range filesBelow(t, filepath.Join(o.Dir, "data")) {
 		if !strings.HasSuffix(file, ".key") {
 			files = append(files, file)
 		}
+	}
+	return files
+}
+
+// filesBelow are all files in a folder and the folders in it.
+func filesBelow(t *testing.T, dir string) (files []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return files
 }

@@ -2,8 +2,10 @@ package tests
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
@@ -182,12 +184,15 @@ func TestKeysOfProvidersAreNowhere(t *testing.T) {
 	seen.Write(export)
 	seen.Write(ask(t, request(t, "GET", o.URL+"/metrics", rootKey, "")).body)
 	seen.Write(ask(t, request(t, "GET", o.URL+"/v1/models", key, "")).body)
-	files, err := filepath.Glob(filepath.Join(o.Dir, "data", "*"))
-	if err != nil || len(files) < 3 {
-		t.Fatalf("%q, %v", files, err)
+	files := filesBelow(t, filepath.Join(o.Dir, "data"))
+	if len(files) < 3 {
+		t.Fatalf("%q", files)
 	}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a segment of the spool is removed when it is shipped
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
