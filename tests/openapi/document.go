@@ -61,6 +61,7 @@ type (
 type reader struct {
 	text     []byte
 	compiler *jsonschema.Compiler
+	opened   map[string]map[string]json.RawMessage // the members of what stands at a pointer: the document is large, and read often
 }
 
 // address is where the compiler finds the document.
@@ -72,7 +73,7 @@ func Read(text []byte) (*Document, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the document: %w", err)
 	}
-	r := &reader{text, jsonschema.NewCompiler()}
+	r := &reader{text, jsonschema.NewCompiler(), map[string]map[string]json.RawMessage{}}
 	r.compiler.DefaultDraft(jsonschema.Draft2020) // what OpenAPI 3.1 names
 	r.compiler.AssertFormat()
 	if err := r.compiler.AddResource(address, value); err != nil {
@@ -97,19 +98,31 @@ func Read(text []byte) (*Document, error) {
 
 // at decodes what a reference names.
 func (r *reader) at(reference string, into any) error {
-	value := json.RawMessage(r.text)
+	value, here := json.RawMessage(r.text), ""
 	pointer, _ := strings.CutPrefix(reference, "#/")
 	for step := range strings.SplitSeq(pointer, "/") {
-		var members map[string]json.RawMessage
-		if err := json.Unmarshal(value, &members); err != nil {
+		members, err := r.members(here, value)
+		if err != nil {
 			return fmt.Errorf("follow %s: %w", reference, err)
 		}
 		var ok bool
 		if value, ok = members[strings.NewReplacer("~1", "/", "~0", "~").Replace(step)]; !ok {
 			return fmt.Errorf("follow %s: there is no %s", reference, step)
 		}
+		here += "/" + step
 	}
 	return json.Unmarshal(value, into)
+}
+
+// members are those of the value at a pointer.
+func (r *reader) members(pointer string, value json.RawMessage) (members map[string]json.RawMessage, err error) {
+	if members = r.opened[pointer]; members != nil {
+		return members, nil
+	}
+	if err = json.Unmarshal(value, &members); err == nil {
+		r.opened[pointer] = members
+	}
+	return members, err
 }
 
 // resolve is the place that a value stands at: its own, or the one that its $ref names.
