@@ -151,7 +151,7 @@ func (a *App) open(cfg *config.Config) (err error) {
 // work starts what goes on beside the calls.
 func (a *App) work() {
 	a.pipeline.FindKeys(a)
-	a.usesWritten = a.began
+	a.usesWritten = a.began.Add(-time.Second) // a use is known by the second
 	a.onStop(func() error { return a.writeUses(context.Background()) })
 	a.onStop(a.follow())
 	a.onStop(a.every(usedEvery, "note which keys were used", a.writeUses))
