@@ -1,9 +1,13 @@
 package nodes
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"testing"
+	"time"
+
+	"github.com/vel-gateway/vel/tests/vel"
 )
 
 // What one node is told of an organization's content and prices holds for the calls of the other within two seconds.
@@ -43,16 +47,29 @@ func TestCallsAcrossNodes(t *testing.T) {
 			}
 
 			p.a.must(t, http.StatusOK, "PUT", "/api/organizations/"+org, object{"name": "acme", "keep_content": true})
-			var ids []string
-			becomes(t, "a call of the other node whose content is kept", func() bool {
+			changed, id := time.Now(), ""
+			call := func() bool {
 				a, err := p.b.chat(t.Context(), k.secret, "echo", false)
 				if err != nil {
 					t.Fatal(err)
 				}
-				ids = append(ids, a.header.Get("X-Request-Id"))
-				return p.keeps(t, org, ids)
-			})
+				id = a.header.Get("X-Request-Id")
+				return time.Since(changed) > heard
+			}
+			eventually(t, "the time in which a node hears of a change", call)
+			call() // its record takes its own time to the database
+			eventually(t, "the content of a call of the other node", func() bool { return p.keeps(t, org, []string{id}) })
 		})
+	}
+}
+
+// eventually waits for something, however long it takes within patience.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := vel.Poll(ctx, what, func() (bool, error) { return is(), nil }); err != nil {
+		t.Fatal(err)
 	}
 }
 
