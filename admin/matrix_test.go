@@ -67,6 +67,7 @@ get-limit-usage         .     .       .       x       x      x     x     x     x
 create-limit            .     .       .       .       .      .     x     x     x   x
 change-limit            .     .       .       .       .      .     x     x     x   x
 delete-limit            .     .       .       .       .      .     x     x     x   x
+purge-cache             .     .       .       .       .      .     x     x     x   x
 reset-limit             .     .       .       .       .      .     x     x     x   x
 set-user-rate-limits    .     .       .       .       .      .     x     x     x   x
 list-budgets            .     .       .       x       x      x     x     x     x   x
@@ -208,7 +209,7 @@ func TestOtherOrganizationsAreNotFound(t *testing.T) {
 	bodies := map[string]any{
 		"teams": map[string]any{"name": "mine"}, "users": map[string]any{"name": "mine", "email": "mine@example.com"},
 		"roles": map[string]any{"name": "mine", "permissions": []string{}}, "keys": map[string]any{"name": "mine"},
-		"organizations": map[string]any{"name": "mine"}, "limits": map[string]any{"rpm": 1}, "budgets": map[string]any{"name": "mine", "usd": "1"},
+		"organizations": map[string]any{"name": "mine"}, "limits": map[string]any{"rpm": 1}, "cache": map[string]any{}, "budgets": map[string]any{"name": "mine", "usd": "1"},
 	}
 	ids := map[string]string{"teams": "team_red", "users": "user_viewer", "roles": "role_clerk", "keys": "key_caller", "organizations": string(acme), "calls": "req_5", "limits": "limit:acme%2Fci", "budgets": "budget:acme"}
 	w.called()

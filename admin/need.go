@@ -97,6 +97,8 @@ func needs() map[string]need {
 		"change-route": platform,
 		"delete-route": platform,
 
+		"purge-cache": organization,
+
 		"list-limits":          view,
 		"get-limit":            view,
 		"get-limit-usage":      view,

@@ -35,6 +35,8 @@ type Deps struct {
 	Problem       func(id tenancy.ID) string // what keeps one from being in force on this node; empty: nothing
 	Prober        Prober
 
+	Cache AnswerCache // nil: no calls are served here, so no answers are kept
+
 	// Limits and budgets, with those that the file declares.
 	LimitStore   tenancy.Store[accounting.Limits]
 	BudgetStore  tenancy.Store[accounting.Budget]
@@ -163,6 +165,7 @@ func NewServer(d Deps) *Server {
 	s.serveKeys()
 	s.serveProviders()
 	s.serveRoutes()
+	s.serveCache()
 	s.serveLimits()
 	s.serveBudgets()
 	s.serveLedger()

@@ -44,6 +44,7 @@ type Config struct {
 	MaxAge    time.Duration  // how long keys of the database are believed while it is away
 	Retention Retention
 	Spool     Spool
+	Cache     Cache
 	SecretKey secrets.Secret   // what encrypts secrets at rest; no secret: it is not set
 	OldKeys   []secrets.Secret // what else may have encrypted them
 	AdminKey  secrets.Secret   // what opens the control plane to whoever runs the house; no secret: it is not set
@@ -91,14 +92,14 @@ func parse(path string, text []byte, env environment) (*Config, error) {
 	c.Gateway.AdminListen = f.Admin.Listen
 	c.Redis = f.Redis.URLs()
 	c.Direct, _ = f.DatabaseDirect.Postgres()
-	c.Spool = d.spool(&f)
+	c.Spool, c.Cache = d.spool(&f), f.Cache
 	d.validate(&f, c)
 	if len(d.faults) > 0 {
 		d.faults.sort()
 		return nil, d.faults
 	}
 	c.ownProviders()
-	c.Secrets = append(d.secrets, passwords(f.Database.url, c.Direct, f.Redis.urls)...)
+	c.Secrets = append(d.secrets, passwords(f.Database.url, c.Direct, f.Redis.urls, f.Cache.Redis.urls)...)
 	c.NotEnforced, c.Accepted = d.parts(&f)
 	c.Warnings = d.warnings
 	return c, nil

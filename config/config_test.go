@@ -25,7 +25,7 @@ func TestExampleIsAccepted(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{
-		"models.careful.hedge", "models.careful.cache", "models.careful.mirror",
+		"models.careful.hedge", "models.careful.mirror",
 	}, paths(c.NotEnforced)); diff != "" {
 		t.Errorf("not enforced (-want +got):\n%s", diff)
 	}

@@ -19,6 +19,7 @@ type file struct {
 	DatabaseDirect Database      `yaml:"database_direct" jsonschema:"description=Postgres without a pooler for LISTEN where database goes through PgBouncer."`
 	SnapshotMaxAge time.Duration `yaml:"snapshot_max_age" jsonschema:"description=How long keys that the database told of are believed while it does not answer."`
 	Redis          Redis         `yaml:"redis" jsonschema:"description=redis://… or rediss://…; several hosts are a Redis Cluster; REDIS_URL wins; empty: limits are kept in this process."`
+	Cache          Cache         `yaml:"cache" jsonschema:"description=Where the answers of models with a cache are kept."`
 	Spool          Spool         `yaml:"spool" jsonschema:"description=Where records wait that are not yet in the database."`
 	Admin          Admin         `yaml:"admin" jsonschema:"description=Who manages Vel and where."`
 	Log            Log           `yaml:"log" jsonschema:"description=What is logged and how."`
@@ -27,6 +28,13 @@ type file struct {
 
 	Routing routing.Config `yaml:",inline"`
 	Tenancy tenancy.Config `yaml:",inline"`
+}
+
+// Cache is where the answers of models with a cache are kept.
+type Cache struct {
+	MaxBytes  gateway.Size `yaml:"max_bytes" jsonschema:"description=The memory of a node for them where no redis is written."`
+	MaxAnswer gateway.Size `yaml:"max_answer" jsonschema:"description=The largest answer that is kept."`
+	Redis     Redis        `yaml:"redis" jsonschema:"description=A Redis for them that nodes share; best one of their own that evicts what is used least."`
 }
 
 // Spool is where records wait that are not yet in the database.
@@ -71,6 +79,7 @@ func defaults() file {
 	return file{
 		Config:   gateway.Defaults(),
 		Database: Database{sqlite: "./data/vel.db"}, SnapshotMaxAge: 15 * time.Minute,
+		Cache:     Cache{MaxBytes: 64 << 20, MaxAnswer: 1 << 20},
 		Spool:     Spool{Dir: "./data/spool", Sync: 50 * time.Millisecond, MaxBytes: Share{Percent: 20}, OnFull: "refuse"},
 		Admin:     Admin{OIDC: admin.DefaultOIDC()},
 		Log:       Log{Level: "info", Format: "json"},

@@ -47,6 +47,7 @@ var treatments = [...]treatment{
 	{path: "snapshot_max_age", effect: enforced},
 	{path: "redis", effect: enforced},
 	{path: "spool", effect: enforced},
+	{path: "cache", effect: enforced},
 	{path: "otel", effect: enforced},
 	{path: "retention", effect: enforced},
 
@@ -78,7 +79,7 @@ var treatments = [...]treatment{
 	{path: "models.*.optimize", effect: enforced},
 	{path: "models.*.sticky", effect: accepted, why: "kept by each process for itself, not shared by nodes"},
 	{path: "models.*.hedge", why: "no second target is asked while the first is slow yet"},
-	{path: "models.*.cache", why: "no answer is kept yet"},
+	{path: "models.*.cache", effect: enforced},
 	{path: "models.*.mirror", why: "no call is copied yet"},
 	{path: "models.*.rules", effect: enforced},
 	{path: "models.*.timeouts", effect: enforced},

@@ -59,6 +59,7 @@ var settings = map[string]string{
 	"listen": "127.0.0.1:1", "server.max_body": "1MiB", "server.max_body_in_flight": "2GiB", "server.drain": "1s",
 	"server.tls.cert": "c", "server.tls.key": "c", "server.trusted_proxies": "[10.0.0.0/8]", "server.cors.origins": "['*']",
 	"database": "postgres://there/vel", "snapshot_max_age": "1m", "database_direct": "postgres://h/d", "redis": "redis://h:1",
+	"cache.max_bytes": "100MiB", "cache.max_answer": "2MiB", "cache.redis": "redis://h:2",
 	"spool.dir": "s", "spool.sync": "1s", "spool.strict": "true", "spool.max_bytes": "1GiB", "spool.on_full": "drop",
 	"admin.listen": "127.0.0.1:2", "admin.oidc.issuer": "https://other.example", "admin.oidc.client_id": "b", "admin.oidc.client_secret": "env:SECRET",
 	"admin.oidc.redirect_url": "https://other.example/api/auth/oidc/callback", "admin.oidc.scopes": "[openid]", "admin.oidc.organization": "platform",
@@ -209,7 +210,7 @@ func observe(t *testing.T, env []string) observed {
 		}
 	})
 	for name, m := range c.Routing.Models { // what routing refuses to build
-		m.Hedge, m.Cache, m.Mirror = nil, nil, nil
+		m.Hedge, m.Mirror = nil, nil
 		c.Routing.Models[name] = m
 	}
 	kinds := map[string]*adapters.Adapter{
@@ -233,13 +234,14 @@ func observe(t *testing.T, env []string) observed {
 		MaxAge   time.Duration
 		Kept     Retention
 		Spool    Spool
+		Cache    Cache
 		SignOn   admin.OIDC
 		Costs    map[string]money.Nano
 		Limits   []accounting.Limits
 		Budgets  []accounting.Budget
 		Unpriced [2]string
 	}{
-		c.Gateway, c.Log, c.OTel, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Redis, c.Direct, c.MaxAge, c.Retention, c.Spool, c.SignOn, costs(t, &c.Routing),
+		c.Gateway, c.Log, c.OTel, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Redis, c.Direct, c.MaxAge, c.Retention, c.Spool, c.Cache, c.SignOn, costs(t, &c.Routing),
 		accounting.DeclaredLimits(&c.Tenancy), accounting.DeclaredBudgets(&c.Tenancy),
 		[2]string{c.Routing.Defaults.Unpriced, c.Routing.Defaults.UnpricedHold},
 	}

@@ -23,6 +23,7 @@ func (f *file) validate(fault func(path, problem, hint string)) {
 		fault("snapshot_max_age", "must be at least 1s", "write 15m")
 	}
 	f.Spool.validate(fault)
+	f.Cache.validate(fault)
 	oneOf(f.Log.Level, "log.level", fault, "debug", "info", "warn", "error")
 	oneOf(f.Log.Format, "log.format", fault, "json", "text")
 	f.OTel.validate(fault)
@@ -53,6 +54,15 @@ func (s *Spool) validate(fault func(path, problem, hint string)) {
 		fault("spool.max_bytes", "must be more than 0", "write it as 10GiB or 20%")
 	}
 	oneOf(s.OnFull, "spool.on_full", fault, "refuse", "drop")
+}
+
+func (c *Cache) validate(fault func(path, problem, hint string)) {
+	if c.MaxAnswer <= 0 {
+		fault("cache.max_answer", "must be more than 0", "write it as 1MiB")
+	}
+	if c.MaxBytes < c.MaxAnswer {
+		fault("cache.max_bytes", fmt.Sprintf("is less than cache.max_answer (%s), so the largest answer could never be kept", c.MaxAnswer), "write it as 64MiB")
+	}
 }
 
 func (o *OTel) validate(fault func(path, problem, hint string)) {

@@ -35,10 +35,13 @@ func (p *Pipeline) admit(c *Call) error {
 		return nil
 	}
 	c.snapshot.Accounts.Open(&c.reservation, &accounting.Call{
-		ID: c.record.ID, Who: c.Who.Identity, Route: c.record.Route, Tags: c.record.Tags, Free: !c.Content.Endpoint.Charged(),
+		ID: c.record.ID, Who: c.Who.Identity, Route: c.record.Route, Tags: c.record.Tags, Free: !c.Content.Endpoint.Charged() || c.kept != nil,
 	})
 	if c.reservation.Empty() {
 		return nil
+	}
+	if c.kept != nil {
+		return p.ledger.Reserve(context.Background(), &c.reservation, accounting.Estimate{})
 	}
 	return p.ledger.Reserve(context.Background(), &c.reservation, c.dearest())
 }

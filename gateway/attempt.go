@@ -22,6 +22,13 @@ func (p *Pipeline) attempt(c *Call) error {
 	if c.list != nil {
 		return p.answerList(c)
 	}
+	if c.kept != nil {
+		c.length = len(c.kept.Body)
+		if c.kept.Stream {
+			c.length = -1
+		}
+		return nil
+	}
 	var last *routing.Outcome
 	var failed error
 	for {

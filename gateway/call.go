@@ -7,6 +7,7 @@ import (
 
 	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/gateway/replay"
 	"github.com/vel-gateway/vel/gateway/upstream"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/tenancy"
@@ -52,6 +53,11 @@ type Call struct {
 	answer      []byte         // the beginning of an answer that is no stream, if it is to be kept
 	answerSize  int            // of all that was seen of it
 	expecting   bool           // expected is known
+
+	// What an equal call was answered, and what will be kept for another one.
+	name replay.Name
+	kept *replay.Answer // nil: the call needs a provider
+	tape *tape          // nil: nothing will be kept
 
 	// What is held of limits and budgets for the call, and of the provider's limits for the attempt under way.
 	reservation accounting.Reservation
@@ -152,6 +158,7 @@ func (c *Call) flush() error {
 		if c.list == nil {
 			c.outcome.Target.Provider.Key.Mask(p) // should the provider quote it
 		}
+		c.tape.put(p)
 		n, err := c.to.Write(p)
 		c.written += int64(n)
 		if err != nil {

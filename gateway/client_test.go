@@ -68,9 +68,12 @@ func (c *client) write(s string) {
 }
 
 // post sends a call.
-func (c *client) post(body string, fields ...string) {
+func (c *client) post(body string, fields ...string) { c.postAs(goodKey, body, fields...) }
+
+// postAs sends a call with a key.
+func (c *client) postAs(key, body string, fields ...string) {
 	c.t.Helper()
-	c.write(request("POST", "/v1/chat/completions", body, append(fields, "Authorization: Bearer "+goodKey)...))
+	c.write(request("POST", "/v1/chat/completions", body, append(fields, "Authorization: Bearer "+key)...))
 }
 
 func request(method, path, body string, fields ...string) string {
@@ -112,11 +115,14 @@ func (c *client) answerTo(method string) got {
 }
 
 // call makes a call on a connection of its own.
-func (h *house) call(body string, fields ...string) got {
+func (h *house) call(body string, fields ...string) got { return h.callAs(goodKey, body, fields...) }
+
+// callAs makes a call with a key on a connection of its own.
+func (h *house) callAs(key, body string, fields ...string) got {
 	h.t.Helper()
 	c := h.dial()
 	defer func() { _ = c.Close() }()
-	c.post(body, fields...)
+	c.postAs(key, body, fields...)
 	return c.answer()
 }
 

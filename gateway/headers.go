@@ -38,12 +38,14 @@ var (
 	nameModel      = []byte("X-Vel-Model")
 	nameAttempts   = []byte("X-Vel-Attempts")
 	nameCost       = []byte("X-Vel-Cost")
+	nameVelCache   = []byte("X-Vel-Cache")
 	nameCache      = []byte("Cache-Control")
 	nameBuffering  = []byte("X-Accel-Buffering")
 	typeStream     = []byte("text/event-stream; charset=utf-8")
 	typeJSON       = []byte("application/json")
 	typeProblem    = []byte("application/problem+json")
 	valueNoCache   = []byte("no-cache")
+	valueNoStore   = []byte("no-store")
 	valueNo        = []byte("no")
 )
 
@@ -69,16 +71,16 @@ func writeHead(r *fasthttp.Response, c *Call) {
 		writeLimits(to, &c.reservation)
 		return
 	}
+	if c.kept != nil {
+		writeKeptHead(r, c)
+		return
+	}
 	from := c.exchange.Header()
 	r.SetStatusCode(c.exchange.Status())
+	to.SetContentTypeBytes(c.typeOf())
 	if c.stream != nil {
-		to.SetContentTypeBytes(typeStream)
 		to.SetCanonical(nameCache, valueNoCache)
 		to.SetCanonical(nameBuffering, valueNo)
-	} else if t := from.ContentType(); len(t) > 0 {
-		to.SetContentTypeBytes(t)
-	} else {
-		to.SetContentTypeBytes(typeJSON) // an SDK makes a string of what has no type
 	}
 	to.SetBytesV("X-Request-Id", []byte(c.ID))
 	writeRouted(to, c)
@@ -86,11 +88,44 @@ func writeHead(r *fasthttp.Response, c *Call) {
 	if c.stream == nil && c.charged && c.record.Unpriced == "" && len(c.untoldTries) == 0 {
 		to.SetCanonical(nameCost, c.record.Cost.Append(c.cost[:0]))
 	}
+	if c.record.Cache != "" {
+		to.SetCanonical(nameVelCache, []byte(c.record.Cache))
+	}
 	for _, name := range toClient {
 		if v := from.Peek(name); len(v) > 0 {
 			to.SetBytesV(name, v)
 		}
 	}
+}
+
+// writeKeptHead writes the head of an answer that was kept.
+func writeKeptHead(r *fasthttp.Response, c *Call) {
+	to, k := &r.Header, c.kept
+	r.SetStatusCode(k.Status)
+	to.SetContentType(k.Type)
+	if k.Stream {
+		to.SetCanonical(nameCache, valueNoCache)
+		to.SetCanonical(nameBuffering, valueNo)
+	} else {
+		to.SetCanonical(nameCost, c.record.Cost.Append(c.cost[:0]))
+	}
+	to.SetBytesV("X-Request-Id", []byte(c.ID))
+	to.SetCanonical(nameProvider, []byte(k.Provider))
+	to.SetCanonical(nameModel, []byte(k.Model))
+	to.SetCanonical(nameAttempts, []byte("0"))
+	to.SetCanonical(nameVelCache, []byte(cacheHit))
+	writeLimits(to, &c.reservation)
+}
+
+// typeOf is the Content-Type of the answer.
+func (c *Call) typeOf() []byte {
+	switch t := c.exchange.Header().ContentType(); {
+	case c.stream != nil:
+		return typeStream
+	case len(t) > 0:
+		return t
+	}
+	return typeJSON // an SDK makes a string of what has no type
 }
 
 // writeRouted says where the call went.

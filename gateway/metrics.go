@@ -33,6 +33,8 @@ type Metrics struct {
 	unpriced   *prometheus.CounterVec
 	estimated  *prometheus.CounterVec
 	guessed    prometheus.Counter
+	recalls    *prometheus.CounterVec
+	saved      *prometheus.CounterVec
 
 	objectsLost prometheus.Counter
 
@@ -111,6 +113,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		cost:       counter("vel_cost_dollars_total", "What calls cost, as far as it is known.", "route", "provider", "model"),
 		unpriced:   counter("vel_unpriced_calls_total", "Executed attempts of which the cost is not known, or not all of it.", "provider", "model", "reason"),
 		estimated:  counter("vel_estimated_attempts_total", "Executed attempts whose provider did not tell what was used, so that it was counted here.", "provider", "model"),
+		recalls:    counter("vel_cache_lookups_total", "Calls on routes with a cache, by what became of the look into it: hit, miss, bypassed because the client wants that, failed because nobody could look.", "route", "result"),
+		saved:      counter("vel_cache_saved_dollars_total", "What the calls cost whose answers were given again.", "route"),
 		guessed:    prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_guessed_calls_total", Help: "Calls whose usage was estimated by length, because too many waited to be counted, or a place was not to wait for it."}),
 		breakers:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "vel_breaker_open", Help: "1 while the target's breaker is open or half-open."}, []string{"target"}),
 		streams:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_open_streams", Help: "Streams that are relayed now."}),
@@ -206,6 +210,9 @@ func (m *Metrics) ofTry(l tryLabels) *trySeries {
 	m.byTry[l] = s
 	return s
 }
+
+// recalled counts a look for an answer that was kept.
+func (m *Metrics) recalled(route, result string) { m.recalls.WithLabelValues(route, result).Inc() }
 
 // further counts an attempt that is not its call's first. It is rare, so its series are looked up.
 func (m *Metrics) further(c *Call) {

@@ -60,6 +60,9 @@ func (c *Call) close(class adapters.Class) {
 	if t := c.outcome.Target; t != nil {
 		r.Provider, r.Model = t.Provider.Name, t.Model
 	}
+	if k := c.kept; k != nil {
+		r.Provider, r.Model = k.Provider, k.Model
+	}
 	if class != adapters.ClassNone {
 		r.Error = c.said(class)
 	}

@@ -17,6 +17,10 @@ func (p *Pipeline) Relay(c *Call, w io.Writer) (written int64, err error) {
 	c.outcome.FirstByte = now.Sub(c.tryBegun)
 	c.to = w
 	defer func() { c.to, written = nil, c.written }()
+	if c.kept != nil {
+		return 0, c.relayKept()
+	}
+	c.tape.start(c)
 	if c.stream == nil {
 		return 0, c.relayWhole()
 	}

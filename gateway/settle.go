@@ -32,6 +32,7 @@ func (p *Pipeline) Settle(c *Call, cause error) {
 	if c.answered {
 		c.charge()
 	}
+	p.keepForOthers(c, class)
 	c.close(class)
 	trace := c.span.ended(c)
 	if len(c.untoldTries) > 0 {
@@ -65,7 +66,7 @@ func (c *Call) endClass(cause error) adapters.Class {
 	switch {
 	case c.failed != nil:
 		return classOf(c.failed)
-	case c.exchange != nil && c.ended:
+	case c.ended && (c.exchange != nil || c.kept != nil):
 		return adapters.ClassNone // all was written; what came later is no matter
 	case c.endedBy() != adapters.ClassNone:
 		return c.endedBy()

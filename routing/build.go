@@ -118,6 +118,7 @@ func (b *builder) route(name string) *Route {
 		r.Backoff = slices.Clone(c.Backoff)
 	}
 	b.targets(r, name, c.Targets)
+	b.keeping(r, c.Cache)
 	return r
 }
 
@@ -177,6 +178,7 @@ func (b *builder) ownRoute(of *Route, targets []TargetConfig) *Route {
 	r := *of
 	r.Strategy, r.Targets, r.Skipped, r.rules = Fallback, nil, nil, nil
 	b.targets(&r, of.Name, targets)
+	b.keeping(&r, b.cfg.Models[of.Name].Cache)
 	return &r
 }
 

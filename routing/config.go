@@ -140,7 +140,7 @@ type HedgeConfig struct {
 
 // CacheConfig keeps answers.
 type CacheConfig struct {
-	TTL time.Duration `yaml:"ttl" jsonschema:"description=How long an answer is kept."`
+	TTL time.Duration `yaml:"ttl" jsonschema:"description=How long an answer is kept: at most 31 days; 24h for targets that search and 1h for others unless written."`
 }
 
 // MirrorConfig copies a share of the calls to another target.

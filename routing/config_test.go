@@ -76,7 +76,7 @@ func TestExampleIsValid(t *testing.T) {
 	c.Unenforced(func(path string) { paths = append(paths, path) })
 	want := []string{
 		"models.careful.hedge",
-		"models.careful.cache", "models.careful.mirror",
+		"models.careful.mirror",
 	}
 	if diff := cmp.Diff(want, paths); diff != "" {
 		t.Error(diff)
@@ -202,7 +202,7 @@ func TestFaults(t *testing.T) {
 		{model("fast", func(m *ModelConfig) { m.Sticky = &StickyConfig{} }), "models.fast.sticky.by models.fast.sticky.ttl"},
 		{model("fast", func(m *ModelConfig) { m.Sticky.By = "colour" }), "models.fast.sticky.by"},
 		{model("careful", func(m *ModelConfig) { m.Hedge = &HedgeConfig{"p100", "5"} }), "models.careful.hedge.after models.careful.hedge.max_extra_cost"},
-		{model("careful", func(m *ModelConfig) { m.Cache.TTL = 0 }), "models.careful.cache.ttl"},
+		{model("careful", func(m *ModelConfig) { m.Cache.TTL = 745 * time.Hour }), "models.careful.cache.ttl"},
 		{model("careful", func(m *ModelConfig) { m.Mirror = &MirrorConfig{math.NaN(), TargetConfig{}} }), "models.careful.mirror.percent models.careful.mirror.to.provider"},
 		{rule(RuleConfig{When: "stream", Use: "nobody"}), "models.auto.rules[0].use"},
 		{rule(RuleConfig{When: "stream", Use: "auto"}), "models.auto.rules[0].use"},

@@ -65,7 +65,6 @@ func (c *Config) Unenforced(each func(path string)) {
 	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
 		m, at := c.Models[name], "models."+name
 		mark(m.Hedge != nil, at+".hedge")
-		mark(m.Cache != nil, at+".cache")
 		mark(m.Mirror != nil, at+".mirror")
 	}
 }
@@ -186,8 +185,8 @@ func (k checker) extras(at string, m *ModelConfig) {
 		k.form(at+".hedge.after", h.After, percentileForm, "write a percentile of the usual time, as p95")
 		k.form(at+".hedge.max_extra_cost", h.MaxExtraCost, percentForm, "write a share of the cost, as 5%")
 	}
-	if c := m.Cache; c != nil {
-		k.positive(at+".cache.ttl", &c.TTL)
+	if c := m.Cache; c != nil && (c.TTL < 0 || c.TTL > longestKept) {
+		k.fault(at+".cache.ttl", "must be more than 0 and at most 744h", "write a duration as 1h; leave it out for 24h where targets search, and 1h elsewhere")
 	}
 	if r := m.Mirror; r != nil {
 		if !(r.Percent > 0 && r.Percent <= 100) { // so that NaN is a fault too

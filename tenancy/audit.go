@@ -68,6 +68,7 @@ const (
 	ActionResetBudget     = "budgets.reset"
 	ActionResetLimits     = "limits.reset"
 	ActionRepairLedger    = "ledger.repair"
+	ActionPurgeCache      = "cache.purge"
 	longestAuditText      = 200 // characters of what comes from outside
 	auditTimeResolution   = time.Microsecond
 )

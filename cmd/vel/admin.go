@@ -28,7 +28,7 @@ func (a *App) serveAdmin(cfg *config.Config) {
 	deps.FindFresh = a.pipeline.FindFresh
 	deps.PricesOf = a.PricesOf
 	deps.AdminKey, deps.Providers, deps.Registerer = cfg.AdminKey, a.providers, a.registry
-	deps.SignOn, deps.Uses, deps.CounterStore = cfg.SignOn, a.ledger, a.counters.store
+	deps.SignOn, deps.Uses, deps.CounterStore, deps.Cache = cfg.SignOn, a.ledger, a.counters.store, a.cache
 	server := admin.NewServer(deps)
 	a.onStop(background(server.RecordRefusals))
 	a.server.Mount("/api", server)

@@ -34,6 +34,7 @@ type App struct {
 	pipeline *gateway.Pipeline
 	ledger   *accounting.Ledger
 	counters *counters
+	cache    *cache
 	shipper  *accounting.Shipper
 	server   *gateway.Server
 	sim      *simulated // nil: there are providers
@@ -104,6 +105,9 @@ func (a *App) Start(cfg *config.Config) (err error) {
 	}
 	a.pipeline = gateway.NewPipeline(a.state, a.pool, a.keepObjects(cfg), a.metrics, a.log)
 	if err := a.record(cfg); err != nil {
+		return err
+	}
+	if err := a.keepAnswers(cfg); err != nil {
 		return err
 	}
 	if err := a.traceCalls(cfg.OTel); err != nil {

@@ -123,11 +123,12 @@ type process struct {
 	maxAge   time.Duration
 	signOn   admin.OIDC
 	spool    config.Spool
+	cache    config.Cache
 	otel     config.OTel
 }
 
 func processOf(cfg *config.Config) process {
-	return process{cfg.Gateway, cfg.Log, storageConfig(cfg), cfg.Redis.Reveal(), cfg.MaxAge, cfg.SignOn, cfg.Spool, cfg.OTel}
+	return process{cfg.Gateway, cfg.Log, storageConfig(cfg), cfg.Redis.Reveal(), cfg.MaxAge, cfg.SignOn, cfg.Spool, cfg.Cache, cfg.OTel}
 }
 
 // differs names the settings that a reload leaves as they were.
@@ -144,6 +145,7 @@ func (p process) differs(cfg *config.Config) (paths []string) {
 		"database":         p.database.SQLite != now.database.SQLite || p.database.URL.Reveal() != now.database.URL.Reveal(),
 		"database_direct":  p.database.Direct.Reveal() != now.database.Direct.Reveal(),
 		"spool":            p.spool != now.spool,
+		"cache":            p.cache.MaxBytes != now.cache.MaxBytes || p.cache.MaxAnswer != now.cache.MaxAnswer || p.cache.Redis.URLs().Reveal() != now.cache.Redis.URLs().Reveal(),
 		"snapshot_max_age": p.maxAge != now.maxAge,
 	} {
 		if changed {
