@@ -51,6 +51,7 @@ type Deps struct {
 	Audit     AuditStore
 	Calls     CallStore
 	PricesOf  PriceFinder
+	Planner   Planner // nil: no calls are served here
 	SignOn    OIDC // single sign-on; without an issuer there is none
 
 	Index     func() *tenancy.KeyIndex                       // of the snapshot of now
@@ -169,6 +170,7 @@ func NewServer(d Deps) *Server {
 	s.serveSecrets()
 	s.serveAudit()
 	s.serveCalls()
+	s.serveDecisions()
 	s.serveUsage()
 	s.serveCosts()
 	s.servePrices()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,7 +27,7 @@ type Decision struct {
 	Features   []task.Feature // what spoke for the task, if that was asked for
 	Rules      []Followed     // that led to Route, or to the refusal
 	Refusal    Refusal        // 0: the call had somewhere to go
-	Candidates Explanation    // every target of Route, those of the plan in no order of theirs
+	Candidates Explanation    // every target of Route: those of the plan first, in the order in which they are asked
 }
 
 // stored is a decision as it stands in a record. It is written by AppendDecision. Names stay, members may be added, and
@@ -76,14 +77,35 @@ func (p *Plan) AppendDecision(b []byte, rev int64) []byte {
 		b = strconv.AppendUint(append(b, `,"refused":`...), uint64(p.Refused), 10)
 	}
 	b = append(b, `,"targets":[`...)
-	for i := range p.Why {
-		if i > 0 {
+	for n := range p.Why {
+		if n > 0 {
 			b = append(b, ',')
 		}
-		b = p.Why[i].append(b)
+		b = p.candidate(n).append(b)
 	}
 	return append(b, "]}"...)
 }
+
+// candidate is the n-th in the order of decisions: those of the walk, and then the others as the route has them.
+func (p *Plan) candidate(n int) *Candidate {
+	if n < len(p.Targets) {
+		return p.whyOf(p.Targets[n])
+	}
+	others := len(p.Targets)
+	for i := range p.Why {
+		c := &p.Why[i]
+		if !slices.ContainsFunc(p.Targets, c.of) {
+			if others == n {
+				return c
+			}
+			others++
+		}
+	}
+	return &Candidate{} // never: every target of the walk is one of Why
+}
+
+// of tells whether the candidate is the target.
+func (c *Candidate) of(t *Target) bool { return c.Provider == t.Provider.Name && c.Model == t.Model }
 
 // appendSteps appends what led from the call to the route.
 func (p *Plan) appendSteps(b []byte) []byte {
@@ -222,7 +244,10 @@ func reasonNamed(words string) Reason {
 func (p *Plan) Decision(rev int64) *Decision {
 	d := &Decision{
 		Rev: rev, Asked: strings.Clone(p.Asked), Tokens: p.Tokens, Task: p.Task, Told: p.Told, Features: p.spoken,
-		Rules: append([]Followed(nil), p.Followed...), Refusal: p.Refused, Candidates: append(Explanation(nil), p.Why...),
+		Rules: append([]Followed(nil), p.Followed...), Refusal: p.Refused,
+	}
+	for n := range p.Why {
+		d.Candidates = append(d.Candidates, *p.candidate(n))
 	}
 	if p.Route != nil {
 		d.Route, d.Strategy = p.Route.Name, p.Route.Strategy

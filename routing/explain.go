@@ -93,3 +93,6 @@ func (e Explanation) String() string {
 
 // PassedOver notes why a target of the plan was not asked when the call came to it.
 func (p *Plan) PassedOver(t *Target, why Reason) { p.whyOf(t).Reason = why }
+
+// Chosen tells whether a target with this reason is part of the plan.
+func (r Reason) Chosen() bool { return r == Chosen || r == LastResort || r == Stuck || r == Explored }

@@ -27,6 +27,7 @@ type Ask struct {
 	// What strategies choose by. All bytes may alias the request.
 	Seed      uint64 // what is chosen by chance is chosen by it: SeedOf the call's id
 	Input     []byte // the value of messages, input or prompt
+	Sent      int64  // tokens that are sent; 0: as many as Input has
 	MaxOutput int64  // tokens that the answer may have; 0: it was not said
 	Session   []byte // what the client says that its calls have in common
 
@@ -40,7 +41,12 @@ type Ask struct {
 }
 
 // Tokens is about how many tokens are sent.
-func (a *Ask) Tokens() int64 { return int64(len(a.Input)) / bytesPerTok }
+func (a *Ask) Tokens() int64 {
+	if a.Sent > 0 {
+		return a.Sent
+	}
+	return int64(len(a.Input)) / bytesPerTok
+}
 
 // Move is the next attempt.
 type Move struct {

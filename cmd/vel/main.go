@@ -41,6 +41,7 @@ type commands struct {
 	Keys        keysCmd        `cmd:"" help:"Manage virtual keys."`
 	Providers   providersCmd   `cmd:"" help:"Manage providers."`
 	Routes      routesCmd      `cmd:"" help:"Manage routes: model names and where their calls go."`
+	Explain     explainCmd     `cmd:"" help:"Say where a call would go, and why."`
 	Limits      limitsCmd      `cmd:"" help:"Manage limits: how fast calls may come."`
 	Budgets     budgetsCmd     `cmd:"" help:"Manage budgets: what calls may cost."`
 	Ledger      ledgerCmd      `cmd:"" help:"Verify what was spent, and repair what is counted."`
