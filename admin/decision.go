@@ -17,10 +17,10 @@ import (
 type Decision struct {
 	Asked      string      `json:"asked" doc:"The model that was asked for; empty: the record is of a version that did not keep it, or the call is on an object."`
 	Route      *string     `json:"route" doc:"The model whose targets these are, after the rules; null: there is none."`
-	Strategy   *string     `json:"strategy" enum:"fallback,weighted,fastest,cheapest,least_request,optimize" doc:"How its targets are put in order."`
+	Strategy   *string     `json:"strategy" doc:"How its targets are put in order: fallback, weighted, fastest, cheapest, least_request or optimize."`
 	Tokens     int64       `json:"tokens" doc:"About how many tokens are sent."`
-	Task       *string     `json:"task" enum:"code,reasoning,research,simple" doc:"What kind of work is asked for; null: no rule wanted to know."`
-	TaskFrom   *string     `json:"task_from" enum:"header,judged" doc:"Who says so: the client in x-vel-task, or Vel, which has looked at the request."`
+	Task       *string     `json:"task" doc:"What kind of work is asked for: code, reasoning, research or simple; null: no rule wanted to know."`
+	TaskFrom   *string     `json:"task_from" doc:"Who says so: header, the client in x-vel-task, or judged, by Vel, which has looked at the request."`
 	Features   []Feature   `json:"features" nullable:"false" doc:"What spoke most for the task, if that was asked for with x-vel-explain: 1."`
 	Rules      []RuleTaken `json:"rules" nullable:"false" doc:"The rules that held, in the order in which they led on."`
 	Candidates []Candidate `json:"candidates" nullable:"false" doc:"Every target of the route, each once."`
