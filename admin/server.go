@@ -52,7 +52,7 @@ type Deps struct {
 	Calls     CallStore
 	PricesOf  PriceFinder
 	Planner   Planner // nil: no calls are served here
-	SignOn    OIDC // single sign-on; without an issuer there is none
+	SignOn    OIDC    // single sign-on; without an issuer there is none
 
 	Index     func() *tenancy.KeyIndex                       // of the snapshot of now
 	FindFresh func(tenancy.Hash) (*tenancy.Principal, error) // looks up a key that the index does not know; nil: it knows all

@@ -103,7 +103,7 @@ func newWorld(t *testing.T) *world {
 		LimitStore: tenancy.Declared(filedLimits, w.db.limits), BudgetStore: tenancy.Declared(filedBudgets, w.db.budgets), Ledger: w.db.ledger, Uses: w.db.counts,
 		Sessions: w.db, Passwords: w.db, Rotator: w.db, Requests: w.db, Subjects: w.db, Sealed: w.db, Audit: w.db.audit, Calls: w.db.calls, PricesOf: pricesOf,
 		Planner: func(a *routing.Ask, now time.Time) *routing.Decision { return w.planned(a, now) },
-		Index: w.db.index, AdminKey: secrets.New(adminKey), Keyring: keyring, Ping: w.db.ping, Providers: func() (int, int) { return 1, 2 },
+		Index:   w.db.index, AdminKey: secrets.New(adminKey), Keyring: keyring, Ping: w.db.ping, Providers: func() (int, int) { return 1, 2 },
 		Version: "test", Log: slog.New(slog.NewJSONHandler(w.log, nil)), Registerer: prometheus.NewRegistry(), Now: w.db.clock,
 	})
 	return w

@@ -65,7 +65,7 @@ func TestDecisionOfRefusals(t *testing.T) {
 	t.Parallel()
 	table, p, a := tableForTest(t, configForTest(2, nil)), Plan{}, ask(t)
 	a.Model = "nothing"
-	if err := table.Plan(&p, a, &State{}, epoch); err != UnknownModel { //nolint:errorlint // a Refusal is comparable
+	if err := table.Plan(&p, a, &State{}, epoch); err != UnknownModel {
 		t.Fatal(err)
 	}
 	if d := p.Decision(3); d.Asked != "nothing" || d.Route != "" || d.Refusal != UnknownModel || d.Rev != 3 {
