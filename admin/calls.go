@@ -33,7 +33,7 @@ type CallLine struct {
 	Team         *Named            `json:"team"`
 	User         *Named            `json:"user"`
 	Key          *Named            `json:"key" doc:"The key that it was made with."`
-	Route        string            `json:"route" doc:"The model that was asked for."`
+	Route        string            `json:"route" doc:"The model whose targets were asked: the one that was asked for, or where a rule of it led."`
 	Provider     string            `json:"provider" doc:"Who answered, or was asked last; empty: nobody."`
 	Model        string            `json:"model" doc:"The provider's name of the model."`
 	Endpoint     string            `json:"endpoint" example:"chat/completions"`
@@ -61,7 +61,7 @@ type Call struct {
 	CallLine
 	Attempts []Attempt       `json:"attempts" nullable:"false" doc:"Every try, in order."`
 	Estimate string          `json:"estimate_usd" doc:"What it was taken to cost when it began."`
-	Decision json.RawMessage `json:"decision" doc:"Why it went where it went; null: nothing is kept of that."`
+	Decision json.RawMessage `json:"decision" doc:"Why it went where it went, as it is kept: GET /api/calls/{id}/route says it in words. Null: nothing is kept of that."`
 	Dropped  []string        `json:"dropped" nullable:"false" doc:"Members of the request that the provider does not know and did not get."`
 	Agent    *string         `json:"agent" doc:"The client's User-Agent."`
 	Content  *Content        `json:"content" doc:"What was said, if it was asked for; null: it was not, or nothing is kept."`
@@ -93,7 +93,7 @@ type CallFilter struct {
 	Team     Ref       `query:"team" doc:"Only those of this team."`
 	User     Ref       `query:"user" doc:"Only those of this user."`
 	Key      Ref       `query:"key" doc:"Only those made with this key."`
-	Route    string    `query:"route" maxLength:"256" pattern:"^[^\\x00-\\x1f]*$" doc:"Only those that asked for this model."`
+	Route    string    `query:"route" maxLength:"256" pattern:"^[^\\x00-\\x1f]*$" doc:"Only those that went by the targets of this model."`
 	Provider string    `query:"provider" maxLength:"64" pattern:"^[^\\x00-\\x1f]*$" doc:"Only those that this provider answered, or was asked last."`
 	Model    string    `query:"model" maxLength:"256" pattern:"^[^\\x00-\\x1f]*$" doc:"Only those that went to the model of this name, which is the provider's."`
 	Endpoint string    `query:"endpoint" maxLength:"64" pattern:"^[a-z_]+(/[a-z_]+)?$" doc:"Only those to this path below /v1." example:"chat/completions"`

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -36,6 +37,9 @@ var (
 // deepest is how far a body may be nested; none of ours goes beyond three.
 const deepest = 32
 
+// othersNames are the members of a body that hold what others have named: a request to a model, and parts of one.
+func othersNames() []string { return []string{"body", "tags", "headers"} }
+
 // unambiguous refuses what Go would read and others would read differently: a member that is written twice, and one
 // that is ours but for the case of its letters.
 func unambiguous(data []byte) error {
@@ -47,6 +51,8 @@ func unambiguous(data []byte) error {
 	type level struct {
 		members map[string]bool // nil: an array
 		key     bool            // a member's name comes next
+		theirs  bool            // its names are those of others, with capitals as they like
+		last    string          // the member whose value comes next
 	}
 	var open []level
 	for {
@@ -63,19 +69,20 @@ func unambiguous(data []byte) error {
 				if top.members[name] {
 					return fmt.Errorf("the member %q is written twice", name)
 				}
-				if strings.ToLower(strings.ToUpper(name)) != name {
+				if !top.theirs && strings.ToLower(strings.ToUpper(name)) != name {
 					return fmt.Errorf("the member %q is not known: all names are in lower case", name)
 				}
-				top.members[name], top.key = true, false
+				top.members[name], top.key, top.last = true, false, name
 				continue
 			}
 			top.key = true
 		}
+		theirs := len(open) > 0 && (open[len(open)-1].theirs || len(open) == 1 && slices.Contains(othersNames(), open[0].last))
 		switch token {
 		case json.Delim('{'):
-			open = append(open, level{map[string]bool{}, true})
+			open = append(open, level{members: map[string]bool{}, key: true, theirs: theirs})
 		case json.Delim('['):
-			open = append(open, level{})
+			open = append(open, level{theirs: theirs})
 		case json.Delim('}'), json.Delim(']'):
 			open = open[:len(open)-1]
 		}

@@ -89,6 +89,8 @@ get-call                .     .       .       x       x      x     x     x     x
 export-calls            .     .       .       x       x      x     x     x     x   x
 get-usage               .     .       .       x       x      x     x     x     x   x
 get-costs               .     .       .       x       x      x     x     x     x   x
+get-call-route          .     .       .       x       x      x     x     x     x   x
+dry-run-route           .     .       .       x       x      x     x     x     x   x
 get-price               .     .       .       .       .      .     .     .     x   x
 `
 
@@ -210,6 +212,7 @@ func TestOtherOrganizationsAreNotFound(t *testing.T) {
 		"teams": map[string]any{"name": "mine"}, "users": map[string]any{"name": "mine", "email": "mine@example.com"},
 		"roles": map[string]any{"name": "mine", "permissions": []string{}}, "keys": map[string]any{"name": "mine"},
 		"organizations": map[string]any{"name": "mine"}, "limits": map[string]any{"rpm": 1}, "cache": map[string]any{}, "budgets": map[string]any{"name": "mine", "usd": "1"},
+		"routes": map[string]any{"model": "m"},
 	}
 	ids := map[string]string{"teams": "team_red", "users": "user_viewer", "roles": "role_clerk", "keys": "key_caller", "organizations": string(acme), "calls": "req_5", "limits": "limit:acme%2Fci", "budgets": "budget:acme"}
 	w.called()

@@ -129,8 +129,12 @@ func needs() map[string]need {
 		"list-calls":   analytics,
 		"get-call":     analytics,
 		"export-calls": analytics,
-		"get-usage":    analytics,
-		"get-costs":    analytics,
-		"get-price":    platform,
+
+		"get-call-route": analytics,
+		"dry-run-route":  analytics,
+
+		"get-usage": analytics,
+		"get-costs": analytics,
+		"get-price": platform,
 	}
 }

@@ -53,7 +53,8 @@ type Deps struct {
 	Audit     AuditStore
 	Calls     CallStore
 	PricesOf  PriceFinder
-	SignOn    OIDC // single sign-on; without an issuer there is none
+	Planner   Planner // nil: no calls are served here
+	SignOn    OIDC    // single sign-on; without an issuer there is none
 
 	Index     func() *tenancy.KeyIndex                       // of the snapshot of now
 	FindFresh func(tenancy.Hash) (*tenancy.Principal, error) // looks up a key that the index does not know; nil: it knows all
@@ -172,6 +173,7 @@ func NewServer(d Deps) *Server {
 	s.serveSecrets()
 	s.serveAudit()
 	s.serveCalls()
+	s.serveDecisions()
 	s.serveUsage()
 	s.serveCosts()
 	s.servePrices()

@@ -43,6 +43,7 @@ type world struct {
 	log    *lines
 
 	problems map[tenancy.ID]string // of providers and routes
+	planned  Planner
 	probed   func(p *routing.ManagedProvider, model string) routing.Trial
 	purged   purges
 }
@@ -75,6 +76,7 @@ func (l *lines) String() string {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, db: newDatabase(), tokens: map[string]string{"vel": adminKey}, log: &lines{}, problems: map[tenancy.ID]string{}}
+	w.planned = func(a *routing.Ask, _ time.Time) *routing.Decision { return &routing.Decision{Asked: a.Model} }
 	w.user("admin", acme, tenancy.OrgAdmin)
 	w.user("clerk", acme, "role_clerk")
 	w.user("manager", acme, tenancy.AgentManager)
@@ -101,7 +103,8 @@ func newWorld(t *testing.T) *world {
 		Problem: func(id tenancy.ID) string { return w.problems[id] }, Prober: w,
 		LimitStore: tenancy.Declared(filedLimits, w.db.limits), BudgetStore: tenancy.Declared(filedBudgets, w.db.budgets), Ledger: w.db.ledger, Uses: w.db.counts, Cache: &w.purged,
 		Sessions: w.db, Passwords: w.db, Rotator: w.db, Requests: w.db, Subjects: w.db, Sealed: w.db, Audit: w.db.audit, Calls: w.db.calls, PricesOf: pricesOf,
-		Index: w.db.index, AdminKey: secrets.New(adminKey), Keyring: keyring, Ping: w.db.ping, Providers: func() (int, int) { return 1, 2 },
+		Planner: func(a *routing.Ask, now time.Time) *routing.Decision { return w.planned(a, now) },
+		Index:   w.db.index, AdminKey: secrets.New(adminKey), Keyring: keyring, Ping: w.db.ping, Providers: func() (int, int) { return 1, 2 },
 		Version: "test", Log: slog.New(slog.NewJSONHandler(w.log, nil)), Registerer: prometheus.NewRegistry(), Now: w.db.clock,
 	})
 	return w

@@ -40,6 +40,7 @@ func (p *Pipeline) attempt(c *Call) error {
 			return endedError(c.endedBy())
 		}
 		if passed, err := p.topUp(c, move.Target); passed {
+			c.plan.PassedOver(move.Target, routing.Unaffordable)
 			c.outcome = routing.Outcome{Target: move.Target, Refused: true}
 			failed, last = cmp.Or(failed, err), &c.outcome
 			continue
@@ -65,17 +66,17 @@ func (p *Pipeline) try(c *Call, move routing.Move) error {
 	c.tryBegun, c.foreign = time.Now(), c.foreign[:0]
 	c.outcome, c.charged = routing.Outcome{Target: move.Target, Stick: c.plan.Stick}, false
 	if err := c.encode(); err != nil {
-		c.outcome.Refused = true // this provider can not do what is asked, and is not asked
+		c.passOver(routing.Unable) // this provider can not do what is asked, and is not asked
 		return err
 	}
 	if err := p.enter(c, move.Target); err != nil {
-		c.outcome.Refused = true
+		c.passOver(routing.Limited)
 		return err
 	}
 	pass, ok := p.state.Begin(move, c.tryBegun)
 	if !ok {
 		p.leave(c)
-		c.outcome.Refused = true
+		c.passOver(routing.BreakerOpen)
 		return errUnwell
 	}
 	c.outcome.Pass, c.trying = pass, true
@@ -95,6 +96,12 @@ func (p *Pipeline) try(c *Call, move routing.Move) error {
 	c.span.answering(c)
 	c.outcome.Pass.Answered() // a breaker that probes need not wait for the end of a stream
 	return nil
+}
+
+// passOver goes on without asking the target, for a reason.
+func (c *Call) passOver(why routing.Reason) {
+	c.outcome.Refused = true
+	c.plan.PassedOver(c.outcome.Target, why)
 }
 
 // encode makes the request for the target, from the original.

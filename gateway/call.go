@@ -29,6 +29,7 @@ type Call struct {
 	Account string           // of a call on objects: the provider that the client chose; empty: none
 	Header  adapters.Header  // of the request, until its answer begins; nil: there is none
 	Session []byte           // what the client says that its calls have in common; nil: nothing
+	Explain bool             // the client wants to know where the reasons stand
 	Client  string           // address, for the log
 	Agent   []byte           // User-Agent, for the record
 	Tags    [][]byte         // what stands in the fields for it

@@ -50,7 +50,7 @@ func (s *Server) call(ctx *fasthttp.RequestCtx, to *path) {
 	c.Key, c.Agent = presentedKey(h), h.UserAgent()
 	c.Client, c.Passed = s.clientOf(ctx), passing(c.Passed, h)
 	c.Account, c.Session = view(h.Peek("X-Vel-Provider")), h.Peek("X-Vel-Session")
-	c.Header = h
+	c.Header, c.Explain = h, string(h.Peek("X-Vel-Explain")) == "1"
 	c.Tags = append(c.Tags, h.PeekAll(nameTags)...)
 	c.Content = adapters.Content{
 		Endpoint: to.endpoint, Method: string(h.Method()), Path: to.rest, Query: to.query, ContentType: h.ContentType(), Body: ctx.Request.Body(),
@@ -115,6 +115,7 @@ func (s *Server) fail(ctx *fasthttp.RequestCtx, c *Call, err error) {
 		writeRouted(&ctx.Response.Header, c)
 	}
 	writeLimits(&ctx.Response.Header, &c.reservation)
+	writeDecision(&ctx.Response.Header, c)
 	writeRefusal(&ctx.Response, c.ID, &a)
 	s.pipe.Settle(c, err)
 	s.pipe.release(c)

@@ -37,6 +37,7 @@ var (
 	nameProvider   = []byte("X-Vel-Provider")
 	nameModel      = []byte("X-Vel-Model")
 	nameAttempts   = []byte("X-Vel-Attempts")
+	nameDecision   = []byte("X-Vel-Decision")
 	nameCost       = []byte("X-Vel-Cost")
 	nameVelCache   = []byte("X-Vel-Cache")
 	nameCache      = []byte("Cache-Control")
@@ -65,6 +66,7 @@ func presentedKey(h *fasthttp.RequestHeader) []byte {
 // writeHead writes the head of a call's answer.
 func writeHead(r *fasthttp.Response, c *Call) {
 	to := &r.Header
+	writeDecision(to, c)
 	if c.list != nil {
 		to.SetContentTypeBytes(typeJSON)
 		to.SetBytesV("X-Request-Id", []byte(c.ID))
@@ -142,4 +144,11 @@ func writeRouted(to *fasthttp.ResponseHeader, c *Call) {
 		to.Set("X-Vel-Dropped", strings.Join(c.request.Dropped, ", "))
 	}
 	to.SetCanonical(nameAttempts, strconv.AppendInt(nil, int64(len(c.record.Attempts)), 10))
+}
+
+// writeDecision says under which id the reasons for the way of the call can be read, if that was asked for.
+func writeDecision(to *fasthttp.ResponseHeader, c *Call) {
+	if c.Explain && c.plan.Decided() {
+		to.SetCanonical(nameDecision, []byte(c.ID))
+	}
 }

@@ -237,6 +237,7 @@ func (p *Pipeline) route(c *Call) (err error) {
 		Seed: routing.SeedOf(c.ID), Input: c.asked(), Session: c.Session,
 		MaxOutput: cmp.Or(c.question.MaxCompletionTokens, c.question.MaxTokens),
 		Stream:    c.Content.Stream, Header: c.Header, Tags: c.Tags, Body: c.Content.Body,
+		Explain: c.Explain,
 	}
 	if c.Content.Boundary != nil { // a form is no JSON
 		ask.Body = nil

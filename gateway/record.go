@@ -66,8 +66,8 @@ func (c *Call) close(class adapters.Class) {
 	if class != adapters.ClassNone {
 		r.Error = c.said(class)
 	}
-	if len(c.plan.Why) > 0 {
-		r.Decision = c.plan.Why.AppendJSON(r.Decision[:0])
+	if c.plan.Decided() {
+		r.Decision = c.plan.AppendDecision(r.Decision[:0], c.snapshot.Rev)
 	}
 	r.Dropped = dropped(c.request.Dropped)
 	c.keepContent()

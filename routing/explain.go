@@ -3,14 +3,12 @@ package routing
 import (
 	"strconv"
 	"time"
-
-	"github.com/tidwall/gjson"
 )
 
 // Reason is why a target is part of a plan, or why not.
 type Reason uint8
 
-// The reasons.
+// The reasons. Records keep their numbers: they never change.
 const (
 	Chosen            Reason = iota + 1 // asked, in the plan's order
 	LastResort                          // every target is out, and this one is back soonest: at Until
@@ -26,13 +24,17 @@ const (
 	NoWeight                            // its weight is 0
 	Stuck                               // asked first: calls that this one belongs to were answered there
 	Explored                            // asked first: nobody knows how fast it is now
+	Limited                             // its account allowed no more when the call came to it
+	Unable                              // its provider can not do what the call asks for
+	Unaffordable                        // limits or budgets had no room for what the call may cost there
 	reasons
 )
 
 var reasonTexts = [reasons]string{
 	"", "chosen", "last resort, out", "breaker open", "breaker half-open, probe under way", "cooling",
 	"no credential", "not for this organization", "endpoint not spoken", "account shared by organizations",
-	"does not hold the named object", "no such provider", "weight 0", "chosen, sticky", "chosen, explored",
+	"does not hold the named object", "no such provider", "weight 0", "chosen, sticky", "chosen, explored", "account limit reached",
+	"can not do what is asked", "no room in limits or budgets",
 }
 
 // String is the reason in words, as records and people read it.
@@ -83,44 +85,14 @@ func (e Explanation) AppendText(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// AppendJSON appends it for records, as
-//
-//	[{"target":"openai/gpt-4o","reason":"breaker open","until":"2026-11-22T10:00:05Z"},{"target":"groq/llama-3.3-70b","reason":"chosen"}]
-func (e Explanation) AppendJSON(b []byte) []byte {
-	b = append(b, '[')
-	for i := range e {
-		c := &e[i]
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, `{"target":`...)
-		b = appendQuoted(b, c.Provider, c.Model)
-		b = append(b, `,"reason":"`...)
-		b = append(b, c.Reason.String()...)
-		b = append(b, '"')
-		if !c.Until.IsZero() {
-			b = append(b, `,"until":"`...)
-			b = append(c.Until.UTC().AppendFormat(b, time.RFC3339), '"')
-		}
-		if c.Score != 0 {
-			b = strconv.AppendFloat(append(b, `,"score":`...), c.Score, 'g', 3, 64)
-		}
-		b = append(b, '}')
-	}
-	return append(b, ']')
-}
-
-// appendQuoted appends two names with a slash between as one JSON text.
-func appendQuoted(b []byte, provider, model string) []byte {
-	b = gjson.AppendJSONString(b, provider)
-	b[len(b)-1] = '/' // in the place of the quote; the next one's first quote goes
-	at := len(b)
-	b = gjson.AppendJSONString(b, model)
-	return append(b[:at], b[at+1:]...)
-}
-
 // String is AppendText on its own.
 func (e Explanation) String() string {
 	b, _ := e.AppendText(nil)
 	return string(b)
 }
+
+// PassedOver notes why a target of the plan was not asked when the call came to it.
+func (p *Plan) PassedOver(t *Target, why Reason) { p.whyOf(t).Reason = why }
+
+// Chosen tells whether a target with this reason is part of the plan.
+func (r Reason) Chosen() bool { return r == Chosen || r == LastResort || r == Stuck || r == Explored }

@@ -27,6 +27,7 @@ type Ask struct {
 	// What strategies choose by. All bytes may alias the request.
 	Seed      uint64 // what is chosen by chance is chosen by it: SeedOf the call's id
 	Input     []byte // the value of messages, input or prompt
+	Sent      int64  // tokens that are sent; 0: as many as Input has
 	MaxOutput int64  // tokens that the answer may have; 0: it was not said
 	Session   []byte // what the client says that its calls have in common
 
@@ -35,10 +36,17 @@ type Ask struct {
 	Stream bool            // the answer is to be streamed
 	Header adapters.Header // of the request; nil: there is none
 	Tags   [][]byte        // k=v, k2=v2: what stands in the fields for it, checked
+
+	Explain bool // find out also what spoke for the task: that costs as much as planning, and more
 }
 
 // Tokens is about how many tokens are sent.
-func (a *Ask) Tokens() int64 { return int64(len(a.Input)) / bytesPerTok }
+func (a *Ask) Tokens() int64 {
+	if a.Sent > 0 {
+		return a.Sent
+	}
+	return int64(len(a.Input)) / bytesPerTok
+}
 
 // Move is the next attempt.
 type Move struct {
@@ -66,6 +74,8 @@ type Outcome struct {
 // Plan is where one call may go and how far it has come. It is a value inside the call and is filled by
 // Table.Plan, which reuses its memory. It belongs to the goroutine that serves the call.
 type Plan struct {
+	Asked    string // the model; aliases the Ask
+	Tokens   int64  // about how many are sent
 	Route    *Route
 	Targets  []*Target // in the order in which they are asked
 	Attempts int
@@ -74,7 +84,12 @@ type Plan struct {
 	Stick    Stick      // for the outcomes of its attempts
 	Followed []Followed // the rules that led to Route
 	Refusal  string     // of ByRule: what the rule says
+	Refused  Refusal    // why it goes nowhere; 0: it goes
 	Task     task.Label // what kind of work is asked for, if a rule wanted to know
+	Told     bool       // the client said what task it is
+
+	judge            *task.Model    // that found the task; nil: none did
+	spoken, features []task.Feature // for the task, if that was asked for: as they are, and as a record keeps them
 
 	scope *scope // nil: no plan before had rules
 

@@ -118,6 +118,7 @@ func TestPlanProperties(t *testing.T) {
 		for _, c := range p.Why {
 			named[c.Provider] = c.Reason
 		}
+		decisionIs(rt, &p)
 		if len(p.Why) != len(w.health) || len(named) != len(w.health) {
 			rt.Fatalf("%d targets, explained %q", len(w.health), p.Why)
 		}
@@ -196,4 +197,22 @@ func TestWalkProperties(t *testing.T) {
 			rt.Fatal("the call was given up without a try")
 		}
 	})
+}
+
+// decisionIs checks that a plan's decision has every target, those of the walk first and in its order, as it is and as it is kept.
+func decisionIs(rt *rapid.T, p *Plan) {
+	kept, err := ReadDecision(p.AppendDecision(nil, 1))
+	if err != nil {
+		rt.Fatal(err)
+	}
+	for _, d := range []*Decision{kept, p.Decision(1)} {
+		if len(d.Candidates) != len(p.Why) {
+			rt.Fatalf("%d targets, decided about %d", len(p.Why), len(d.Candidates))
+		}
+		for i, target := range p.Targets {
+			if !d.Candidates[i].of(target) {
+				rt.Fatalf("target %d of the walk is %s, and the decision says %v", i, target.ID, d.Candidates)
+			}
+		}
+	}
 }

@@ -136,11 +136,11 @@ func (v *visitor) member(n *ast.MemberNode) {
 	v.faults = append(v.faults, fmt.Errorf("headers has no such field (column %d); it has %s", n.Location().From+1, strings.Join(ruleHeaders, ", ")))
 }
 
-// follow finds the route that a call takes: the one that it asks for, or the one that a rule of it leads to. The error is
-// a Refusal.
-func (t *Table) follow(dst *Plan, r *Route, a *Ask, now time.Time) (*Route, error) {
+// follow finds the route that a call takes: the one that it asks for, or the one that a rule of it leads to. The refusal
+// is 0 if there is one.
+func (t *Table) follow(dst *Plan, r *Route, a *Ask, now time.Time) (*Route, Refusal) {
 	if len(r.rules) == 0 {
-		return r, nil
+		return r, 0
 	}
 	if dst.scope == nil {
 		dst.scope = newScope()
@@ -149,7 +149,7 @@ func (t *Table) follow(dst *Plan, r *Route, a *Ask, now time.Time) (*Route, erro
 	for len(r.rules) > 0 {
 		i := dst.scope.match(r, a, dst)
 		if i < 0 {
-			return r, nil
+			return r, 0
 		}
 		dst.Followed = append(dst.Followed, Followed{r.Name, i})
 		next := &r.rules[i]
@@ -158,11 +158,11 @@ func (t *Table) follow(dst *Plan, r *Route, a *Ask, now time.Time) (*Route, erro
 			return r, ByRule
 		}
 		if r = next.to; next.own {
-			return r, nil
+			return r, 0
 		}
 		if !a.Who.MayUse(r.Name) {
 			return r, NotAllowed
 		}
 	}
-	return r, nil
+	return r, 0
 }

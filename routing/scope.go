@@ -135,9 +135,10 @@ func wantsSchema(body []byte) bool {
 func (a *Ask) task(r *Route, p *Plan) task.Label {
 	if p.Task == task.None && a.Header != nil {
 		p.Task = task.Named(a.Header.Peek("X-Vel-Task"))
+		p.Told = p.Task != task.None
 	}
 	if p.Task == task.None {
-		p.Task = r.judge.Classify(a.Input)
+		p.Task, p.judge = r.judge.Classify(a.Input), r.judge
 	}
 	return p.Task
 }

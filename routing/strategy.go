@@ -247,7 +247,7 @@ func (p *Plan) first(i int, why Reason) {
 // whyOf is the explanation of a target of the walk.
 func (p *Plan) whyOf(t *Target) *Candidate {
 	for i := range p.Why {
-		if c := &p.Why[i]; c.Provider == t.Provider.Name && c.Model == t.Model {
+		if c := &p.Why[i]; c.of(t) {
 			return c
 		}
 	}

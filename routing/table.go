@@ -11,7 +11,7 @@ import (
 // Refusal is why a call goes nowhere. It is comparable: err == UnknownModel.
 type Refusal uint8
 
-// The refusals, with the status that suits each.
+// The refusals, with the status that suits each. Records keep their numbers: they never change.
 const (
 	UnknownModel  Refusal = iota + 1 // no route has this name (404)
 	NotAllowed                       // the key may not use the name, or no target is there for its organization (403)
@@ -91,6 +91,19 @@ func (t *Table) Providers() []*Provider { return t.providers }
 // Planning takes nothing and changes nothing: the same table, ask, state and time give the same plan.
 func (t *Table) Plan(dst *Plan, a *Ask, s *State, now time.Time) error {
 	dst.Reset()
+	dst.Asked, dst.Tokens = a.Model, a.Tokens()
+	dst.Refused = t.choose(dst, a, s, now)
+	if a.Explain {
+		dst.explain(a)
+	}
+	if dst.Refused != 0 {
+		return dst.Refused
+	}
+	return nil
+}
+
+// choose fills an empty plan; 0: it has a target.
+func (t *Table) choose(dst *Plan, a *Ask, s *State, now time.Time) Refusal {
 	r, ok := t.byName[a.Model]
 	if !ok {
 		return UnknownModel
@@ -99,9 +112,9 @@ func (t *Table) Plan(dst *Plan, a *Ask, s *State, now time.Time) error {
 	if !a.Who.MayUse(r.Name) {
 		return NotAllowed
 	}
-	r, err := t.follow(dst, r, a, now)
-	if dst.Route = r; err != nil {
-		return err
+	r, refused := t.follow(dst, r, a, now)
+	if dst.Route = r; refused != 0 {
+		return refused
 	}
 	dst.Attempts, dst.Deadline = r.Attempts, now.Add(r.Total)
 
@@ -146,11 +159,11 @@ func (t *Table) Plan(dst *Plan, a *Ask, s *State, now time.Time) error {
 	case len(dst.Targets) > 0:
 		chooser := contest{r, a, s, now, r.stick(a), &dst.usage}
 		chooser.arrange(dst)
-		return nil
+		return 0
 	case resort >= 0:
 		dst.choose(r.Targets[resort], true)
 		dst.Why[resort].Reason = LastResort
-		return nil
+		return 0
 	}
 	return refusal(worst)
 }

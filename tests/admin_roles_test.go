@@ -97,12 +97,14 @@ func mayDo() map[string]string {
 		"export-audit":     "        yes  yes   no      no       no     no    yes   no     who",
 		"list-audit-heads": "    yes  yes   no      no       no     no    yes   no     who",
 
-		"list-calls":   " yes  yes   yes     no       yes    no    yes   no     who",
-		"get-call":     " yes  yes   yes     no       yes    no    yes   no     who",
-		"export-calls": " yes  yes   yes     no       yes    no    yes   no     who",
-		"get-usage":    " yes  yes   yes     no       yes    no    yes   no     who",
-		"get-costs":    " yes  yes   yes     no       yes    no    yes   no     who",
-		"get-price":    " yes  no    no      no       no     no    no    no     who",
+		"list-calls":     " yes  yes   yes     no       yes    no    yes   no     who",
+		"get-call":       " yes  yes   yes     no       yes    no    yes   no     who",
+		"export-calls":   " yes  yes   yes     no       yes    no    yes   no     who",
+		"get-usage":      " yes  yes   yes     no       yes    no    yes   no     who",
+		"get-costs":      " yes  yes   yes     no       yes    no    yes   no     who",
+		"get-call-route": " yes  yes   yes     no       yes    no    yes   no     who",
+		"dry-run-route":  "  yes  yes   yes     no       yes    no    yes   no     who",
+		"get-price":      " yes  no    no      no       no     no    no    no     who",
 	}
 }
 

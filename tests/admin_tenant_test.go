@@ -194,12 +194,14 @@ func deeds() map[string]deed {
 		"export-audit":     {status: ok},
 		"list-audit-heads": {status: ok},
 
-		"list-calls":   {status: ok},
-		"get-call":     {on: "call", status: http.StatusNotFound}, // nobody calls a model here
-		"export-calls": {status: ok},
-		"get-usage":    {status: ok},
-		"get-costs":    {status: ok},
-		"get-price":    {status: ok},
+		"list-calls":     {status: ok},
+		"get-call":       {on: "call", status: http.StatusNotFound}, // nobody calls a model here
+		"export-calls":   {status: ok},
+		"get-usage":      {status: ok},
+		"get-costs":      {status: ok},
+		"get-call-route": {on: "call", status: http.StatusNotFound},
+		"dry-run-route":  {status: ok, body: func(*tenant) members { return members{"model": "gpt-4o"} }},
+		"get-price":      {status: ok},
 
 		"rotate-key": {on: "key", status: ok, body: func(*tenant) members { return members{"overlap_seconds": 60} }},
 

@@ -141,6 +141,8 @@ func (w *walk) values(place openapi.Parameter, o *openapi.Operation, d deed) (th
 		return nil, nil, true
 	case "from", "to", "route", "provider", "model", "endpoint", "tag", "class", "failed", "unpriced", "q", "content", "by", "per", "format", "timezone", "since":
 		return nil, nil, true // of calls: they narrow what is one's own
+	case "body", "headers", "id", "images", "json_schema", "max_tokens", "session", "stream", "tags", "task", "tokens", "tools":
+		return nil, nil, o.ID == "dry-run-route" // of a call that is not made: whose it is, is said beside them
 	}
 	return nil, nil, false
 }

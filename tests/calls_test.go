@@ -21,6 +21,9 @@ providers:
 models:
   fast: {targets: [{provider: ours, model: sim-fast}]}
   safe: {targets: [{provider: down, model: sim-fast}, {provider: ours, model: sim-fast}], attempts: 2}
+  auto:
+    rules: [{when: 'tags["no"] == "yes"', refuse: Not today.}, {when: 'task == "code"', use: safe}]
+    targets: [{provider: ours, model: sim-fast}]
 organizations:
   filed: {keys: {full: {key: env:FULL_KEY}}}
 `

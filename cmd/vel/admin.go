@@ -26,7 +26,7 @@ func (a *App) serveAdmin(cfg *config.Config) {
 	deps.Problem, deps.Prober = a.problem, &prober{a.pool, a.keyring, a.defaults}
 	deps.Index = func() *tenancy.KeyIndex { return a.pipeline.Snapshot().Keys }
 	deps.FindFresh = a.pipeline.FindFresh
-	deps.PricesOf = a.PricesOf
+	deps.PricesOf, deps.Planner = a.PricesOf, a.plan
 	deps.AdminKey, deps.Providers, deps.Registerer = cfg.AdminKey, a.providers, a.registry
 	deps.SignOn, deps.Uses, deps.CounterStore, deps.Cache = cfg.SignOn, a.ledger, a.counters.store, a.cache
 	server := admin.NewServer(deps)
@@ -67,6 +67,14 @@ func (a *App) defaults() routing.DefaultsConfig {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.config.Routing.Defaults
+}
+
+// plan says where a call would go now. Planning only reads what is known of the targets.
+func (a *App) plan(ask *routing.Ask, now time.Time) *routing.Decision {
+	var p routing.Plan
+	s := a.pipeline.Snapshot()
+	_ = s.Routes.Plan(&p, ask, a.state, now) // the decision has the refusal
+	return p.Decision(s.Rev)
 }
 
 // openLocal serves the control plane of a database that no server has open, to this process alone.

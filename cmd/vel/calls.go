@@ -17,6 +17,7 @@ import (
 type callsCmd struct {
 	List   callsListCmd   `cmd:"" help:"List calls, the newest first."`
 	Show   callsShowCmd   `cmd:"" help:"Show one call with its attempts."`
+	Route  callsRouteCmd  `cmd:"" help:"Show why one went where it went."`
 	Export callsExportCmd `cmd:"" help:"Write calls to a file."`
 }
 
@@ -28,6 +29,7 @@ Example:
   vel calls list --since 2h --failed
   vel calls list --tag feature=search --model gpt-4o --limit 100
   vel calls show req_… --content
+  vel calls route req_…
   vel calls export --since 30d --format csv -o calls.csv`
 }
 
@@ -189,7 +191,6 @@ func (c *callsShowCmd) Run(ctx context.Context, o *output) error {
 
 // callSheet shows one call to people: a member a line, then its attempts, then what was said.
 func callSheet(v map[string]any) string {
-	attempts, _ := v["attempts"].([]any)
 	content, _ := v["content"].(map[string]any)
 	head := map[string]any{}
 	for name, value := range v {
@@ -211,12 +212,7 @@ func callSheet(v map[string]any) string {
 	k := &kind{columns: []string{"id", "organization", "begun", "state", "key", "team", "user", "route", "provider", "model", "endpoint", "status", "class", "error", "total_ms", "cost_usd"}}
 	var b strings.Builder
 	b.WriteString(k.sheet(head))
-	if len(attempts) > 0 {
-		b.WriteString("\n" + table([]string{"ATTEMPT", "BEGAN MS", "FIRST BYTE MS", "TOTAL MS", "STATUS", "ENDED", "USD", "PRICE"}, len(attempts), func(i int) []string {
-			a, _ := attempts[i].(map[string]any)
-			return []string{wentTo(a), cell(a["began_ms"]), cell(a["first_byte_ms"]), cell(a["total_ms"]), cell(a["status"]), cell(a["class"]), cost(a), cell(a["price"])}
-		}))
-	}
+	b.WriteString(attemptsTable(objects(v["attempts"])))
 	for _, part := range []string{"prompt", "answer", "unreadable"} {
 		if said, ok := content[part].(string); ok {
 			b.WriteString("\n" + strings.ToUpper(part) + "\n" + strings.TrimRight(said, "\n") + "\n")

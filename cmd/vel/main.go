@@ -42,6 +42,7 @@ type commands struct {
 	Providers   providersCmd   `cmd:"" help:"Manage providers."`
 	Routes      routesCmd      `cmd:"" help:"Manage routes: model names and where their calls go."`
 	Cache       cacheCmd       `cmd:"" help:"About the answers that are kept for equal calls."`
+	Explain     explainCmd     `cmd:"" help:"Say where a call would go, and why."`
 	Limits      limitsCmd      `cmd:"" help:"Manage limits: how fast calls may come."`
 	Budgets     budgetsCmd     `cmd:"" help:"Manage budgets: what calls may cost."`
 	Ledger      ledgerCmd      `cmd:"" help:"Verify what was spent, and repair what is counted."`
