@@ -18,7 +18,7 @@ include tests/bench/bench.mk
 .PHONY: help run build test check fmt lint vuln fuzz packages unit outside
 
 help: ## print this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## build and start Vel on 127.0.0.1:8080; needs only Go
 	@exec bin/vel serve

@@ -40,7 +40,14 @@ func (m *Model) Explain(value []byte) (Label, []Feature) {
 		if h.aside {
 			part = 1
 		}
+		var sums [classes]int32
 		for k, v := range m.words[h.bucket] {
+			sums[k] = int32(v)
+		}
+		if role, ok := roleOf(h.seed); ok {
+			m.lexicon.weigh(h.hash, role, &sums)
+		}
+		for k, v := range sums {
 			w[k] = float32(v) * m.scale * r.share(part)
 		}
 		all = append(all, Feature{fmt.Sprintf("%q", r.text[h.from:h.to]), lead(w, label)})

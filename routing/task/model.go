@@ -16,6 +16,7 @@ type Model struct {
 	recent, request, filler, working cueSet // the cues that the reader itself needs
 	words                            *[buckets][classes]int8
 	signs                            *[signs][classes]int16
+	lexicon                          *lexicon
 	scale                            float32 // of the weights
 }
 
@@ -34,7 +35,7 @@ func untrained(text string) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{cues: c, words: new([buckets][classes]int8), signs: new([signs][classes]int16), scale: 1}
+	m := &Model{cues: c, words: new([buckets][classes]int8), signs: new([signs][classes]int16), lexicon: &lexicon{}, scale: 1}
 	for i, name := range c.names {
 		switch name {
 		case "fresh":
@@ -55,7 +56,7 @@ var errWeights = errors.New("load the weights of the task model: they are not of
 
 // load takes weights as Pack writes them.
 func (m *Model) load(b []byte) error {
-	if len(b) != 4+buckets*classes+signs*classes*2 {
+	if len(b) < 4+buckets*classes+signs*classes*2 {
 		return errWeights
 	}
 	m.scale = math.Float32frombits(binary.LittleEndian.Uint32(b))
@@ -71,7 +72,7 @@ func (m *Model) load(b []byte) error {
 			m.signs[i][k] = int16(binary.LittleEndian.Uint16(b[(i*classes+k)*2:]))
 		}
 	}
-	return nil
+	return m.lexicon.load(b[signs*classes*2:])
 }
 
 // Classify tells what kind of work is asked, from the value of messages, input or prompt as it stands in a checked

@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	buckets = 1 << 15 // of the words' weights
+	buckets = 1 << 17 // of the words' weights
 	begins  = 4       // runes of a longer word that are its beginning
 )
 
@@ -52,9 +52,9 @@ type facts struct {
 
 // hit is a word, or several, that has a weight.
 type hit struct {
-	bucket   uint32
-	from, to int
-	aside    bool
+	hash, seed, bucket uint32
+	from, to           int
+	aside              bool
 }
 
 func (r *reader) read() {
@@ -348,11 +348,14 @@ func (r *reader) add(h, seed uint32, from, to int) {
 	r.seen[b>>6] |= 1 << (b & 63)
 	r.words[part]++
 	if r.hits != nil {
-		*r.hits = append(*r.hits, hit{b, from, to, part == 1})
+		*r.hits = append(*r.hits, hit{h, seed, b, from, to, part == 1})
 	}
 	w, sum := &r.m.words[b], &r.sums[part]
 	for i := range sum {
 		sum[i] += int32(w[i])
+	}
+	if role, ok := roleOf(seed); ok {
+		r.m.lexicon.weigh(h, role, sum)
 	}
 }
 

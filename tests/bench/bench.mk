@@ -1,10 +1,14 @@
-# Included by the Makefile at the root. BENCH and LOAD hold flags, such as BENCH="-dry -rounds 2"; `make bench BENCH=-help` lists them.
+# Included by the Makefile at the root. BENCH, LOAD and ROUTING hold flags, such as BENCH="-dry -rounds 2"; `make bench BENCH=-help` lists them.
 .PHONY: bench load soak
 bench: ## Compare Vel's cost with nginx's and add the result to tests/bench/RESULTS.md
 	cd tests/bench && go run . $(BENCH)
 
 load: ## Measure what keys in a database and the API cost, and add the result to tests/bench/RESULTS.md
 	cd tests/bench && go run . control $(LOAD)
+
+.PHONY: bench-routing
+bench-routing: ## Compare routing with one provider alone on the reference mix, and add the result to tests/bench/RESULTS.md; fails when a bar is missed
+	cd tests/bench && go run . routing $(ROUTING)
 
 SOAK ?= 10m
 soak: ## Take the database away again and again for SOAK (10m), and add what was seen to tests/bench/RESULTS.md

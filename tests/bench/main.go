@@ -1,6 +1,6 @@
 // Command bench compares the cost of proxies side by side: nginx as a plain reverse proxy, Vel with
 // everything on, variants of Vel, and no proxy at all. As `bench control` it compares Vel with itself: what keys in a
-// database cost, and what it costs to manage them.
+// database cost, and what it costs to manage them. As `bench routing` it compares routing by task with one provider alone.
 //
 // It owns the measurement: the pretend upstream, the load, the interleaved rounds and the report. It does
 // not own Vel: that is built from the repository and driven from outside, through its configuration file,
@@ -49,6 +49,8 @@ func run(ctx context.Context, args []string) int {
 		err = manageRole(ctx, args[1:])
 	case "control":
 		err = controlRole(ctx, args[1:])
+	case "routing":
+		err = routingRole(ctx, args[1:])
 	case "note":
 		err = noteRole(ctx, os.Stdin, args[1:])
 	default:

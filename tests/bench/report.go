@@ -268,9 +268,9 @@ func table(w io.Writer, head []string, rows [][]string) {
 
 const resultsHead = `# What Vel costs
 
-Newest first. ` + "`make bench`" + ` compares it with nginx, ` + "`make load`" + ` (keys and the API) with itself, and ` + "`make soak`" + ` (outages) tells what a node
-has been through. Trust the ratios, not the absolute figures: client, proxy and upstream share the machine, and each ratio is of two measurements
-within seconds of each other. How it is measured stands in ` + "`main.go`, `rounds.go` and `control.go`" + `.
+Newest first. ` + "`make bench`" + ` compares it with nginx, ` + "`make load`" + ` (keys and the API) with itself, ` + "`make bench-routing`" + ` compares
+routing by task with one provider alone, and ` + "`make soak`" + ` (outages) tells what a node has been through. Trust the ratios, not the absolute figures: client, proxy and upstream share the machine, and each ratio is of two measurements
+within seconds of each other. How it is measured stands in ` + "`main.go`, `rounds.go`, `control.go` and `routing.go`" + `.
 `
 
 // prepend puts the report above the older ones.

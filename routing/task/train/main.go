@@ -7,14 +7,17 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"log"
 	"math"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/vel-gateway/vel/routing/task"
 )
@@ -25,6 +28,7 @@ func main() {
 	rounds := flag.Int("rounds", 14, "how often each prompt is learned")
 	rate := flag.Float64("rate", 0.1, "how far a step goes")
 	decay := flag.Float64("decay", 1e-5, "how fast a weight is forgotten")
+	pupils := flag.Int("pupils", 6, "how many learn, each in another order; the mean of what they know counts")
 	folds := flag.Int("folds", 5, "parts of the cross-validation")
 	held := flag.String("held", "", "hold out the files with these names instead of parts of all")
 	whole := flag.Bool("files", false, "hold out whole files, so that what is examined was written at another time than what was learned")
@@ -35,7 +39,15 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	s := &school{all, *rounds, *rate, *decay, *every}
+	known, err := os.ReadFile("training/vectors.bin")
+	if err != nil {
+		log.Fatal(err)
+	}
+	vectors, err := task.ReadVectors(known)
+	if err != nil {
+		log.Fatal(err)
+	}
+	s := &school{all, *rounds, *rate, *decay, *pupils, vectors, *every}
 	if *write {
 		l, err := s.teach(func(*prompt) bool { return true })
 		if err == nil {
@@ -69,12 +81,33 @@ type school struct {
 	prompts     []prompt
 	rounds      int
 	rate, decay float64
+	pupils      int
+	vectors     task.Vectors
 	every       bool // examine every prompt of a line, not only the first
 }
 
-// teach learns from the prompts of some lines, in an order that is always the same.
+// teach lets several pupils learn from the prompts of some lines, and is what they know on average.
 func (s *school) teach(with func(p *prompt) bool) (*task.Learner, error) {
-	l, err := task.NewLearner(s.rate, s.decay)
+	pupils, faults := make([]*task.Learner, s.pupils), make([]error, s.pupils)
+	turns := make(chan struct{}, runtime.NumCPU())
+	var all sync.WaitGroup
+	for i := range pupils {
+		all.Go(func() {
+			turns <- struct{}{}
+			pupils[i], faults[i] = s.pupil(with, uint64(i))
+			<-turns
+		})
+	}
+	all.Wait()
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return task.Mean(pupils), nil
+}
+
+// pupil learns in an order of its own, which is always the same.
+func (s *school) pupil(with func(p *prompt) bool, seed uint64) (*task.Learner, error) {
+	l, err := task.NewLearner(s.rate, s.decay, s.vectors, seed)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +122,7 @@ func (s *school) teach(with func(p *prompt) bool) (*task.Learner, error) {
 	for _, n := range count {
 		least = min(least, n)
 	}
-	random := rand.New(rand.NewPCG(1, 2))
+	random := rand.New(rand.NewPCG(1, seed))
 	for range s.rounds {
 		random.Shuffle(len(examples), func(i, j int) { examples[i], examples[j] = examples[j], examples[i] })
 		for i := range examples {

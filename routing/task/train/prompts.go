@@ -37,14 +37,16 @@ func readPrompts(dir string) ([]prompt, error) {
 	}
 	slices.Sort(files)
 	r := &lines{}
-	for n, name := range files {
-		r.number = n
-		if strings.HasPrefix(filepath.Base(name), "context-") {
+	context := func(name string) bool { return strings.HasPrefix(filepath.Base(name), "context-") }
+	for _, name := range files {
+		if context(name) {
 			if err := r.readContext(name); err != nil {
 				return nil, err
 			}
-			continue
 		}
+	}
+	for n, name := range slices.DeleteFunc(files, context) {
+		r.number = n
 		if err := r.file(name); err != nil {
 			return nil, err
 		}
