@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
@@ -59,13 +58,12 @@ type CallLine struct {
 // Call is all that is shown of one.
 type Call struct {
 	CallLine
-	Attempts []Attempt       `json:"attempts" nullable:"false" doc:"Every try, in order."`
-	Estimate string          `json:"estimate_usd" doc:"What it was taken to cost when it began."`
-	Decision json.RawMessage `json:"decision" doc:"Why it went where it went, as it is kept: GET /api/calls/{id}/route says it in words. Null: nothing is kept of that."`
-	Dropped  []string        `json:"dropped" nullable:"false" doc:"Members of the request that the provider does not know and did not get."`
-	Agent    *string         `json:"agent" doc:"The client's User-Agent."`
-	Content  *Content        `json:"content" doc:"What was said, if it was asked for; null: it was not, or nothing is kept."`
-	Kept     bool            `json:"has_content" doc:"The prompt or the answer is kept: ask with content=true."`
+	Attempts []Attempt `json:"attempts" nullable:"false" doc:"Every try, in order."`
+	Estimate string    `json:"estimate_usd" doc:"What it was taken to cost when it began."`
+	Dropped  []string  `json:"dropped" nullable:"false" doc:"Members of the request that the provider does not know and did not get."`
+	Agent    *string   `json:"agent" doc:"The client's User-Agent."`
+	Content  *Content  `json:"content" doc:"What was said, if it was asked for; null: it was not, or nothing is kept."`
+	Kept     bool      `json:"has_content" doc:"The prompt or the answer is kept: ask with content=true."`
 }
 
 // Attempt is one try at one provider.

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"encoding/json"
 	"time"
 
 	"github.com/vel-gateway/vel/accounting"
@@ -71,11 +70,8 @@ func viewLine(r *accounting.Record, names *namer) CallLine {
 
 func viewCall(r *accounting.Record, names *namer) Call {
 	v := Call{
-		CallLine: viewLine(r, names), Attempts: make([]Attempt, 0, len(r.Attempts)), Estimate: r.Estimate.String(), Decision: json.RawMessage("null"),
+		CallLine: viewLine(r, names), Attempts: make([]Attempt, 0, len(r.Attempts)), Estimate: r.Estimate.String(),
 		Dropped: append([]string{}, r.Dropped...), Agent: textOf(r.Agent), Kept: len(r.Prompt)+len(r.Answer) > 0,
-	}
-	if json.Valid(r.Decision) { // another version may write it in another form
-		v.Decision = r.Decision
 	}
 	for i := range r.Attempts {
 		v.Attempts = append(v.Attempts, viewAttempt(&r.Attempts[i]))

@@ -23,7 +23,7 @@ type Decision struct {
 	TaskFrom   *string     `json:"task_from" doc:"Who says so: header, the client in x-vel-task, or judged, by Vel, which has looked at the request."`
 	Features   []Feature   `json:"features" nullable:"false" doc:"What spoke most for the task, if that was asked for with x-vel-explain: 1."`
 	Rules      []RuleTaken `json:"rules" nullable:"false" doc:"The rules that held, in the order in which they led on."`
-	Candidates []Candidate `json:"candidates" nullable:"false" doc:"Every target of the route, each once."`
+	Candidates []Candidate `json:"candidates" nullable:"false" doc:"Every target of the route, each once; those that are for other organizations only the platform sees."`
 	Refused    *string     `json:"refused" doc:"Why the call goes nowhere; null: it goes."`
 	Revision   int64       `json:"revision" doc:"Of the configuration on the node that decided; it counts from the start of its process. 0: not known."`
 }
@@ -89,10 +89,10 @@ func (s *Server) getCallRoute(ctx context.Context, in *callRouteInput) (*callRou
 	if err != nil {
 		return nil, err
 	}
-	return &callRouteOutput{viewCallRoute(&r)}, nil
+	return &callRouteOutput{viewCallRoute(&r, in.ask)}, nil
 }
 
-func viewCallRoute(r *accounting.Record) CallRoute {
+func viewCallRoute(r *accounting.Record, by *asking) CallRoute {
 	v := CallRoute{
 		ID: r.ID, Attempts: make([]Attempt, 0, len(r.Attempts)), Provider: r.Provider, Model: r.Model, Status: r.Status, Class: r.Class.String(), Error: textOf(r.Error),
 	}
@@ -101,13 +101,14 @@ func viewCallRoute(r *accounting.Record) CallRoute {
 	}
 	if len(r.Decision) > 0 {
 		if d, err := routing.ReadDecision(r.Decision); err == nil { // a newer version may write it in another form
-			v.Decision = viewDecision(d)
+			v.Decision = viewDecision(d, by)
 		}
 	}
 	return v
 }
 
-func viewDecision(d *routing.Decision) *Decision {
+// viewDecision shows a decision to somebody. Which providers are for other organizations is the platform's to know alone.
+func viewDecision(d *routing.Decision, by *asking) *Decision {
 	v := &Decision{
 		Asked: d.Asked, Route: textOf(d.Route), Tokens: d.Tokens, Task: textOf(d.Task.String()), Revision: d.Rev,
 		Features: make([]Feature, 0, len(d.Features)), Rules: make([]RuleTaken, 0, len(d.Rules)), Candidates: make([]Candidate, 0, len(d.Candidates)),
@@ -131,6 +132,9 @@ func viewDecision(d *routing.Decision) *Decision {
 		v.Rules = append(v.Rules, RuleTaken{f.Route, f.Rule})
 	}
 	for i := range d.Candidates {
+		if d.Candidates[i].Reason == routing.WrongOrganization && !by.by.OfPlatform() {
+			continue
+		}
 		v.Candidates = append(v.Candidates, viewCandidate(&d.Candidates[i], d.Strategy))
 	}
 	return v

@@ -20,7 +20,10 @@ func TestGetCallRoute(t *testing.T) {
 	w := newWorld(t)
 	w.called()
 	w.db.calls.records[0].Decision = []byte(`{"rev":7,"asked":"auto","route":"fast","by":"cheapest","tokens":12,"task":"code","told":true,"why":[["cue def",1.50]],"rules":[["auto",1]],` +
-		`"targets":[["groq","gpt-oss",1,0,57500],["openai","gpt-4o",3,1795341605000],["local","x",1,0,-1]]}`)
+		`"targets":[["groq","gpt-oss",1,0,57500],["openai","gpt-4o",3,1795341605000],["local","x",1,0,-1],["private","y",7]]}`)
+	if all := w.do("root", "GET", "/api/calls/req_5/route", nil).want(200).object()["decision"].(map[string]any)["candidates"].([]any); len(all) != 4 {
+		t.Errorf("the platform sees %v", all)
+	}
 	v := w.do("viewer", "GET", "/api/calls/req_5/route", nil).want(200).object()
 	score, measure := any(57500.0), any("0.0000575 USD for this call")
 	candidate := func(provider, model string, chosen bool, reason string, until, score, measure any) any {

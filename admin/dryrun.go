@@ -111,7 +111,7 @@ func (s *Server) dryRun(ctx context.Context, in *dryRunInput) (*dryRunOutput, er
 	if ask.Who, err = s.behalf(ctx, in.ask, org, &in.Body); err != nil {
 		return nil, err
 	}
-	return &dryRunOutput{*viewDecision(s.Planner(ask, in.ask.now))}, nil
+	return &dryRunOutput{*viewDecision(s.Planner(ask, in.ask.now), in.ask)}, nil
 }
 
 // behalf is who would make the call.
