@@ -67,6 +67,8 @@ get-limit-usage         .     .       .       x       x      x     x     x     x
 create-limit            .     .       .       .       .      .     x     x     x   x
 change-limit            .     .       .       .       .      .     x     x     x   x
 delete-limit            .     .       .       .       .      .     x     x     x   x
+list-targets            .     .       .       .       .      .     .     .     x   x
+reset-target            .     .       .       .       .      .     .     .     x   x
 purge-cache             .     .       .       .       .      .     x     x     x   x
 reset-limit             .     .       .       .       .      .     x     x     x   x
 set-user-rate-limits    .     .       .       .       .      .     x     x     x   x

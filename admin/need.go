@@ -97,6 +97,9 @@ func needs() map[string]need {
 		"change-route": platform,
 		"delete-route": platform,
 
+		"list-targets": platform,
+		"reset-target": platform,
+
 		"purge-cache": organization,
 
 		"list-limits":          view,

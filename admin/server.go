@@ -35,7 +35,8 @@ type Deps struct {
 	Problem       func(id tenancy.ID) string // what keeps one from being in force on this node; empty: nothing
 	Prober        Prober
 
-	Cache AnswerCache // nil: no calls are served here, so no answers are kept
+	Targets Targets     // nil: no calls are served here
+	Cache   AnswerCache // nil: no calls are served here, so no answers are kept
 
 	// Limits and budgets, with those that the file declares.
 	LimitStore   tenancy.Store[accounting.Limits]
@@ -166,6 +167,7 @@ func NewServer(d Deps) *Server {
 	s.serveKeys()
 	s.serveProviders()
 	s.serveRoutes()
+	s.serveTargets()
 	s.serveCache()
 	s.serveLimits()
 	s.serveBudgets()

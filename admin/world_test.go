@@ -46,6 +46,7 @@ type world struct {
 	planned  Planner
 	probed   func(p *routing.ManagedProvider, model string) routing.Trial
 	purged   purges
+	health   healths
 }
 
 // Probe finds what the test says.
@@ -101,7 +102,7 @@ func newWorld(t *testing.T) *world {
 		Orgs: tenancy.Declared(orgs, w.db.orgs), Teams: w.db.teams, Users: w.db.users, Roles: w.db.roles, Keys: tenancy.Declared(keys, w.db.keys),
 		ProviderStore: tenancy.Declared(filedProviders, w.db.providers), RouteStore: tenancy.Declared(filedRoutes, w.db.routes),
 		Problem: func(id tenancy.ID) string { return w.problems[id] }, Prober: w,
-		LimitStore: tenancy.Declared(filedLimits, w.db.limits), BudgetStore: tenancy.Declared(filedBudgets, w.db.budgets), Ledger: w.db.ledger, Uses: w.db.counts, Cache: &w.purged,
+		LimitStore: tenancy.Declared(filedLimits, w.db.limits), BudgetStore: tenancy.Declared(filedBudgets, w.db.budgets), Ledger: w.db.ledger, Uses: w.db.counts, Cache: &w.purged, Targets: &w.health,
 		Sessions: w.db, Passwords: w.db, Rotator: w.db, Requests: w.db, Subjects: w.db, Sealed: w.db, Audit: w.db.audit, Calls: w.db.calls, PricesOf: pricesOf,
 		Planner: func(a *routing.Ask, now time.Time) *routing.Decision { return w.planned(a, now) },
 		Index:   w.db.index, AdminKey: secrets.New(adminKey), Keyring: keyring, Ping: w.db.ping, Providers: func() (int, int) { return 1, 2 },

@@ -25,6 +25,7 @@ type Metrics struct {
 	inFlight   prometheus.Gauge
 	errors     *prometheus.CounterVec
 	breakers   *prometheus.GaugeVec
+	changes    *prometheus.CounterVec
 	streams    prometheus.Gauge
 	panics     prometheus.Counter
 	refused    prometheus.Counter
@@ -116,6 +117,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		recalls:    counter("vel_cache_lookups_total", "Calls on routes with a cache, by what became of the look into it: hit, miss, bypassed because the client wants that, failed because nobody could look.", "route", "result"),
 		saved:      counter("vel_cache_saved_dollars_total", "What the calls cost whose answers were given again.", "route"),
 		guessed:    prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_guessed_calls_total", Help: "Calls whose usage was estimated by length, because too many waited to be counted, or a place was not to wait for it."}),
+		changes:    counter("vel_breaker_changes_total", "Changes of the targets' breakers, by what they changed to: closed, open or half-open.", "target", "to"),
 		breakers:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "vel_breaker_open", Help: "1 while the target's breaker is open or half-open."}, []string{"target"}),
 		streams:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_open_streams", Help: "Streams that are relayed now."}),
 		inFlight:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_calls_in_flight", Help: "Calls that have begun and not ended."}),
@@ -137,6 +139,7 @@ func (m *Metrics) Breaker(target, _, to string) {
 		open = 0
 	}
 	m.breakers.WithLabelValues(target).Set(open)
+	m.changes.WithLabelValues(target, to).Inc()
 }
 
 // Forget drops the cached series of targets that a reload replaced.

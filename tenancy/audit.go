@@ -69,6 +69,9 @@ const (
 	ActionResetLimits     = "limits.reset"
 	ActionRepairLedger    = "ledger.repair"
 	ActionPurgeCache      = "cache.purge"
+	ActionResetTarget     = "targets.reset"
+	ActionTargetOpened    = "targets.opened"
+	ActionTargetClosed    = "targets.closed"
 	longestAuditText      = 200 // characters of what comes from outside
 	auditTimeResolution   = time.Microsecond
 )

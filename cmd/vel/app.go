@@ -35,6 +35,7 @@ type App struct {
 	ledger   *accounting.Ledger
 	counters *counters
 	cache    *cache
+	breakers chan breakerChange // to be written into the audit log
 	shipper  *accounting.Shipper
 	server   *gateway.Server
 	sim      *simulated // nil: there are providers
@@ -77,6 +78,7 @@ func NewApp(log *slog.Logger) *App {
 	a.faulty = alarmGauge("vel_faulty_objects", "Objects of the database that are not, or not wholly, in force on this node.")
 	a.unread = prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_config_stale", Help: "1 while the file says what this node could not load: an older configuration is in force."})
 	a.loaded = prometheus.NewGauge(prometheus.GaugeOpts{Name: "vel_config_loaded_timestamp_seconds", Help: "When the configuration in force was loaded."})
+	a.breakers = make(chan breakerChange, breakersWaiting)
 	a.state = &routing.State{OnChange: a.breakerChanged}
 	return a
 }
@@ -160,6 +162,7 @@ func (a *App) work() {
 	a.onStop(a.follow())
 	a.onStop(a.every(usedEvery, "note which keys were used", a.writeUses))
 	a.onStop(a.every(time.Hour, "clean the database", a.db.Clean))
+	a.onStop(background(a.auditBreakers))
 	a.onStop(a.seal())
 	a.onStop(a.sum())
 }
@@ -203,12 +206,6 @@ func (a *App) Stop() error {
 	}
 	a.stops = nil
 	return first
-}
-
-// breakerChanged puts a breaker's change into the log and the metrics.
-func (a *App) breakerChanged(target, from, to string) {
-	a.metrics.Breaker(target, from, to)
-	a.log.Warn("breaker changed", slog.String("target", target), slog.String("from", from), slog.String("to", to))
 }
 
 func (a *App) gauges(conns int) []prometheus.Collector {

@@ -41,6 +41,7 @@ type commands struct {
 	Keys        keysCmd        `cmd:"" help:"Manage virtual keys."`
 	Providers   providersCmd   `cmd:"" help:"Manage providers."`
 	Routes      routesCmd      `cmd:"" help:"Manage routes: model names and where their calls go."`
+	Targets     targetsCmd     `cmd:"" help:"Show how targets do, and reset their breakers."`
 	Cache       cacheCmd       `cmd:"" help:"About the answers that are kept for equal calls."`
 	Explain     explainCmd     `cmd:"" help:"Say where a call would go, and why."`
 	Limits      limitsCmd      `cmd:"" help:"Manage limits: how fast calls may come."`
