@@ -48,20 +48,22 @@ func (l *Ledger) BudgetUse(ctx context.Context, b *Budget) (BudgetUse, error) {
 	return BudgetUse{money.Nano(u.Used), money.Nano(u.Held), money.Nano(u.Overrun), u.Cold}, nil
 }
 
-// Lower sets what is spent of a budget in the window of now to what the ledger says and what this node has settled beyond
-// it. What nodes hold is held again: by this one at once, by others when they next renew it.
+// Lower takes off what is counted as spent of a budget in the window of now beyond what the ledger says and what this node has
+// settled beyond it. It is one step by the difference: what any node holds, and what calls settle meanwhile, stays counted. What
+// other nodes have settled and not shipped yet looks like an excess: it is missing until the ledger has it, some seconds.
 func (l *Ledger) Lower(ctx context.Context, b *Budget, spent money.Nano) error {
-	limit := b.limit()
+	use, err := l.BudgetUse(ctx, b)
+	if err != nil || use.Cold {
+		return err
+	}
+	excess := use.Spent - spent
 	if m := l.Accounts().measure(b.ID); m != nil {
-		spent += money.Nano(max(0, m.watch.unsent.Load()))
+		excess -= money.Nano(max(0, m.watch.unsent.Load()))
 	}
-	if err := l.counter.Forget(ctx, string(b.Org), limit); err != nil {
-		return unreachable(err)
+	if excess <= 0 {
+		return nil
 	}
-	if err := l.o.Renew(); err != nil {
-		return unreachable(err)
-	}
-	return unreachable(l.counter.Seed(ctx, string(b.Org), limit, l.clock(), min(max(int64(spent), 0), tenancy.MostUnits)))
+	return l.Forgive(ctx, b, l.clock(), excess)
 }
 
 // Forgive takes back what a person forgives of a budget in the window in which a moment lies. What nodes hold, and what they
