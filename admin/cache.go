@@ -20,8 +20,8 @@ type AnswerCache interface {
 
 // PurgeRequest says which answers are meant: those that fit all that is said.
 type PurgeRequest struct {
-	Route string `json:"route,omitempty" maxLength:"256" pattern:"^[^\\x00-\\x1f]*$" doc:"A public model name."`
-	Tag   string `json:"tag,omitempty" maxLength:"321" pattern:"^[^\\x00-\\x1f=,]+=[^\\x00-\\x1f,]*$" doc:"One of the tags of the calls whose answers are meant, as k=v."`
+	Route string `json:"route,omitempty" nullable:"true" maxLength:"256" pattern:"^[^\\x00-\\x1f]*$" doc:"A public model name."`
+	Tag   string `json:"tag,omitempty" nullable:"true" maxLength:"321" pattern:"^[^\\x00-\\x1f=,]+=[^\\x00-\\x1f,]*$" doc:"One of the tags of the calls whose answers are meant, as k=v."`
 }
 
 // PurgeReport says what became of it.
@@ -42,7 +42,7 @@ func (s *Server) serveCache() {
 	add(s, huma.Operation{
 		OperationID: "purge-cache", Method: http.MethodPost, Path: "/api/cache/purge", Tags: []string{"Routes"}, Summary: "Purge kept answers",
 		Description: "Takes away answers that routes with a cache have kept, so that equal calls go to a provider again. It is written into the audit log.",
-	}, s.purgeCache, http.StatusNotFound)
+	}, s.purgeCache, withBody(http.StatusNotFound)...)
 }
 
 func (s *Server) purgeCache(ctx context.Context, in *purgeInput) (*purgeOutput, error) {

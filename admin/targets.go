@@ -64,7 +64,7 @@ func (s *Server) serveTargets() {
 	add(s, huma.Operation{
 		OperationID: "reset-target", Method: http.MethodPost, Path: "/api/targets/reset", Tags: []string{"Routes"}, Summary: "Reset target",
 		Description: "Closes the breaker of a target on the node that answers, and forgets what its provider asked for, so that calls go there again at once. It is written into the audit log.",
-	}, s.resetTarget, http.StatusNotFound)
+	}, s.resetTarget, withBody(http.StatusNotFound)...)
 }
 
 func (s *Server) listTargets(_ context.Context, in *targetsInput) (*targetsOutput, error) {

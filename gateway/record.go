@@ -17,6 +17,7 @@ const (
 	longestAgent   = 256
 	longestError   = 512
 	longestDropped = 256
+	longestAsked   = 256
 	mostDropped    = 64
 )
 
@@ -67,6 +68,9 @@ func (c *Call) close(class adapters.Class) {
 		r.Error = c.said(class)
 	}
 	if c.plan.Decided() {
+		if c.plan.Route == nil { // the name is a text of the client's and of nobody's configuration
+			c.plan.Asked = readable(c.scrub(c.plan.Asked), longestAsked)
+		}
 		r.Decision = c.plan.AppendDecision(r.Decision[:0], c.snapshot.Rev)
 	}
 	r.Dropped = dropped(c.request.Dropped)

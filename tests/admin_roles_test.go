@@ -105,6 +105,10 @@ func mayDo() map[string]string {
 		"get-call-route": " yes  yes   yes     no       yes    no    yes   no     who",
 		"dry-run-route":  "  yes  yes   yes     no       yes    no    yes   no     who",
 		"get-price":      " yes  no    no      no       no     no    no    no     who",
+
+		"purge-cache":  " yes  yes   no      no       no     no    yes   no     who",
+		"list-targets": " yes  no    no      no       no     no    no    no     who",
+		"reset-target": " yes  no    no      no       no     no    no    no     who",
 	}
 }
 

@@ -202,6 +202,9 @@ func deeds() map[string]deed {
 		"get-call-route": {on: "call", status: http.StatusNotFound},
 		"dry-run-route":  {status: ok, body: func(*tenant) members { return members{"model": "gpt-4o"} }},
 		"get-price":      {status: ok},
+		"purge-cache":    {status: ok, body: func(*tenant) members { return members{} }},
+		"list-targets":   {status: ok},
+		"reset-target":   {status: empty, body: func(*tenant) members { return members{"target": "simulator/sim-fast"} }},
 
 		"rotate-key": {on: "key", status: ok, body: func(*tenant) members { return members{"overlap_seconds": 60} }},
 
