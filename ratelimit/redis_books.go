@@ -31,7 +31,7 @@ func (r *Redis) once(ctx context.Context, what string, batch []*job) error {
 			if err := ctx.Err(); err != nil {
 				return fmt.Errorf("%s %d holds: %w", what, len(batch), err)
 			}
-			if again = r.pipeline(again); len(again) > 0 && !again[0].whole {
+			if again = r.runAll(again); len(again) > 0 && !again[0].whole {
 				return fmt.Errorf("%s %d holds: %w: %w", what, len(batch), ErrAway, again[0].cmd.Err())
 			}
 		}

@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -18,7 +19,8 @@ type job struct {
 }
 
 const (
-	together      = 128                    // jobs in one pipeline
+	together      = 128                    // jobs at once
+	lanes         = 16                     // connections to a cluster that they share
 	retryAfter    = 100 * time.Millisecond // and then twice as long each time, up to
 	retryAtLatest = 2 * time.Second
 )
@@ -90,7 +92,7 @@ func (r *Redis) next(batch []*job) []*job {
 func (r *Redis) persist(batch []*job) bool {
 	for wait := retryAfter; ; wait = min(2*wait, retryAtLatest) {
 		sent := len(batch)
-		batch = r.pipeline(batch)
+		batch = r.runAll(batch)
 		r.waiting.Add(int64(len(batch) - sent))
 		if len(batch) == 0 {
 			return true
@@ -107,19 +109,19 @@ func (r *Redis) persist(batch []*job) bool {
 	}
 }
 
-// pipeline runs jobs in one round trip for each node and gives those that are to be run again.
-func (r *Redis) pipeline(batch []*job) []*job {
+// runAll runs jobs and gives those that are to be run again.
+func (r *Redis) runAll(batch []*job) []*job {
 	ctx, cancel := context.WithTimeout(r.ctx, deliverTimeout)
 	defer cancel()
-	p := r.client.Pipeline()
-	for _, j := range batch {
-		if j.whole {
-			j.cmd = j.script.Eval(ctx, p, j.keys, j.args...)
-		} else {
-			j.cmd = j.script.EvalSha(ctx, p, j.keys, j.args...)
+	if _, cluster := r.client.(*redis.ClusterClient); cluster {
+		r.sideBySide(ctx, batch)
+	} else {
+		p := r.client.Pipeline()
+		for _, j := range batch {
+			j.run(ctx, p)
 		}
+		_, _ = p.Exec(ctx) // each command has its own error
 	}
-	_, _ = p.Exec(ctx) // each command has its own error
 	var again []*job
 	for _, j := range batch {
 		err := j.cmd.Err()
@@ -134,6 +136,29 @@ func (r *Redis) pipeline(batch []*job) []*job {
 		}
 	}
 	return again
+}
+
+// sideBySide runs jobs one by one on some connections. A pipeline over a cluster would do it in fewer round trips, but when slots
+// move, go-redis (v9.23) may send one command of it to two nodes at the same time and write both answers to one place.
+func (r *Redis) sideBySide(ctx context.Context, batch []*job) {
+	var running sync.WaitGroup
+	for lane := range min(lanes, len(batch)) {
+		running.Go(func() {
+			for i := lane; i < len(batch); i += lanes {
+				batch[i].run(ctx, r.client)
+			}
+		})
+	}
+	running.Wait()
+}
+
+// run sends the job's script, or puts it into a pipeline.
+func (j *job) run(ctx context.Context, to redis.Scripter) {
+	if j.whole {
+		j.cmd = j.script.Eval(ctx, to, j.keys, j.args...)
+	} else {
+		j.cmd = j.script.EvalSha(ctx, to, j.keys, j.args...)
+	}
 }
 
 // passing tells whether an error may be over the next time: all but what Redis says of the script itself.
