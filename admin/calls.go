@@ -52,7 +52,7 @@ type CallLine struct {
 	Tags         map[string]string `json:"tags" nullable:"false" doc:"What the client sent in x-vel-tags."`
 	Task         *tenancy.ID       `json:"task" doc:"What it was made for; null: a client's own."`
 	Run          *tenancy.ID       `json:"run"`
-	Cache        *string           `json:"cache" doc:"hit or miss; null: the route has no cache."`
+	Cache        *string           `json:"cache" doc:"hit or miss; replay: it repeats a call with the same Idempotency-Key; null: none of these."`
 }
 
 // Call is all that is shown of one.

@@ -24,6 +24,8 @@ func (p *Pipeline) KeepAnswers(o CacheOptions) { p.cache = &o }
 const (
 	cacheHit  = "hit"
 	cacheMiss = "miss"
+
+	cacheReplay = "replay" // of a record alone: the call repeats one with the same Idempotency-Key
 )
 
 // cacheable are the endpoints whose answers say all that there is to say.
@@ -35,7 +37,7 @@ var cacheable = map[adapters.Endpoint]bool{
 // kept.
 func (p *Pipeline) recall(c *Call) error {
 	r := c.plan.Route
-	if p.cache == nil || r == nil || r.KeepFor == 0 || !c.repeatable() {
+	if p.cache == nil || r == nil || r.KeepFor == 0 || c.kept != nil || !c.repeatable() {
 		return nil
 	}
 	asks := c.cacheControl()
@@ -45,7 +47,9 @@ func (p *Pipeline) recall(c *Call) error {
 	}
 	c.name = c.nameIt()
 	c.record.Cache = cacheMiss
-	c.tape = &tape{limit: int(p.cache.Longest)}
+	if c.tape == nil {
+		c.tape = &tape{limit: int(p.cache.Longest)}
+	}
 	if asks.noCache {
 		p.metrics.recalled(r.Name, "bypassed")
 		return nil
@@ -58,7 +62,7 @@ func (p *Pipeline) recall(c *Call) error {
 	case found == nil:
 		p.metrics.recalled(r.Name, cacheMiss)
 	default:
-		c.kept, c.tape = found, nil
+		c.kept = found
 		c.record.Cache = cacheHit
 		p.metrics.recalled(r.Name, cacheHit)
 		p.metrics.saved.WithLabelValues(r.Name).Add(found.Cost.Dollars())
@@ -109,7 +113,7 @@ func (c *Call) nameIt() replay.Name {
 
 // keepForOthers puts the answer of a call that went well on the shelf.
 func (p *Pipeline) keepForOthers(c *Call, class adapters.Class) {
-	if p.cache == nil || c.record.Cache != cacheMiss || class != adapters.ClassNone || !c.ended || c.tape.torn {
+	if p.cache == nil || c.record.Cache != cacheMiss || class != adapters.ClassNone || !c.ended || c.tape == nil || c.tape.torn {
 		return
 	}
 	a := c.toKeep()
@@ -122,10 +126,10 @@ func (p *Pipeline) keepForOthers(c *Call, class adapters.Class) {
 
 // toKeep is what is kept of the answer that the client got. Nothing in it belongs to the call.
 func (c *Call) toKeep() *replay.Answer {
-	t := c.outcome.Target
+	t := c.tape
 	a := &replay.Answer{
-		Org: c.Who.Org, Route: c.plan.Route.Name, Kept: time.Now(), Status: c.tape.status, Type: c.tape.kind, Stream: c.stream != nil,
-		Provider: t.Provider.Name, Model: t.Model, Cost: c.record.Cost, Body: c.tape.bytes,
+		Org: c.Who.Org, Route: c.plan.Route.Name, Kept: time.Now(), Status: t.status, Type: t.kind, Stream: t.stream,
+		Provider: t.provider, Model: t.model, Cost: c.record.Cost, Body: t.bytes,
 	}
 	for _, tag := range c.record.Tags {
 		a.Tags = append(a.Tags, tag.Key+"="+tag.Value)
@@ -133,8 +137,11 @@ func (c *Call) toKeep() *replay.Answer {
 	return a
 }
 
-// relayKept brings an answer that was kept.
+// relayKept brings an answer that was kept, or that another call is getting.
 func (c *Call) relayKept() error {
+	if c.follows != nil {
+		return c.relayFollowed()
+	}
 	n, err := c.to.Write(c.kept.Body)
 	if c.written += int64(n); err != nil {
 		c.failed = endedError(adapters.ClassGone)

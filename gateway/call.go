@@ -60,6 +60,11 @@ type Call struct {
 	kept *replay.Answer // nil: the call needs a provider
 	tape *tape          // nil: nothing will be kept
 
+	// A call that is made once.
+	claimed  claim // of an Idempotency-Key; empty: there is none, or it is another call's
+	follows  *tape // the answer of that one, as it comes
+	outlasts bool  // its client may leave; written under mu
+
 	// What is held of limits and budgets for the call, and of the provider's limits for the attempt under way.
 	reservation accounting.Reservation
 	entry       accounting.Entry
@@ -104,6 +109,9 @@ type Call struct {
 func (c *Call) end(why adapters.Class) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.outlasts && why == adapters.ClassGone {
+		return
+	}
 	if c.why == adapters.ClassNone {
 		c.why = why
 	}
@@ -162,6 +170,10 @@ func (c *Call) flush() error {
 		c.tape.put(p)
 		n, err := c.to.Write(p)
 		c.written += int64(n)
+		if err != nil && c.outlasts {
+			c.to = io.Discard // who repeats the call gets the rest
+			continue
+		}
 		if err != nil {
 			c.failed = endedError(adapters.ClassGone)
 			return err

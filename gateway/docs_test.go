@@ -72,7 +72,7 @@ func TestCodesAreDocumented(t *testing.T) {
 	}
 	delete(all, "client_left") // the client that it is said to has left
 	for _, e := range []*adapters.Error{
-		errNoKey, errBadKey, errTooLarge, errTooManyBodies, errSlow, errLargeHead, errMalformed, errTwoLengths, errInternal, errUnwell, errDatabase, errTooLargeBelow,
+		errNoKey, errBadKey, errTooLarge, errTooManyBodies, errSlow, errLargeHead, errMalformed, errTwoLengths, errInternal, errUnwell, errDatabase, errTooLargeBelow, errKeyReused, errAnswerLarge, errAnswerLost, errStillRuns,
 		errUnknownPath("GET", "/"), errMethod("GET", "/", "POST"), errNotServed("/"), errUnknownModel(""), errDropped([]string{"n"}),
 	} {
 		all[e.Code] = true

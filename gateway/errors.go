@@ -31,7 +31,7 @@ func refuse(c *Call, err error) answer {
 	a := answer{status: statusOf(c, e), retryAfter: e.RetryAfter}
 	a.body = appendError(nil, e, c.scrub)
 	switch {
-	case never(err), e.Class == adapters.ClassQuota, e.Class == adapters.ClassCredential, a.status == http.StatusConflict, e == errInternal:
+	case never(err), e.Class == adapters.ClassQuota, e.Class == adapters.ClassCredential, a.status == http.StatusConflict && e.RetryAfter == 0, e == errInternal:
 		a.shouldRetry = "false" // nothing is better the next time
 	case len(c.record.Attempts) > 1 && a.status >= http.StatusInternalServerError && a.retryAfter == 0:
 		a.shouldRetry = "false" // Vel has tried what there is; the SDK's retries would multiply it

@@ -37,6 +37,28 @@ var (
 		"None of the newest objects fits the filter, and Vel looks at no more than 1000 for one list. Go on after a later one, or list without the filter.")
 )
 
+// Faults of a call that is made once.
+var (
+	errLongKey   = invalid(http.StatusBadRequest, "invalid_value", "idempotency-key", "Invalid header 'idempotency-key': expected at most 255 bytes.")
+	errKeyReused = invalid(http.StatusUnprocessableEntity, "idempotency_key_reused", "idempotency-key",
+		"This Idempotency-Key was used for another request. Use another key for another request.")
+	errAnswerLarge = invalid(http.StatusConflict, "idempotency_answer_too_large", "idempotency-key",
+		"The first request with this Idempotency-Key was made, but its answer was too large to be kept (cache.max_answer).")
+	errAnswerLost = invalid(http.StatusConflict, "idempotency_answer_lost", "idempotency-key",
+		"The first request with this Idempotency-Key was made, but its answer can not be read any more.")
+	errStillRuns = &adapters.Error{
+		Class: adapters.ClassOverloaded, Status: http.StatusConflict, Type: "invalid_request_error", Code: "idempotency_in_progress", Param: "idempotency-key",
+		Message: "The first request with this Idempotency-Key is still running on another node.", RetryAfter: time.Second,
+	}
+)
+
+// errUnclaimed refuses a call of which nobody can know whether it was made.
+func errUnclaimed(cause error) *adapters.Error {
+	e := later("database_unavailable", "Vel's database does not answer, so it is not known whether this Idempotency-Key was used. Try again shortly.")
+	e.Cause = cause
+	return e
+}
+
 // What is wrong with Vel itself.
 var (
 	errTooManyBodies = later("overloaded", "Too many large requests are in flight. Try again shortly.")

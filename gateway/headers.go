@@ -40,6 +40,7 @@ var (
 	nameDecision   = []byte("X-Vel-Decision")
 	nameCost       = []byte("X-Vel-Cost")
 	nameVelCache   = []byte("X-Vel-Cache")
+	nameReplayed   = []byte("Idempotency-Replayed")
 	nameCache      = []byte("Cache-Control")
 	nameBuffering  = []byte("X-Accel-Buffering")
 	typeStream     = []byte("text/event-stream; charset=utf-8")
@@ -115,7 +116,11 @@ func writeKeptHead(r *fasthttp.Response, c *Call) {
 	to.SetCanonical(nameProvider, []byte(k.Provider))
 	to.SetCanonical(nameModel, []byte(k.Model))
 	to.SetCanonical(nameAttempts, []byte("0"))
-	to.SetCanonical(nameVelCache, []byte(cacheHit))
+	if c.record.Cache == cacheReplay {
+		to.SetCanonical(nameReplayed, []byte("true"))
+	} else {
+		to.SetCanonical(nameVelCache, []byte(cacheHit))
+	}
 	writeLimits(to, &c.reservation)
 }
 

@@ -33,6 +33,9 @@ func (p *Pipeline) Settle(c *Call, cause error) {
 		c.charge()
 	}
 	p.keepForOthers(c, class)
+	if p.once != nil {
+		p.once.finish(c, class)
+	}
 	c.close(class)
 	trace := c.span.ended(c)
 	if len(c.untoldTries) > 0 {

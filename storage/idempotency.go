@@ -36,6 +36,18 @@ func (db *DB) Claim(ctx context.Context, org tenancy.ID, id, request string) (ke
 	return kept, won, err
 }
 
+// HoldClaim says that whoever claimed a request is still at work on it. ErrNotFound: it is claimed no more.
+func (db *DB) HoldClaim(ctx context.Context, org tenancy.ID, id string) error {
+	now := time.Now()
+	return db.dialect.write(ctx, tenant(org), func(t tx) error {
+		n, err := t.exec(ctx, `update idempotency set created_us = $3 where org_id = $1 and id = $2 and status = 0`, org, id, micros{&now})
+		if err == nil && n == 0 {
+			return tenancy.ErrNotFound
+		}
+		return err
+	})
+}
+
 // Keep stores the answer to a claimed request.
 func (db *DB) Keep(ctx context.Context, org tenancy.ID, id string, status int, answer string) error {
 	return db.dialect.write(ctx, tenant(org), func(t tx) error {

@@ -39,6 +39,9 @@ func (a *App) keepAnswers(cfg *config.Config) error {
 		a.cache = &cache{shelf: shelf, shared: true}
 	}
 	a.pipeline.KeepAnswers(gateway.CacheOptions{Shelf: a.cache.shelf, Longest: cfg.Cache.MaxAnswer})
+	once := gateway.NewOnce(a.db, a.keyring, cfg.Cache.MaxAnswer, a.log)
+	a.onStop(background(once.Hold))
+	a.pipeline.MakeOnce(once)
 	return nil
 }
 

@@ -105,6 +105,8 @@ func claims(t *testing.T, db *storage.DB) {
 	claim("r", true, tenancy.Kept{})
 	claim("r", false, tenancy.Kept{Request: "r"})
 	claim("other", false, tenancy.Kept{Request: "r"})
+	must(t, db.HoldClaim(ctx, a, "id"))
+	wants(t, "a claim that nobody made", db.HoldClaim(ctx, a, "other"), tenancy.ErrNotFound)
 	must(t, db.Unclaim(ctx, a, "id"))
 	claim("r", true, tenancy.Kept{})
 	must(t, db.Keep(ctx, a, "id", 201, `{"id":"é"}`))

@@ -173,8 +173,9 @@ func tenants(t *testing.T, db *storage.DB) {
 			stolen.Org = me.org
 			must(t, db.ForgetObjects(ctx, []routing.StoredObject{stolen}))
 		},
-		"Keep":    func() { none("a claim", db.Keep(ctx, other.org+"x", "claim", 201, "mine")) },
-		"Unclaim": func() { must(t, db.Unclaim(ctx, other.org+"x", "claim")) },
+		"HoldClaim": func() { none("a claim", db.HoldClaim(ctx, other.org+"x", "claim")) },
+		"Keep":      func() { none("a claim", db.Keep(ctx, other.org+"x", "claim", 201, "mine")) },
+		"Unclaim":   func() { must(t, db.Unclaim(ctx, other.org+"x", "claim")) },
 		"Audit": func() {
 			list, err := db.Audit(ctx, tenancy.AuditQuery{Org: me.org, Limit: 1000})
 			must(t, err)

@@ -126,10 +126,11 @@ func changing(t *testing.T, db *storage.DB, a tenant) map[string]leaving {
 			_, err := db.FirstStart(ctx, tenancy.Org{Meta: tenancy.Meta{ID: "org_first", Name: "first"}}, nil)
 			must(t, err)
 		}, nil},
-		"Claim":    {func() { _, _, err := db.Claim(ctx, a.org, "new claim", "r"); must(t, err) }, nil},
-		"Keep":     {func() { must(t, db.Keep(ctx, a.org, "new claim", 201, "{}")) }, nil},
-		"Unclaim":  {func() { must(t, db.Unclaim(ctx, a.org, "new claim")) }, nil},
-		"KeysUsed": {func() { must(t, db.KeysUsed(ctx, map[tenancy.ID]time.Time{a.key.ID: time.Now()})) }, nil},
+		"Claim":     {func() { _, _, err := db.Claim(ctx, a.org, "new claim", "r"); must(t, err) }, nil},
+		"HoldClaim": {func() { must(t, db.HoldClaim(ctx, a.org, "new claim")) }, nil},
+		"Keep":      {func() { must(t, db.Keep(ctx, a.org, "new claim", 201, "{}")) }, nil},
+		"Unclaim":   {func() { must(t, db.Unclaim(ctx, a.org, "new claim")) }, nil},
+		"KeysUsed":  {func() { must(t, db.KeysUsed(ctx, map[tenancy.ID]time.Time{a.key.ID: time.Now()})) }, nil},
 		"KeepObjects": {func() {
 			_, err := db.KeepObjects(ctx, []routing.StoredObject{{Org: a.org, ID: "x", Provider: "p", Kind: "file", Created: at}})
 			must(t, err)
