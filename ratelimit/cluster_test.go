@@ -37,7 +37,7 @@ func newCluster(t testing.TB) *cluster {
 			t.Fatal(err)
 		}
 		c.ids = append(c.ids, id)
-		do(t, n.ClusterMeet(t.Context(), "127.0.0.1", fmt.Sprint(c.nodes[0].port)))
+		do(t, n.ClusterMeet(t.Context(), "127.0.0.1", fmt.Sprint(c.nodes[0].Port)))
 	}
 	for i := range c.nodes {
 		until(t, "the cluster is one", func() bool {
@@ -59,7 +59,7 @@ func do(t testing.TB, cmd redis.Cmder) {
 
 // node is a client of one node that follows no redirection.
 func (c *cluster) node(t testing.TB, i int) *redis.Client {
-	n := redis.NewClient(&redis.Options{Addr: c.nodes[i].addr()})
+	n := redis.NewClient(&redis.Options{Addr: c.nodes[i].Addr()})
 	t.Cleanup(func() { _ = n.Close() })
 	return n
 }
@@ -67,7 +67,7 @@ func (c *cluster) node(t testing.TB, i int) *redis.Client {
 func (c *cluster) url() string {
 	var hosts []string
 	for _, n := range c.nodes {
-		hosts = append(hosts, n.addr())
+		hosts = append(hosts, n.Addr())
 	}
 	return "redis://" + strings.Join(hosts, ",")
 }
@@ -92,7 +92,7 @@ func (c *cluster) move(t testing.TB, tag string) {
 		if len(keys) == 0 {
 			break
 		}
-		args := []any{"migrate", "127.0.0.1", c.nodes[to].port, "", 0, 5000, "keys"}
+		args := []any{"migrate", "127.0.0.1", c.nodes[to].Port, "", 0, 5000, "keys"}
 		for _, k := range keys {
 			args = append(args, k)
 		}

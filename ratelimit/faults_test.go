@@ -29,7 +29,7 @@ type budgeted struct {
 
 func newBudgeted(t *testing.T, most int64, o ratelimit.RedisOptions, settings ...string) *budgeted {
 	s := newServer(t, settings...)
-	b := &budgeted{T: t, server: s, redis: limiter(t, "redis://"+s.addr(), o), budget: amount("usd", ratelimit.Total, most)}
+	b := &budgeted{T: t, server: s, redis: limiter(t, "redis://"+s.Addr(), o), budget: amount("usd", ratelimit.Total, most)}
 	b.seed(0)
 	return b
 }
@@ -86,10 +86,10 @@ func TestRedisThatIsKilledIsAwayAndComesBackCold(t *testing.T) {
 	t.Parallel()
 	b := newBudgeted(t, 1000, ratelimit.RedisOptions{})
 	h := b.must(100)
-	b.server.end(syscall.SIGKILL)
+	b.server.End(syscall.SIGKILL)
 	b.away()
 	b.redis.Settle(h, []int64{70})
-	if err := b.server.start(); err != nil { // with nothing in it
+	if err := b.server.Start(); err != nil { // with nothing in it
 		t.Fatal(err)
 	}
 	until(t, "a cold answer", func() bool {
@@ -109,10 +109,10 @@ func TestRedisThatKeepsItsDataLosesNothing(t *testing.T) {
 	b := newBudgeted(t, 1000, ratelimit.RedisOptions{}, "appendonly", "yes", "appendfsync", "always")
 	h := b.must(100)
 	b.must(200)
-	b.server.end(syscall.SIGKILL)
+	b.server.End(syscall.SIGKILL)
 	b.away()
 	b.redis.Settle(h, []int64{70})
-	if err := b.server.start(); err != nil {
+	if err := b.server.Start(); err != nil {
 		t.Fatal(err)
 	}
 	drain(t, b.redis)
@@ -144,7 +144,7 @@ func TestRedisThatHangsTakesNothingLater(t *testing.T) {
 // signal sends a signal to Redis itself.
 func (s *server) signal(t testing.TB, by syscall.Signal) {
 	t.Helper()
-	if err := s.cmd.Process.Signal(by); err != nil {
+	if err := s.Signal(by); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -153,7 +153,7 @@ func TestRedisThatWasFlushedIsCold(t *testing.T) {
 	t.Parallel()
 	b := newBudgeted(t, 1000, ratelimit.RedisOptions{Timeout: patient})
 	b.must(100)
-	c := redis.NewClient(&redis.Options{Addr: b.server.addr()})
+	c := redis.NewClient(&redis.Options{Addr: b.server.Addr()})
 	defer func() { _ = c.Close() }()
 	if err := c.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func TestRedisThatWasFlushedIsCold(t *testing.T) {
 func TestRedisThatForgotItsScriptsIsGivenThem(t *testing.T) {
 	t.Parallel()
 	b := newBudgeted(t, 1000, ratelimit.RedisOptions{Timeout: patient})
-	c := redis.NewClient(&redis.Options{Addr: b.server.addr()})
+	c := redis.NewClient(&redis.Options{Addr: b.server.Addr()})
 	defer func() { _ = c.Close() }()
 	for range 3 {
 		h := b.must(100)
@@ -205,8 +205,8 @@ func TestSettlementsThatFindNoPlaceAreCounted(t *testing.T) {
 func TestCloseGivesUpWhenItIsTold(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	r := ratelimit.NewRedis(client(t, "redis://"+s.addr()), ratelimit.RedisOptions{})
-	s.end(syscall.SIGKILL)
+	r := ratelimit.NewRedis(client(t, "redis://"+s.Addr()), ratelimit.RedisOptions{})
+	s.End(syscall.SIGKILL)
 	r.Settle(&ratelimit.Hold{ID: "a", Tag: "org"}, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -224,7 +224,7 @@ func TestNodesAreCounted(t *testing.T) {
 	var nodes []*ratelimit.Redis
 	for i := range 3 {
 		o := ratelimit.RedisOptions{Node: fmt.Sprint("node", i), Clock: c.now, Prefix: "counted"}
-		nodes = append(nodes, limiter(t, "redis://"+shared.addr(), o))
+		nodes = append(nodes, limiter(t, "redis://"+shared.Addr(), o))
 	}
 	for i, want := range []int{3, 3} {
 		for _, n := range nodes {
@@ -246,7 +246,7 @@ func TestRedisThatMayForgetIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, "maxmemory-policy", "allkeys-lru")
 	var log locked
-	r := limiter(t, "redis://"+s.addr(), ratelimit.RedisOptions{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	r := limiter(t, "redis://"+s.Addr(), ratelimit.RedisOptions{Log: slog.New(slog.NewTextHandler(&log, nil))})
 	for range 3 {
 		r.Beat(t.Context())
 	}

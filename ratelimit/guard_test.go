@@ -340,7 +340,7 @@ func TestGuardsSurviveTheirRedis(t *testing.T) {
 	var guards []*ratelimit.Guard
 	var stores []*ratelimit.Redis
 	for i := range nodes {
-		r := limiter(t, "redis://"+s.addr(), ratelimit.RedisOptions{Node: fmt.Sprint("node", i), Timeout: 200 * time.Millisecond})
+		r := limiter(t, "redis://"+s.Addr(), ratelimit.RedisOptions{Node: fmt.Sprint("node", i), Timeout: 200 * time.Millisecond})
 		g := ratelimit.NewGuard(r, ratelimit.GuardOptions{Nodes: r.Nodes})
 		t.Cleanup(g.Close)
 		guards, stores = append(guards, g), append(stores, r)
@@ -364,7 +364,7 @@ func TestGuardsSurviveTheirRedis(t *testing.T) {
 	for _, g := range guards {
 		until(t, "a take", func() bool { before := together.Load(); take(g, 1_000_000); return together.Load() > before })
 	}
-	s.end(syscall.SIGKILL)
+	s.End(syscall.SIGKILL)
 	for _, g := range guards {
 		for take(g, 10_000) { // until its allowance is spent
 		}

@@ -3,13 +3,8 @@ package ratelimit_test
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -19,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/vel-gateway/vel/ratelimit"
+	"github.com/vel-gateway/vel/ratelimit/redistest"
 )
 
 // shared is the Redis of the tests that leave it as it is.
@@ -34,13 +30,13 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	shared = &server{dir: filepath.Join(dir, "redis"), port: freePort()}
-	if err := shared.start(); err != nil {
+	shared = &server{&redistest.Server{Dir: filepath.Join(dir, "redis"), Port: redistest.FreePort()}}
+	if err := shared.Start(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	code := m.Run()
-	shared.end(syscall.SIGTERM)
+	shared.End(syscall.SIGTERM)
 	if err := goleak.Find(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -48,78 +44,14 @@ func run(m *testing.M) int {
 	return code
 }
 
-// server is a private Redis, tests/services/redis, that can be started again on the same port and files.
-type server struct {
-	dir      string
-	port     int
-	settings []string
-
-	cmd  *exec.Cmd
-	done chan struct{}
-}
-
-// startLimit is how long a server may take to come up on a busy machine.
-const startLimit = 60 * time.Second
+// server is a private Redis.
+type server struct{ *redistest.Server }
 
 // newServer starts a Redis for the length of a test.
 func newServer(t testing.TB, settings ...string) *server {
 	t.Helper()
-	s := &server{dir: filepath.Join(t.TempDir(), "redis"), port: freePort(), settings: settings}
-	if err := s.start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.end(syscall.SIGTERM) })
-	return s
+	return &server{redistest.New(t, settings...)}
 }
-
-func (s *server) start() error {
-	_, here, _, _ := runtime.Caller(0)
-	script := filepath.Join(filepath.Dir(here), "../tests/services/redis")
-	s.cmd = exec.Command(script, append([]string{s.dir, strconv.Itoa(s.port)}, s.settings...)...)
-	log, err := os.OpenFile(s.dir+".log", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = log.Close() }() // the process has its own
-	s.cmd.Stdout, s.cmd.Stderr = log, log
-	if err := s.cmd.Start(); err != nil {
-		return fmt.Errorf("start redis: %w", err)
-	}
-	cmd, done := s.cmd, make(chan struct{})
-	s.done = done
-	go func() { // ends with the process
-		_ = cmd.Wait() // how it ends is not what is tested
-		close(done)
-	}()
-	return s.wait()
-}
-
-// wait waits until it answers.
-func (s *server) wait() error {
-	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
-	defer cancel()
-	c := redis.NewClient(&redis.Options{Addr: s.addr()})
-	defer func() { _ = c.Close() }()
-	for c.Ping(ctx).Err() != nil {
-		select {
-		case <-s.done:
-			log, _ := os.ReadFile(s.dir + ".log")
-			return fmt.Errorf("redis ended before it answered\n%s", log)
-		case <-ctx.Done():
-			return fmt.Errorf("redis did not answer: %w", ctx.Err())
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	return nil
-}
-
-// end ends it by a signal and waits for its end.
-func (s *server) end(by syscall.Signal) {
-	_ = s.cmd.Process.Signal(by) // it may be gone already
-	<-s.done
-}
-
-func (s *server) addr() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
 
 // client is a client as Vel makes it, for the length of a test.
 func client(t testing.TB, url string) redis.UniversalClient {
@@ -150,7 +82,7 @@ const patient = 10 * time.Second
 
 // makeRedis makes a limiter on the shared Redis that follows a clock of the test.
 func makeRedis(t testing.TB, c *clock) (store, func()) {
-	r := limiter(t, "redis://"+shared.addr(), ratelimit.RedisOptions{Clock: c.now, Timeout: patient})
+	r := limiter(t, "redis://"+shared.Addr(), ratelimit.RedisOptions{Clock: c.now, Timeout: patient})
 	return r, func() { drain(t, r) }
 }
 
@@ -163,36 +95,17 @@ func drain(t testing.TB, r *ratelimit.Redis) {
 	}
 }
 
+// latest is when what a test waits for must have come, on a busy machine.
+const latest = 60 * time.Second
+
 // until waits for a condition.
 func until(t testing.TB, what string, met func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(startLimit)
+	deadline := time.Now().Add(latest)
 	for !met() {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %v", what, startLimit)
+			t.Fatalf("%s: not within %v", what, latest)
 		}
 		time.Sleep(time.Millisecond) // between two looks
 	}
-}
-
-// Ports that no system gives to outgoing connections or to listeners that ask for any; with those 10,000 above them.
-const lowestPort, ports = 12_000, 10_000
-
-// freePort is a port that nobody listens on, and nobody on the one of its cluster bus.
-func freePort() int {
-	for {
-		port := lowestPort + rand.IntN(ports)
-		if free(port) && free(port+10_000) {
-			return port
-		}
-	}
-}
-
-func free(port int) bool {
-	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-	if err != nil {
-		return false
-	}
-	_ = l.Close()
-	return true
 }

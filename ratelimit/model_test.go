@@ -273,7 +273,7 @@ func drawLimits(t *rapid.T) []*ratelimit.Limit {
 func TestStoresAreAsRightAsTheModel(t *testing.T) {
 	t.Parallel()
 	c := newClock(noon)
-	r := limiter(t, "redis://"+shared.addr(), ratelimit.RedisOptions{Clock: c.now, Timeout: patient})
+	r := limiter(t, "redis://"+shared.Addr(), ratelimit.RedisOptions{Clock: c.now, Timeout: patient})
 	rapid.Check(t, func(rt *rapid.T) {
 		c.ms.Store(newClock(noon).ms.Load())
 		w := &world{T: rt, clock: c, tag: fmt.Sprintf("model_%d", tags.Add(1)), model: newModel(c), limits: drawLimits(rt), drain: func() { drain(t, r) }}

@@ -27,7 +27,7 @@ func TestRedisIsExactInARace(t *testing.T) {
 	t.Parallel()
 	var nodes []store
 	for range 3 {
-		nodes = append(nodes, limiter(t, "redis://"+shared.addr(), ratelimit.RedisOptions{Timeout: patient}))
+		nodes = append(nodes, limiter(t, "redis://"+shared.Addr(), ratelimit.RedisOptions{Timeout: patient}))
 	}
 	race(t, func(caller int) store { return nodes[caller%len(nodes)] })
 }
@@ -36,7 +36,7 @@ func TestRedisIsExactInARace(t *testing.T) {
 // calls waited at most, and what the pair costs Redis.
 func BenchmarkRedis(b *testing.B) {
 	s := newServer(b)
-	r := limiter(b, "redis://"+s.addr(), ratelimit.RedisOptions{Timeout: patient})
+	r := limiter(b, "redis://"+s.Addr(), ratelimit.RedisOptions{Timeout: patient})
 	takes := everything()
 	seedAll(b, r, "org", takes, time.Now())
 	h := ratelimit.Hold{Tag: "org", Takes: takes}
@@ -61,7 +61,7 @@ func BenchmarkRedis(b *testing.B) {
 // cpu is how many seconds of a processor a server has used.
 func (s *server) cpu(t testing.TB) (seconds float64) {
 	t.Helper()
-	c := redis.NewClient(&redis.Options{Addr: s.addr()})
+	c := redis.NewClient(&redis.Options{Addr: s.Addr()})
 	defer func() { _ = c.Close() }()
 	text, err := c.Info(t.Context(), "cpu").Result()
 	if err != nil {

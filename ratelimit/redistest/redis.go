@@ -89,6 +89,9 @@ func (s *Server) End(by syscall.Signal) {
 	<-s.done
 }
 
+// Signal sends it a signal, as SIGSTOP.
+func (s *Server) Signal(by syscall.Signal) error { return s.cmd.Process.Signal(by) }
+
 // Addr is where it listens.
 func (s *Server) Addr() string { return "127.0.0.1:" + strconv.Itoa(s.Port) }
 
