@@ -17,7 +17,7 @@ func newCORS(cfg CORSConfig) cors {
 }
 
 // exposed are the answer's fields that a page may read.
-const exposed = "x-request-id, x-upstream-request-id, x-vel-provider, x-vel-model, x-vel-attempts, x-vel-cost, x-vel-cache, x-vel-decision, retry-after, retry-after-ms, x-should-retry, " +
+const exposed = "x-request-id, x-upstream-request-id, x-vel-provider, x-vel-model, x-vel-attempts, x-vel-cost, x-vel-cache, x-vel-decision, idempotency-replayed, retry-after, retry-after-ms, x-should-retry, " +
 	"openai-processing-ms, x-ratelimit-limit-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-requests, x-ratelimit-remaining-tokens, " +
 	"x-ratelimit-reset-requests, x-ratelimit-reset-tokens"
 
