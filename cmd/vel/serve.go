@@ -47,6 +47,9 @@ func (cmd *serveCmd) Run(ctx context.Context, o *output) error {
 	defer log.stop()
 	announce(log.Logger, cfg)
 
+	hangUp := make(chan os.Signal, 1)
+	signal.Notify(hangUp, syscall.SIGHUP) // before anybody can know that we are there: it would end a process that does not wait for it
+	defer signal.Stop(hangUp)
 	app := NewApp(log.Logger)
 	if err := app.Start(cfg); err != nil {
 		return err
@@ -54,14 +57,14 @@ func (cmd *serveCmd) Run(ctx context.Context, o *output) error {
 	if err := welcome(o, app, cfg); err != nil {
 		return errors.Join(err, app.Stop())
 	}
-	err = app.run(ctx, path)
+	err = app.run(ctx, path, hangUp)
 	log.Info("stopping", slog.String("drain", cfg.Gateway.Server.Drain.String()))
 	signal.Reset(os.Interrupt, syscall.SIGTERM) // a second one ends the drain
 	return errors.Join(err, app.Stop())
 }
 
 // run serves until ctx ends or a part fails, and reloads meanwhile. It owns the reloads: they come one by one.
-func (a *App) run(ctx context.Context, path string) error {
+func (a *App) run(ctx context.Context, path string, hangUp <-chan os.Signal) error {
 	changed, stop, err := watch(path)
 	if err != nil {
 		return err
@@ -73,9 +76,6 @@ func (a *App) run(ctx context.Context, path string) error {
 		return err
 	}
 	defer stop()
-	hangUp := make(chan os.Signal, 1)
-	signal.Notify(hangUp, syscall.SIGHUP)
-	defer signal.Stop(hangUp)
 	for {
 		select {
 		case <-ctx.Done():
