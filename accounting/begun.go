@@ -90,6 +90,7 @@ func (s *Shipper) tidy() error {
 		return fmt.Errorf("remove what is stored: %w", err)
 	}
 	s.recorder.retry()
+	stuck := s.idle() && !s.recorder.retryAnyway()
 	s.endOrphans()
 	s.watch()
 	passed := s.stored
@@ -97,13 +98,18 @@ func (s *Shipper) tidy() error {
 		if call.segment < s.stored.Segment && !call.again && !call.ended {
 			s.writeAgain(id, call)
 		}
-		if call.segment <= passed.Segment {
+		if call.segment <= passed.Segment && (!stuck || !call.missed) {
 			passed = spool.Cursor{Segment: call.segment}
 		}
 	}
 	s.passed = passed
 	return nil
 }
+
+// idle tells whether all that was read is stored. Then what fills the spool are beginnings, and the segments behind them; and
+// if the ends of those calls wait for room in it, it must come from elsewhere: first from beyond the quota, and where the
+// disk has nothing left from the beginnings. Their ends are safe as long as the process lives, and written a moment later.
+func (s *Shipper) idle() bool { return len(s.batch.records) == 0 }
 
 // writeAgain moves a beginning to the end of the spool.
 func (s *Shipper) writeAgain(id tenancy.ID, call *begunCall) {

@@ -90,8 +90,14 @@ func (r *Recorder) rewrite(id []byte, record []byte) (bool, error) {
 	return r.open.during(id, func() error { return r.spool.AppendBeyond(record) })
 }
 
-// retry writes what waits.
+// retry writes what waits, if the spool has room.
 func (r *Recorder) retry() { r.waiting.flush(r.spool.AppendBeyond) }
+
+// retryAnyway writes what waits also if the quota is used up; false: the disk does not take it.
+func (r *Recorder) retryAnyway() bool {
+	r.waiting.flush(r.spool.AppendAnyway)
+	return r.waiting.len() == 0
+}
 
 // encode gives a buffer with the record, to be released.
 func (r *Recorder) encode(rec *Record) *[]byte {

@@ -66,6 +66,34 @@ func TestAFullSpool(t *testing.T) {
 	}
 }
 
+// Refused calls take the room that was meant for the ends of those under way. Their beginnings then keep the oldest
+// segments, and no end may wait for these to go.
+func TestEndsThatWaitBehindRefusals(t *testing.T) {
+	t.Parallel()
+	store := newMemory()
+	o := spool.Options{SegmentBytes: 4 << 10, MaxBytes: func() int64 { return 64 << 10 }}
+	n := start(t, t.TempDir(), store, o, accounting.Shipping{}, accounting.Refuse)
+	defer n.crash(t)
+	begin(t, n.recorder, "req_first")
+	var refused []tenancy.ID
+	for metric(t, n.shipper, "vel_records_waiting") == 0 {
+		id := tenancy.ID(fmt.Sprintf("req_%d", len(refused)))
+		end(n.recorder, id)
+		refused = append(refused, id)
+	}
+	end(n.recorder, "req_first")
+	n.drain(t)
+	for _, id := range append(refused, "req_first") {
+		if got := store.is(id); !slices.Equal(got, []accounting.State{accounting.Ended}) {
+			t.Fatalf("%s is %v", id, got)
+		}
+	}
+	begin(t, n.recorder, "req_later")
+	if metric(t, n.shipper, "vel_records_waiting") != 0 || metric(t, n.shipper, "vel_spool_up") != 1 {
+		t.Error("the spool does not recover")
+	}
+}
+
 func TestCallsAreRecordedAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	store := newMemory()

@@ -178,7 +178,7 @@ var errWaiting = errors.New("some records are in memory only: the spool does not
 // Drain ships everything that is in the spool now, and removes it.
 func (s *Shipper) Drain(ctx context.Context) error {
 	for ctx.Err() == nil {
-		read, waiting := s.batch.to, s.recorder.waiting.len()
+		read, waiting, passed := s.batch.to, s.recorder.waiting.len(), s.passed
 		more, err := s.fill(ctx)
 		if err != nil {
 			return err
@@ -192,7 +192,7 @@ func (s *Shipper) Drain(ctx context.Context) error {
 		if err := s.tidy(); err != nil {
 			return err
 		}
-		if s.batch.to == read && s.recorder.waiting.len() == waiting { // then also nothing was removed at the first look only
+		if s.batch.to == read && s.recorder.waiting.len() == waiting && s.passed == passed { // then also nothing is removed any more
 			return s.left()
 		}
 	}

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -14,6 +15,10 @@ func (s *Spool) Append(record []byte) error { return s.append(record, 1) }
 
 // AppendBeyond is Append for what must follow a record that was taken. It may use an eighth more than the quota.
 func (s *Spool) AppendBeyond(record []byte) error { return s.append(record, beyond) }
+
+// AppendAnyway is Append whatever the quota says, for when all that the spool holds is stored elsewhere and a record is
+// nowhere but in memory.
+func (s *Spool) AppendAnyway(record []byte) error { return s.append(record, math.Inf(1)) }
 
 // beyond is the share of the quota that AppendBeyond may use.
 const beyond = 1.125
