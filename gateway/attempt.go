@@ -239,7 +239,7 @@ func (c *Call) collect() {
 		limit = longestContent
 	}
 	c.texts.Reset(limit)
-	stream.Collect(&c.texts)
+	stream.Collect(c.texts)
 }
 
 // gather reads the body into whole, until it ends (true) or is larger than limit.

@@ -39,7 +39,6 @@ type Call struct {
 	snapshot *Snapshot
 	question adapters.Question
 	plan     routing.Plan
-	request  adapters.Request
 	begun    time.Time
 	settled  bool
 	span     callSpan
@@ -50,9 +49,6 @@ type Call struct {
 	recorded    bool           // its beginning is written down, or another call's tells of it
 	waits       bool           // whoever opened the call waits for its cost
 	untoldTries []untold       // what is to be counted
-	texts       adapters.Texts // of a stream
-	answer      []byte         // the beginning of an answer that is no stream, if it is to be kept
-	answerSize  int            // of all that was seen of it
 	expecting   bool           // expected is known
 
 	// What an equal call was answered, and what will be kept for another one.
@@ -65,21 +61,11 @@ type Call struct {
 	follows  *tape // the answer of that one, as it comes
 	outlasts bool  // its client may leave; written under mu
 
-	// What is held of limits and budgets for the call, and of the provider's limits for the attempt under way.
-	reservation accounting.Reservation
-	entry       accounting.Entry
-	entries     int // that were asked for
+	reservation accounting.Reservation // what is held of limits and budgets
+	entries     int                    // places at providers that were asked for
 
-	// The attempt under way, or the one that was committed.
-	outcome  routing.Outcome
-	tryBegun time.Time
-	trying   bool // an attempt is under way that was not observed yet
-	answered bool // it brought an answer
-	charged  bool // what it cost is in the record, or is left to be counted
-	codec    adapters.Codec
-	exchange *upstream.Exchange // written under mu
-	stream   adapters.Stream    // nil: the answer is relayed as a whole
-	foreign  []byte             // the provider's id of its answer
+	try                         // the attempt under way, or the one that was committed
+	exchange *upstream.Exchange // its own; written under mu
 	failed   error              // why the last attempt failed, or why the relay broke off
 
 	// A list that is put together here.
@@ -87,18 +73,11 @@ type Call struct {
 	parts []*Call  // the calls that fetch its objects; guarded by mu
 
 	// The answer.
-	pieces  [][]byte  // what the client may have now
-	tail    []byte    // the last bytes of an answer that flows; nil unless its codec reads them
-	whole   []byte    // a gathered body; pieces may alias it
 	to      io.Writer // the client, while the answer is relayed
 	written int64
 	pass    func(piece []byte) error // relayPiece; kept, so that a stream allocates nothing for it
-	ended   bool                     // pieces hold the end of the answer
-	torn    bool                     // the connection broke after the end: it can not be used again
-	length  int                      // of the answer, or -1
-	usage   adapters.Usage
-	cost    [24]byte // in dollars, for the head
-	refusal int      // the status that the client saw instead of an answer
+	cost    [24]byte                 // in dollars, for the head
+	refusal int                      // the status that the client saw instead of an answer
 
 	mu   sync.Mutex
 	why  adapters.Class // why the call was ended from outside; ClassNone while it was not

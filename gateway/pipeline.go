@@ -55,7 +55,7 @@ type Pipeline struct {
 func NewPipeline(state *routing.State, pool *upstream.Pool, objects *Keeper, metrics *Metrics, log *slog.Logger) *Pipeline {
 	p := &Pipeline{state: state, pool: pool, objects: objects, metrics: metrics, log: log}
 	p.calls.New = func() any {
-		c := &Call{pipe: p, wake: make(chan struct{}, 1)}
+		c := &Call{pipe: p, wake: make(chan struct{}, 1), try: try{texts: &adapters.Texts{}}}
 		c.pass = c.relayPiece
 		return c
 	}
@@ -144,26 +144,17 @@ func (p *Pipeline) release(c *Call) {
 	default:
 	}
 	c.plan.Reset()
-	whole := c.whole[:0]
-	if cap(whole) > keepBelow {
-		whole = nil
-	}
-	c.request.Reset()
-	c.texts.Forget(keepBelow)
 	c.reservation.Reset()
-	c.entry.Reset()
 	attempts, tags, bookings, decision := c.record.Attempts, c.record.Tags, c.record.Bookings, c.record.Decision
 	clear(attempts)
 	clear(bookings)
 	clear(tags)
-	clear(c.pieces[:cap(c.pieces)])
 	clear(c.Passed)
 	clear(c.Tags)
 	// The parts with memory of their own are kept; everything that belonged to this call is forgotten.
 	*c = Call{
-		pipe: p, wake: c.wake, pass: c.pass, plan: c.plan, request: c.request, pieces: c.pieces[:0], whole: whole, foreign: c.foreign[:0], Passed: c.Passed[:0],
-		Tags: c.Tags[:0], texts: c.texts, record: accounting.Record{Attempts: attempts[:0], Tags: tags[:0], Bookings: bookings[:0], Decision: decision[:0]},
-		reservation: c.reservation, entry: c.entry,
+		pipe: p, wake: c.wake, pass: c.pass, plan: c.plan, try: c.try.emptied(), Passed: c.Passed[:0], Tags: c.Tags[:0], reservation: c.reservation,
+		record: accounting.Record{Attempts: attempts[:0], Tags: tags[:0], Bookings: bookings[:0], Decision: decision[:0]},
 	}
 	p.calls.Put(c)
 	p.metrics.inFlight.Dec()

@@ -101,11 +101,12 @@ func (p *Pipeline) conclude(r *accounting.Record, held *accounting.Reservation, 
 }
 
 // tried is the record of the attempt under way.
-func (c *Call) tried() *accounting.Attempt { return &c.record.Attempts[len(c.record.Attempts)-1] }
+func (c *Call) tried() *accounting.Attempt { return &c.record.Attempts[c.tryAt] }
 
 // beginAttempt opens the record of an attempt.
 func (c *Call) beginAttempt() {
 	t := c.outcome.Target
+	c.tryAt = len(c.record.Attempts)
 	c.record.Attempts = append(c.record.Attempts, accounting.Attempt{Provider: t.Provider.Name, Model: t.Model, Began: c.tryBegun.Sub(c.begun)})
 }
 

@@ -41,7 +41,7 @@ func (c *Call) untold() (prompt, answer bool) {
 
 // leaveToCount leaves the attempt under way to be counted when the call is settled.
 func (c *Call) leaveToCount(prompt bool) {
-	u := untold{at: len(c.record.Attempts) - 1, target: c.outcome.Target, prompt: prompt}
+	u := untold{at: c.tryAt, target: c.outcome.Target, prompt: prompt}
 	switch {
 	case c.stream != nil:
 		u.answer = c.texts.Clone(answerSample)
