@@ -23,12 +23,13 @@ const (
 	ClassGone                    // the client left
 	ClassDraining                // this process stops
 	ClassInternal                // a fault of ours
+	ClassOvertaken               // another attempt of the call answered first
 	classes
 )
 
 var classNames = [classes]string{
 	"none", "invalid", "credential", "rate_limit", "quota", "timeout", "overloaded", "server", "connect",
-	"reset", "garbage", "truncated", "client_gone", "draining", "internal",
+	"reset", "garbage", "truncated", "client_gone", "draining", "internal", "overtaken",
 }
 
 // String is the word for the class in logs, metrics and records.
@@ -42,7 +43,7 @@ func (c Class) String() string {
 // Elsewhere tells whether another target may succeed where this one failed.
 func (c Class) Elsewhere() bool {
 	switch c {
-	case ClassNone, ClassInvalid, ClassGone, ClassDraining, ClassInternal:
+	case ClassNone, ClassInvalid, ClassGone, ClassDraining, ClassInternal, ClassOvertaken:
 		return false
 	}
 	return true

@@ -78,7 +78,7 @@ var treatments = [...]treatment{
 	{path: "models.*.strategy", effect: enforced},
 	{path: "models.*.optimize", effect: enforced},
 	{path: "models.*.sticky", effect: accepted, why: "kept by each process for itself, not shared by nodes"},
-	{path: "models.*.hedge", why: "no second target is asked while the first is slow yet"},
+	{path: "models.*.hedge", effect: accepted, why: "what second attempts may cost is kept by each process for itself, not shared by nodes"},
 	{path: "models.*.cache", effect: enforced},
 	{path: "models.*.mirror", why: "no call is copied yet"},
 	{path: "models.*.rules", effect: enforced},

@@ -35,7 +35,7 @@ providers:
 models:
   m:
     sticky: {by: key, ttl: 1m}
-    hedge: {after: p95, max_extra_cost: 5%}
+    hedge: {after: p95, max_extra_cost: 5%, tools: false}
     mirror: {percent: 1, to: {provider: x, model: mm}}
     cache: {ttl: 1m}
     rules: [{when: stream, targets: [{provider: x, model: m1}]}, {when: tools, use: other}, {when: images, refuse: No.}]
@@ -79,7 +79,7 @@ var settings = map[string]string{
 	"providers.*.limits.rpm": "7", "providers.*.limits.in_flight": "7",
 
 	"models.*.strategy": "fastest", "models.*.sticky.by": "user", "models.*.sticky.ttl": "7m",
-	"models.*.hedge.after": "p50", "models.*.hedge.max_extra_cost": "7%", "models.*.cache.ttl": "7m",
+	"models.*.hedge.after": "p50", "models.*.hedge.max_extra_cost": "7%", "models.*.hedge.tools": "true", "models.*.cache.ttl": "7m",
 	"models.*.mirror.percent": "7", "models.*.mirror.to.provider": "y", "models.*.mirror.to.model": "m7",
 	"models.*.rules[].when": "images", "models.*.rules[].refuse": "Not now.", "models.*.rules[].use": "best",
 	"models.*.rules[].targets[].provider": "y", "models.*.rules[].targets[].model": "m7",
@@ -210,7 +210,7 @@ func observe(t *testing.T, env []string) observed {
 		}
 	})
 	for name, m := range c.Routing.Models { // what routing refuses to build
-		m.Hedge, m.Mirror = nil, nil
+		m.Mirror = nil
 		c.Routing.Models[name] = m
 	}
 	kinds := map[string]*adapters.Adapter{

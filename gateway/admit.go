@@ -46,10 +46,12 @@ func (p *Pipeline) admit(c *Call) error {
 	return p.ledger.Reserve(context.Background(), &c.reservation, c.dearest())
 }
 
-// dearest is what one attempt may come to at the dearest of the call's targets. Where some can be priced those that can not
+// dearest is what one attempt may come to at the dearest of the call's targets, or two where two may run together. Where some can be priced those that can not
 // are passed over later, if the operator wants that.
 func (c *Call) dearest() (worst accounting.Estimate) {
 	unpriced := 0
+	var all []accounting.Estimate // only where two are summed
+	beside := c.mayHedge()
 	for i, t := range c.plan.Targets {
 		e := c.estimate(t)
 		if e.Unpriced {
@@ -59,6 +61,12 @@ func (c *Call) dearest() (worst accounting.Estimate) {
 			worst = e
 		}
 		worst.Tokens, worst.Cost = max(worst.Tokens, e.Tokens), max(worst.Cost, e.Cost)
+		if beside {
+			all = append(all, e)
+		}
+	}
+	if beside {
+		worst = twoDearest(all)
 	}
 	worst.Unpriced = unpriced > 0
 	if c.reservation.Refuses(worst) && unpriced < len(c.plan.Targets) {

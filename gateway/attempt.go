@@ -50,7 +50,7 @@ func (p *Pipeline) attempt(c *Call) error {
 		if err := p.begin(c, move.Target); err != nil {
 			return err
 		}
-		err := p.try(c, move)
+		err := p.tryBeside(c, move)
 		if err == nil {
 			return nil
 		}
@@ -63,29 +63,46 @@ func (p *Pipeline) attempt(c *Call) error {
 
 // try makes one attempt, up to the point where the answer's head could be written.
 func (p *Pipeline) try(c *Call, move routing.Move) error {
-	c.tryBegun, c.foreign = time.Now(), c.foreign[:0]
-	c.outcome, c.charged = routing.Outcome{Target: move.Target, Stick: c.plan.Stick}, false
-	if err := c.encode(); err != nil {
-		c.passOver(routing.Unable) // this provider can not do what is asked, and is not asked
+	if why, err := p.prepare(c, move); err != nil {
+		c.passOver(why)
 		return err
 	}
+	if c.race != nil {
+		c.race.begin()
+	}
+	p.metrics.further(c)
+	return p.ask(c)
+}
+
+// prepare makes everything ready to ask the target, or says why it is not asked.
+func (p *Pipeline) prepare(c *Call, move routing.Move) (why routing.Reason, err error) {
+	c.tryBegun, c.foreign = time.Now(), c.foreign[:0]
+	c.outcome, c.charged = routing.Outcome{Target: move.Target, Stick: c.plan.Stick, Stream: c.Content.Stream}, false
+	if err := c.encode(); err != nil {
+		return routing.Unable, err // this provider can not do what is asked
+	}
 	if err := p.enter(c, move.Target); err != nil {
-		c.passOver(routing.Limited)
-		return err
+		return routing.Limited, err
 	}
 	pass, ok := p.state.Begin(move, c.tryBegun)
 	if !ok {
 		p.leave(c)
-		c.passOver(routing.BreakerOpen)
-		return errUnwell
+		return routing.BreakerOpen, errUnwell
 	}
 	c.outcome.Pass, c.trying = pass, true
 	c.beginAttempt()
-	p.metrics.further(c)
+	return 0, nil
+}
+
+// ask asks the target, until it is certain that it answers.
+func (p *Pipeline) ask(c *Call) error {
 	p.traceAttempt(c)
 	err := p.send(c)
 	if err == nil {
 		err = p.receive(c)
+	}
+	if err == nil && c.race != nil && !c.race.claim(c) {
+		err = endedError(adapters.ClassOvertaken)
 	}
 	if err != nil {
 		return p.abandon(c, err)
@@ -269,6 +286,8 @@ func (p *Pipeline) abandon(c *Call, err error) error {
 	failed := asError(err)
 	if why := c.endedBy(); why != adapters.ClassNone {
 		failed = endedError(why)
+	} else if c.isOvertaken() {
+		failed = endedError(adapters.ClassOvertaken)
 	}
 	c.chargeFailed(failed.Class)
 	c.span.attempted(c, failed.Class, failed.Status)
@@ -302,7 +321,7 @@ func (p *Pipeline) observe(c *Call) {
 func (p *Pipeline) report(c *Call, failed *adapters.Error) {
 	level := slog.LevelInfo
 	switch failed.Class {
-	case adapters.ClassGone, adapters.ClassInvalid, adapters.ClassDraining:
+	case adapters.ClassGone, adapters.ClassInvalid, adapters.ClassDraining, adapters.ClassOvertaken:
 		return
 	case adapters.ClassCredential, adapters.ClassQuota, adapters.ClassInternal:
 		level = slog.LevelError // an operator must act
@@ -326,6 +345,9 @@ func asError(err error) *adapters.Error {
 func endedError(why adapters.Class) *adapters.Error {
 	if why == adapters.ClassDraining {
 		return &adapters.Error{Class: why, Message: "Vel is shutting down.", RetryAfter: time.Second}
+	}
+	if why == adapters.ClassOvertaken {
+		return &adapters.Error{Class: why, Message: "Another attempt answered first."}
 	}
 	return &adapters.Error{Class: why, Message: "The client left."}
 }

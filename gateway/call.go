@@ -68,6 +68,12 @@ type Call struct {
 	exchange *upstream.Exchange // its own; written under mu
 	failed   error              // why the last attempt failed, or why the relay broke off
 
+	// A second attempt beside the first one.
+	race      *race // while there may be one
+	second    *Call // whose answer the call has; nil: it has its own
+	leaves    bool  // one was made
+	overtaken bool  // the attempt under way ends, because the other one has answered; guarded by mu
+
 	// A list that is put together here.
 	list  *listing // nil: it is none
 	parts []*Call  // the calls that fetch its objects; guarded by mu
@@ -116,13 +122,20 @@ func (c *Call) endedBy() adapters.Class {
 	return c.why
 }
 
+// isOvertaken tells whether the attempt under way ended because another one has answered.
+func (c *Call) isOvertaken() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.overtaken
+}
+
 // hold takes an exchange over, so that end reaches it; nil lets it go. An exchange that comes too late is
 // cancelled at once.
 func (c *Call) hold(x *upstream.Exchange) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.exchange = x
-	if x != nil && c.why != adapters.ClassNone {
+	if x != nil && (c.why != adapters.ClassNone || c.overtaken) {
 		x.Cancel()
 	}
 }

@@ -79,6 +79,14 @@ func addUp(r *accounting.Record, a *accounting.Attempt) {
 	r.Estimated = r.Estimated || a.Estimated
 }
 
+// addSums adds the sums of a record to those of another one.
+func addSums(to, from *accounting.Record) {
+	if !anyExecuted(from) {
+		return
+	}
+	addUp(to, &accounting.Attempt{Usage: from.Usage, Cost: from.Cost, Unpriced: from.Unpriced, Estimated: from.Estimated})
+}
+
 // anyExecuted tells whether one of the attempts was.
 func anyExecuted(r *accounting.Record) bool {
 	for i := range r.Attempts {

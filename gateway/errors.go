@@ -75,7 +75,7 @@ func unavailable(err error) bool {
 // ofProvider completes an error of an attempt: what a provider did not say in OpenAI's words gets a type and a
 // code, and what concerns our own account at the provider is none of the client's business.
 func ofProvider(e *adapters.Error) *adapters.Error {
-	if e.Class == adapters.ClassInternal {
+	if e.Class == adapters.ClassInternal || e.Class == adapters.ClassOvertaken { // of the other attempt the client hears
 		return errInternal
 	}
 	words := *e

@@ -36,6 +36,7 @@ type Metrics struct {
 	guessed    prometheus.Counter
 	recalls    *prometheus.CounterVec
 	saved      *prometheus.CounterVec
+	hedges     *prometheus.CounterVec
 
 	objectsLost prometheus.Counter
 
@@ -106,6 +107,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		seconds:    histogram("vel_call_seconds", "From the request to the end of the answer.", call...),
 		firstToken: histogram("vel_first_token_seconds", "From the request to the first byte of the answer's body.", call...),
 		tokens:     counter("vel_tokens_total", "Tokens of executed attempts, as providers told them or as they were counted here.", "route", "provider", "model", "kind"),
+		hedges:     counter("vel_hedges_total", "Second attempts beside a slow first one: won, lost, failed, refused by the target's limits, or capped by the share of cost.", "route", "result"),
 		attempts:   counter("vel_attempts_total", "Attempts that ended, by what became of them.", "provider", "model", "outcome"),
 		tries:      histogram("vel_attempt_seconds", "From the beginning of an attempt to its end, by what became of it.", "provider", "model", "outcome"),
 		fallbacks:  counter("vel_fallbacks_total", "Attempts at another target than the attempt before, by where they went.", "route", "provider", "model"),
@@ -216,6 +218,9 @@ func (m *Metrics) ofTry(l tryLabels) *trySeries {
 
 // recalled counts a look for an answer that was kept.
 func (m *Metrics) recalled(route, result string) { m.recalls.WithLabelValues(route, result).Inc() }
+
+// hedged counts what became of a second attempt.
+func (m *Metrics) hedged(route, result string) { m.hedges.WithLabelValues(route, result).Inc() }
 
 // further counts an attempt that is not its call's first. It is rare, so its series are looked up.
 func (m *Metrics) further(c *Call) {

@@ -143,6 +143,9 @@ func (p *Pipeline) release(c *Call) {
 	case <-c.wake:
 	default:
 	}
+	if c.second != nil {
+		p.release(c.second)
+	}
 	c.plan.Reset()
 	c.reservation.Reset()
 	attempts, tags, bookings, decision := c.record.Attempts, c.record.Tags, c.record.Bookings, c.record.Decision
@@ -153,7 +156,7 @@ func (p *Pipeline) release(c *Call) {
 	clear(c.Tags)
 	// The parts with memory of their own are kept; everything that belonged to this call is forgotten.
 	*c = Call{
-		pipe: p, wake: c.wake, pass: c.pass, plan: c.plan, try: c.try.emptied(), Passed: c.Passed[:0], Tags: c.Tags[:0], reservation: c.reservation,
+		pipe: p, wake: c.wake, pass: c.pass, plan: c.plan, try: c.emptied(), Passed: c.Passed[:0], Tags: c.Tags[:0], reservation: c.reservation,
 		record: accounting.Record{Attempts: attempts[:0], Tags: tags[:0], Bookings: bookings[:0], Decision: decision[:0]},
 	}
 	p.calls.Put(c)

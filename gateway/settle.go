@@ -42,6 +42,7 @@ func (p *Pipeline) Settle(c *Call, cause error) {
 		p.meter(c, trace)
 		return
 	}
+	p.tellRoute(c.hedging(), &c.record)
 	p.conclude(&c.record, &c.reservation, c.Client, trace)
 }
 

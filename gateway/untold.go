@@ -62,11 +62,12 @@ type metering struct {
 	trace  string // the id of its trace, or empty
 	tries  []untold
 	prompt adapters.Text
+	hedged hedging
 }
 
 // meter counts what providers did not tell, or leaves it to who counts beside the calls, and concludes the call.
 func (p *Pipeline) meter(c *Call, trace string) {
-	m := metering{record: &c.record, held: &c.reservation, client: c.Client, trace: trace, tries: c.untoldTries, prompt: adapters.Text{Limit: promptSample}}
+	m := metering{record: &c.record, held: &c.reservation, client: c.Client, trace: trace, tries: c.untoldTries, prompt: adapters.Text{Limit: promptSample}, hedged: c.hedging()}
 	c.Content.Prompt(&m.prompt)
 	switch {
 	case p.counter == nil, c.reservation.HasPlace(): // the place is not held while the call waits to be counted
@@ -97,6 +98,7 @@ func (p *Pipeline) settleMetered(m *metering, tokens func(model string, t *adapt
 		a.Usage[adapters.Reasoning] = tokens(a.Model, &u.answer.Thought)
 		p.charge(m.record, a, u.target)
 	}
+	p.tellRoute(m.hedged, m.record)
 	p.conclude(m.record, m.held, m.client, m.trace)
 }
 
@@ -120,7 +122,7 @@ func (m *metering) own() *metering {
 	if m.held != nil {
 		*held, *m.held = *m.held, *held
 	}
-	return &metering{record: &r, held: held, client: strings.Clone(m.client), trace: m.trace, tries: slices.Clone(m.tries), prompt: m.prompt}
+	return &metering{record: &r, held: held, client: strings.Clone(m.client), trace: m.trace, tries: slices.Clone(m.tries), prompt: m.prompt, hedged: m.hedged}
 }
 
 // size is how much memory it needs.

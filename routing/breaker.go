@@ -45,10 +45,11 @@ type cell struct {
 	underWay atomic.Int64  // attempts that began and were not observed yet
 
 	experience *experience // what the target did; taken over by the cell that comes after this one
+	usual      *usual      // likewise
 }
 
 func newCell(id string, settings Breaker, onChange func(target, from, to string)) *cell {
-	c := &cell{id: id, settings: settings, born: time.Now(), experience: &experience{}}
+	c := &cell{id: id, settings: settings, born: time.Now(), experience: &experience{}, usual: &usual{}}
 	c.cooling.Store(math.MinInt64) // never
 	c.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:         id,

@@ -103,7 +103,7 @@ func (b *builder) route(name string) *Route {
 		Total:   timeouts(d.Timeouts, c.Timeouts).Total,
 		Backoff: slices.Clone(d.Backoff), Attempts: d.Attempts,
 		RepeatExecuted: c.RepeatExecuted, Strict: c.Strict, Created: b.created,
-		Strategy: strategyNamed(c.Strategy),
+		Strategy: strategyNamed(c.Strategy), Hedge: c.Hedge.hedge(),
 	}
 	if o := c.Optimize; o != nil {
 		r.Strategy, r.Weights = Optimize, Weights(*o)

@@ -136,6 +136,7 @@ type StickyConfig struct {
 type HedgeConfig struct {
 	After        string `yaml:"after" jsonschema:"description=The percentile of the usual time to wait as p95.,pattern=^p[1-9][0-9]?$"`
 	MaxExtraCost string `yaml:"max_extra_cost" jsonschema:"description=The share of the route's cost that second calls may add as 5%."`
+	Tools        bool   `yaml:"tools" jsonschema:"description=Also calls that bring tools have a second target asked."`
 }
 
 // CacheConfig keeps answers.

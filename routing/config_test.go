@@ -41,7 +41,7 @@ func exampleConfig() Config {
 			},
 		},
 		"careful": {
-			Hedge: &HedgeConfig{"p95", "5%"}, Cache: &CacheConfig{24 * time.Hour},
+			Hedge: &HedgeConfig{"p95", "5%", true}, Cache: &CacheConfig{24 * time.Hour},
 			Mirror:  &MirrorConfig{1, TargetConfig{Provider: "local", Model: "llama-3.3-70b"}},
 			Targets: []TargetConfig{{Provider: "openai", Model: "gpt-4o"}},
 		},
@@ -75,7 +75,6 @@ func TestExampleIsValid(t *testing.T) {
 	var paths []string
 	c.Unenforced(func(path string) { paths = append(paths, path) })
 	want := []string{
-		"models.careful.hedge",
 		"models.careful.mirror",
 	}
 	if diff := cmp.Diff(want, paths); diff != "" {
@@ -201,7 +200,7 @@ func TestFaults(t *testing.T) {
 		{model("fast", func(m *ModelConfig) { m.Targets[0].Weight = new(-1) }), "models.fast.targets[0].weight models.fast.targets"},
 		{model("fast", func(m *ModelConfig) { m.Sticky = &StickyConfig{} }), "models.fast.sticky.by models.fast.sticky.ttl"},
 		{model("fast", func(m *ModelConfig) { m.Sticky.By = "colour" }), "models.fast.sticky.by"},
-		{model("careful", func(m *ModelConfig) { m.Hedge = &HedgeConfig{"p100", "5"} }), "models.careful.hedge.after models.careful.hedge.max_extra_cost"},
+		{model("careful", func(m *ModelConfig) { m.Hedge = &HedgeConfig{"p100", "5", false} }), "models.careful.hedge.after models.careful.hedge.max_extra_cost"},
 		{model("careful", func(m *ModelConfig) { m.Cache.TTL = 745 * time.Hour }), "models.careful.cache.ttl"},
 		{model("careful", func(m *ModelConfig) { m.Mirror = &MirrorConfig{math.NaN(), TargetConfig{}} }), "models.careful.mirror.percent models.careful.mirror.to.provider"},
 		{rule(RuleConfig{When: "stream", Use: "nobody"}), "models.auto.rules[0].use"},

@@ -68,6 +68,7 @@ type Outcome struct {
 	Total      time.Duration
 	Usage      adapters.Usage // as far as the provider told
 	Streamed   bool           // FirstByte is of a stream
+	Stream     bool           // the call wants one
 	Stick      Stick          // the plan's
 }
 
@@ -137,6 +138,9 @@ func (p *Plan) Next(last *Outcome, now time.Time) (Move, bool) {
 	}
 	return p.again(now)
 }
+
+// Beside takes into the walk how an attempt ended that ran beside another one.
+func (p *Plan) Beside(o *Outcome, now time.Time) { p.record(o, now) }
 
 // record takes an outcome into the walk and tells whether it goes on at all.
 func (p *Plan) record(o *Outcome, now time.Time) bool {

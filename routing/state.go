@@ -20,6 +20,7 @@ type State struct {
 	OnChange func(target, from, to string)
 
 	places memory // where calls that belong together were answered
+	extras extras // what second attempts add
 
 	mu    sync.Mutex // one writer of cells at a time; readers take none, for every plan reads
 	cells atomic.Pointer[map[string]*cell]
@@ -62,6 +63,7 @@ func (s *State) Observe(o *Outcome, now time.Time) {
 	}
 	pass.cell.underWay.Add(-1)
 	pass.cell.experience.learn(o, now)
+	pass.cell.usual.learn(o, now)
 	if o.Class == adapters.ClassNone && o.Stick.key != 0 {
 		s.places.put(o.Stick, o.Target.ID, now)
 	}
@@ -105,6 +107,7 @@ func (s *State) Retain(t *Table) {
 		c.gone.Store(kept[id] != c)
 	}
 	s.cells.Store(&kept)
+	s.extras.retain(t)
 }
 
 // Reset forgets what a target did, as an operator may ask, and tells whether anything was known of it. Attempts
@@ -178,7 +181,7 @@ func (s *State) renew(c *cell, settings Breaker) *cell {
 		s.OnChange(c.id, was.String(), closed.String())
 	}
 	next := newCell(c.id, settings, s.OnChange)
-	next.experience = c.experience
+	next.experience, next.usual = c.experience, c.usual
 	return next
 }
 

@@ -64,7 +64,6 @@ func (c *Config) Unenforced(each func(path string)) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
 		m, at := c.Models[name], "models."+name
-		mark(m.Hedge != nil, at+".hedge")
 		mark(m.Mirror != nil, at+".mirror")
 	}
 }

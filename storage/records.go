@@ -203,7 +203,7 @@ func endpointOf(name string) adapters.Endpoint {
 }
 
 func classOf(name string) adapters.Class {
-	for c := adapters.ClassNone; c <= adapters.ClassInternal; c++ {
+	for c := adapters.ClassNone; c <= adapters.ClassOvertaken; c++ {
 		if c.String() == name {
 			return c
 		}
