@@ -47,7 +47,7 @@ var (
 	errAnswerLost = invalid(http.StatusConflict, "idempotency_answer_lost", "idempotency-key",
 		"The first request with this Idempotency-Key was made, but its answer can not be read any more.")
 	errStillRuns = &adapters.Error{
-		Class: adapters.ClassOverloaded, Status: http.StatusConflict, Type: "invalid_request_error", Code: "idempotency_in_progress", Param: "idempotency-key",
+		Class: adapters.ClassInvalid, Status: http.StatusConflict, Type: "invalid_request_error", Code: "idempotency_in_progress", Param: "idempotency-key",
 		Message: "The first request with this Idempotency-Key is still running on another node.", RetryAfter: time.Second,
 	}
 )

@@ -19,7 +19,7 @@ import (
 // Requests remembers for all nodes which requests with an Idempotency-Key were made. storage.DB is one.
 type Requests interface {
 	// Claim takes an id for a request: true. Or it was taken, and Kept is by what: without a status, that one still runs. What
-	// nobody holds for a minute can be claimed again.
+	// nobody holds for 20 s can be claimed again.
 	Claim(ctx context.Context, org tenancy.ID, id, request string) (tenancy.Kept, bool, error)
 	HoldClaim(ctx context.Context, org tenancy.ID, id string) error
 	Keep(ctx context.Context, org tenancy.ID, id string, status int, answer string) error
@@ -60,7 +60,7 @@ type claim struct {
 const (
 	longestKey    = 255             // bytes
 	claimAnswer   = 5 * time.Second // for the store to answer
-	claimHold     = 20 * time.Second
+	claimHold     = 5 * time.Second
 	waitElsewhere = 10 * time.Second       // for a call that runs on another node
 	lookElsewhere = 250 * time.Millisecond // how often to look for its end
 )

@@ -8,10 +8,11 @@ import (
 	"github.com/vel-gateway/vel/tenancy"
 )
 
-// How long an answer is kept, and how long a caller may be at work on one before we take it for dead.
+// How long an answer is kept, and how long a caller may be silent before we take it for dead. What people ask of the API ends
+// within a transaction's patience or two; a call of the data plane says again and again that it is still made.
 const (
 	answerLife = 24 * time.Hour
-	claimLife  = time.Minute
+	claimLife  = 20 * time.Second
 )
 
 // Claim takes an idempotency key for a request: the caller who is told true does the work and keeps the answer, or gives

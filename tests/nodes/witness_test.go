@@ -14,18 +14,19 @@ import (
 )
 
 // witness is a provider that remembers which calls have reached it: those cost money, whatever became of Vel. A call is
-// known by the word after the first one of its prompt. The first one says what to do: "say" answers, "hold" never does.
+// known by the word after the first one of its prompt. The first one says what to do: "say" answers, "hold" never does, "dawdle"
+// does when it is asked for the second time.
 type witness struct {
 	url  string
 	gone chan struct{} // closed with the test
 
-	mu   sync.Mutex // guards seen
-	seen map[string]bool
+	mu   sync.Mutex     // guards seen
+	seen map[string]int // how often
 }
 
 func newWitness(t *testing.T) *witness {
 	t.Helper()
-	w := &witness{gone: make(chan struct{}), seen: map[string]bool{}}
+	w := &witness{gone: make(chan struct{}), seen: map[string]int{}}
 	s := httptest.NewServer(w)
 	t.Cleanup(func() { close(w.gone); s.Close() })
 	w.url = s.URL
@@ -39,7 +40,10 @@ func (w *witness) options(more string, env ...string) vel.Options {
 	return o
 }
 
-func (w *witness) has(call string) bool {
+func (w *witness) has(call string) bool { return w.times(call) > 0 }
+
+// times is how often a call has come.
+func (w *witness) times(call string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.seen[call]
@@ -57,12 +61,13 @@ func (w *witness) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	}
 	what, call, _ := strings.Cut(q.Messages[0].Content, " ")
 	w.mu.Lock()
-	w.seen[call] = true
+	w.seen[call]++
+	times := w.seen[call]
 	w.mu.Unlock()
 	const head, usage = `{"id":"chatcmpl-1","created":1,"model":"sim-echo","object":"chat.completion`, `"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}`
 	piece := "data: " + head + `.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":"x"},"finish_reason":null}]}` + "\n\n"
 	switch {
-	case what == "hold":
+	case what == "hold", what == "dawdle" && times == 1:
 		if q.Stream {
 			out.Header().Set("Content-Type", "text/event-stream")
 			_, _ = io.WriteString(out, piece)
