@@ -69,6 +69,7 @@ var treatments = [...]treatment{
 	{path: "providers.*.tls", effect: enforced},
 	{path: "providers.*.proxy", effect: enforced},
 	{path: "providers.*.limits", effect: enforced},
+	{path: "providers.*.probe", effect: enforced},
 	{path: "providers.*.prices", effect: enforced},
 
 	{path: "models.*.targets[].provider", effect: enforced},

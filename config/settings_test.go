@@ -73,7 +73,7 @@ var settings = map[string]string{
 	"defaults.breaker.failures": "7", "defaults.breaker.window": "7s", "defaults.breaker.cooldown": "7s",
 
 	"providers.*.kind": "groq", "providers.*.base_url": "https://z.example", "providers.*.api_key": "env:SECRET", "providers.*.api": "responses",
-	"providers.*.allow_private": "true", "providers.*.organizations": "[o]", "providers.*.tls.ca": "{pem}", "providers.*.proxy": "http://proxy:1",
+	"providers.*.allow_private": "true", "providers.*.organizations": "[o]", "providers.*.tls.ca": "{pem}", "providers.*.proxy": "http://proxy:1", "providers.*.probe": "7s",
 	"providers.*.timeouts.connect": "1s", "providers.*.timeouts.first_byte": "1s", "providers.*.timeouts.idle": "1s",
 	"providers.*.breaker.failures": "7", "providers.*.breaker.window": "7s", "providers.*.breaker.cooldown": "7s",
 	"providers.*.limits.rpm": "7", "providers.*.limits.in_flight": "7",

@@ -74,7 +74,7 @@ func (b *builder) provider(name string) (*Provider, error) {
 	p := &Provider{
 		ID: "provider:" + name, Name: name, Kind: c.Kind, Adapter: a,
 		Timeouts:     timeouts(b.cfg.Defaults.Timeouts, c.Timeouts),
-		AllowPrivate: c.AllowPrivate, Organizations: slices.Clone(c.Organizations),
+		AllowPrivate: c.AllowPrivate, Organizations: slices.Clone(c.Organizations), Probe: c.Probe,
 	}
 	p.Timeouts.Total, p.Limits = 0, c.Limits.build(p.ID)
 	if c.APIKey != nil {

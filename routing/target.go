@@ -38,6 +38,7 @@ type Provider struct {
 	alone         tenancy.ID        // of OfOne
 	RootCAs       *x509.CertPool    // nil: the system's
 	Proxy         *url.URL          // nil: from the environment
+	Probe         time.Duration     // how often a target that is left alone is tried; 0: calls alone find out
 	Adapter       *adapters.Adapter // what it speaks
 
 	Limits []*ratelimit.Limit // that it sets to the account; empty: none are known

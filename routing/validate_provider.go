@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -28,7 +29,16 @@ func (k checker) provider(at, name string, p *ProviderConfig) {
 	}
 	k.breaker(at+".breaker", &p.Breaker)
 	k.account(at, p)
+	if p.Probe != 0 && (p.Probe < shortestProbe || p.Probe > longestProbe) {
+		k.fault(at+".probe", "must be 1s to 24h", "write a duration as 30s; leave it out, and calls alone find out whether a target is back")
+	}
 }
+
+// How often a target may be probed.
+const (
+	shortestProbe = time.Second
+	longestProbe  = 24 * time.Hour
+)
 
 // base checks where the API begins. A URL with a name and password or with a query would carry a secret into logs.
 func (k checker) base(at string, p *ProviderConfig) {

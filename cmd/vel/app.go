@@ -163,6 +163,7 @@ func (a *App) work() {
 	a.onStop(a.every(usedEvery, "note which keys were used", a.writeUses))
 	a.onStop(a.every(time.Hour, "clean the database", a.db.Clean))
 	a.onStop(background(a.auditBreakers))
+	a.onStop(a.probeTargets())
 	a.onStop(a.seal())
 	a.onStop(a.sum())
 }
