@@ -74,9 +74,10 @@ func (b *builder) provider(name string) (*Provider, error) {
 	p := &Provider{
 		ID: "provider:" + name, Name: name, Kind: c.Kind, Adapter: a,
 		Timeouts:     timeouts(b.cfg.Defaults.Timeouts, c.Timeouts),
-		AllowPrivate: c.AllowPrivate, Organizations: slices.Clone(c.Organizations), Probe: c.Probe,
+		AllowPrivate: c.AllowPrivate, Organizations: slices.Clone(c.Organizations),
 	}
 	p.Timeouts.Total, p.Limits = 0, c.Limits.build(p.ID)
+	override(&p.Probe, c.Probe)
 	if c.APIKey != nil {
 		p.Key = *c.APIKey
 	}

@@ -58,7 +58,7 @@ type ProviderConfig struct {
 	Timeouts      TimeoutsConfig         `yaml:"timeouts" jsonschema:"description=What differs from the defaults; total belongs to a model."`
 	Breaker       BreakerConfig          `yaml:"breaker" jsonschema:"description=What differs from the defaults."`
 	Limits        *AccountLimits         `yaml:"limits" jsonschema:"description=What the provider allows our account."`
-	Probe         time.Duration          `yaml:"probe" jsonschema:"description=How often a target that failed is tried with a small call of Vel's own; never unless written."`
+	Probe         *time.Duration         `yaml:"probe" jsonschema:"description=How often a target that failed is tried with a small call of Vel's own; never unless written."`
 	TLS           ProviderTLS            `yaml:"tls" jsonschema:"description=How the endpoint proves itself."`
 	Proxy         string                 `yaml:"proxy" jsonschema:"description=A proxy as http://host:port; from the environment if it is not written."`
 	Prices        map[string]PriceConfig `yaml:"prices" jsonschema:"description=What a model costs here by the provider's name of it."`

@@ -33,7 +33,7 @@ func wholeProvider() ProviderConfig {
 		Kind: "perplexity", BaseURL: "https://a.example/v1", API: "chat", AllowPrivate: true, Organizations: []tenancy.ID{"org_1"},
 		Timeouts: TimeoutsConfig{Connect: new(time.Second), FirstByte: new(2 * time.Minute), Idle: new(1500 * time.Millisecond)},
 		Breaker:  BreakerConfig{Failures: new(5), Window: new(time.Minute), Cooldown: new(time.Second)},
-		Limits:   &AccountLimits{RPM: new(int64(1)), InFlight: new(int64(1 << 40))}, TLS: ProviderTLS{CA: `C:\odd "path" ü☃`}, Proxy: "http://p:1", Probe: time.Minute,
+		Limits:   &AccountLimits{RPM: new(int64(1)), InFlight: new(int64(1 << 40))}, TLS: ProviderTLS{CA: `C:\odd "path" ü☃`}, Proxy: "http://p:1", Probe: new(time.Minute),
 		Prices: map[string]PriceConfig{"a/b: c": PriceOf(RatesConfig{Input: "0.10", Output: "1"}), "<<": {
 			Organizations: map[tenancy.ID]TermsConfig{"org:acme": {
 				PeriodConfig: PeriodConfig{RatesConfig{Input: "1", Search: "2"}, []TierConfig{{200_000, RatesConfig{Input: "2"}}}},

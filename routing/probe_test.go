@@ -14,7 +14,7 @@ import (
 func TestSuspects(t *testing.T) {
 	t.Parallel()
 	cfg := configForTest(2, func(c *Config) {
-		change(c.Providers, "p0", func(p *ProviderConfig) { p.Probe = time.Second })
+		change(c.Providers, "p0", func(p *ProviderConfig) { p.Probe = new(time.Second) })
 	})
 	synctest.Test(t, func(t *testing.T) {
 		table, state := tableForTest(t, cfg), &State{}

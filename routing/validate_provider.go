@@ -29,7 +29,7 @@ func (k checker) provider(at, name string, p *ProviderConfig) {
 	}
 	k.breaker(at+".breaker", &p.Breaker)
 	k.account(at, p)
-	if p.Probe != 0 && (p.Probe < shortestProbe || p.Probe > longestProbe) {
+	if d := p.Probe; d != nil && (*d < shortestProbe || *d > longestProbe) {
 		k.fault(at+".probe", "must be 1s to 24h", "write a duration as 30s; leave it out, and calls alone find out whether a target is back")
 	}
 }
