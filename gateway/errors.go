@@ -133,10 +133,18 @@ func (c *Call) scrub(text string) string {
 	if c.snapshot != nil {
 		text = c.snapshot.Redactor.Scrub(text)
 	}
-	if c.Who != nil && len(c.Key) > 0 {
-		text = strings.ReplaceAll(text, view(c.Key), "***")
+	if c.Who != nil {
+		text = c.unkeyed(text)
 	}
 	return text
+}
+
+// unkeyed is a text without the key that opened the call.
+func (c *Call) unkeyed(text string) string {
+	if len(c.Key) == 0 {
+		return text
+	}
+	return strings.ReplaceAll(text, view(c.Key), "***")
 }
 
 // appendError appends the body of an error answer.

@@ -46,7 +46,7 @@ func (c *Call) describe() {
 		r.Who = c.Who.Identity
 	}
 	r.Endpoint, r.Stream, r.Task = c.Content.Endpoint, c.Content.Stream, c.Task
-	r.Agent = readable(view(c.Agent), longestAgent)
+	r.Agent = readable(c.unkeyed(view(c.Agent)), longestAgent)
 }
 
 // close completes the record, but for what is still to be counted.

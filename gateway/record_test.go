@@ -166,6 +166,18 @@ func TestRecordsOfRefusals(t *testing.T) {
 	}
 }
 
+// A client that puts its key where it does not belong does not find it in its records.
+func TestKeysAreNotRecorded(t *testing.T) {
+	t.Parallel()
+	l := &ledger{}
+	h := newHouse(t, []func(*asked) bool{answers(jsonAnswer(200, completion))}, l.into)
+	h.call(chatBody, "User-Agent: curl/8 "+goodKey, "X-Vel-Tags: note="+goodKey+"-and-more")
+	_, r := l.only(t)
+	if want := []accounting.Tag{{Key: "note", Value: "***-and-more"}}; r.Agent != "curl/8 ***" || !slices.Equal(r.Tags, want) {
+		t.Errorf("agent %q, tags %v", r.Agent, r.Tags)
+	}
+}
+
 // A call of which nothing can be written down is not made.
 func TestUnrecordedCallsAreRefused(t *testing.T) {
 	t.Parallel()

@@ -42,7 +42,7 @@ func (c *Call) readTags() error {
 
 func (c *Call) addTag(pair []byte) error {
 	key, value, found := bytes.Cut(pair, []byte("="))
-	tag := accounting.Tag{Key: view(bytes.TrimSpace(key)), Value: view(bytes.TrimSpace(value))}
+	tag := accounting.Tag{Key: view(bytes.TrimSpace(key)), Value: c.unkeyed(view(bytes.TrimSpace(value)))}
 	switch {
 	case !found:
 		return errTags("a pair has no '='")
