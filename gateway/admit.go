@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/vel-gateway/vel/accounting"
@@ -43,11 +44,16 @@ func (p *Pipeline) admit(c *Call) error {
 	if c.kept != nil {
 		return p.ledger.Reserve(context.Background(), &c.reservation, accounting.Estimate{})
 	}
-	return p.ledger.Reserve(context.Background(), &c.reservation, c.dearest())
+	err := p.ledger.Reserve(context.Background(), &c.reservation, c.dearest())
+	if _, denied := errors.AsType[*accounting.Denied](err); denied && c.mayHedge() {
+		c.single = true // near the end of a budget calls go on, one attempt at a time
+		err = p.ledger.Reserve(context.Background(), &c.reservation, c.dearest())
+	}
+	return err
 }
 
-// dearest is what one attempt may come to at the dearest of the call's targets, or two where two may run together. Where some can be priced those that can not
-// are passed over later, if the operator wants that.
+// dearest is what one attempt may come to at the dearest of the call's targets, or two where two may run together. Where some
+// can be priced those that can not are passed over later, if the operator wants that.
 func (c *Call) dearest() (worst accounting.Estimate) {
 	unpriced := 0
 	var all []accounting.Estimate // only where two are summed

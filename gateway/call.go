@@ -72,6 +72,7 @@ type Call struct {
 	race      *race // while there may be one
 	second    *Call // whose answer the call has; nil: it has its own
 	leaves    bool  // one was made
+	single    bool  // limits and budgets have no room for two at the same time
 	overtaken bool  // the attempt under way ends, because the other one has answered; guarded by mu
 
 	// A list that is put together here.

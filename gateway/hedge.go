@@ -10,7 +10,6 @@ import (
 
 	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
-	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/routing"
 )
 
@@ -49,7 +48,7 @@ func hedgeable(e adapters.Endpoint) bool {
 // the operator knows better.
 func (c *Call) mayHedge() bool {
 	r := c.plan.Route
-	if r == nil || r.Hedge.Percentile == 0 || len(c.plan.Targets) < 2 || c.list != nil || c.kept != nil || !hedgeable(c.Content.Endpoint) {
+	if r == nil || !r.Hedge.On() || c.single || len(c.plan.Targets) < 2 || c.list != nil || c.kept != nil || !hedgeable(c.Content.Endpoint) || c.Content.Stored {
 		return false
 	}
 	return r.Hedge.Tools || !gjson.GetBytes(c.Content.Body, "tools.0").Exists() && !gjson.GetBytes(c.Content.Body, "functions.0").Exists()
@@ -73,7 +72,7 @@ func (p *Pipeline) race(c *Call, move routing.Move) *race {
 	if !ok {
 		return nil
 	}
-	wait, ok := p.state.Usual(move.Target, c.Content.Stream, c.plan.Route.Hedge.Percentile, c.begun)
+	wait, ok := p.state.Patience(c.plan.Route.Hedge, move.Target, c.Content.Stream, c.begun)
 	if !ok {
 		return nil
 	}
@@ -83,7 +82,14 @@ func (p *Pipeline) race(c *Call, move routing.Move) *race {
 // run makes the first attempt and waits for the second one, if there is one.
 func (r *race) run(move routing.Move) error {
 	c, p := r.call, r.call.pipe
+	ended := false
+	defer func() {
+		if !ended {
+			r.abort()
+		}
+	}()
 	err := p.try(c, move)
+	ended = true
 	if r.timer == nil || r.timer.Stop() {
 		return err
 	}
@@ -103,6 +109,26 @@ func (r *race) run(move routing.Move) error {
 	c.plan.Beside(&second.outcome, time.Now())
 	p.release(second)
 	return err
+}
+
+// abort ends the second attempt after a panic of the first one: it reads the request, which is about to be given back.
+func (r *race) abort() {
+	if r.timer == nil || r.timer.Stop() {
+		return
+	}
+	c, p := r.call, r.call.pipe
+	r.close()
+	second := <-r.over
+	if second == nil {
+		return
+	}
+	c.leave(second)
+	if second.answered {
+		second.answered = false
+		_ = p.abandon(second, endedError(adapters.ClassOvertaken))
+	}
+	c.merge(second)
+	p.release(second)
 }
 
 // begin lets the second attempt follow, now that the first one is on its way.
@@ -139,7 +165,8 @@ func (r *race) follow() {
 	defer func() {
 		if reason := recover(); reason != nil {
 			second.answered = false
-			_ = second.pipe.abandon(second, second.pipe.panicked(second, reason))
+			_ = second.pipe.panicked(second, reason)
+			second.finish(adapters.ClassInternal)
 		}
 	}()
 	if err := second.pipe.trySecond(second, r.move); err != nil {
@@ -234,33 +261,6 @@ func (c *Call) merge(second *Call) {
 		result = "failed"
 	}
 	c.pipe.metrics.hedged(c.plan.Route.Name, result)
-}
-
-// hedging is what a route that hedges will be told of a call when its cost is known; a nil route is told nothing.
-type hedging struct {
-	route *routing.Route
-	leave bool // a second attempt was made
-}
-
-func (c *Call) hedging() hedging {
-	if r := c.plan.Route; r != nil && r.Hedge.Percentile > 0 && len(c.record.Attempts) > 0 {
-		return hedging{r, c.leaves}
-	}
-	return hedging{}
-}
-
-// tellRoute books what a call cost, and what of it attempts that were overtaken added.
-func (p *Pipeline) tellRoute(h hedging, r *accounting.Record) {
-	if h.route == nil {
-		return
-	}
-	var added money.Nano
-	for i := range r.Attempts {
-		if a := &r.Attempts[i]; a.Class == adapters.ClassOvertaken {
-			added += a.Cost
-		}
-	}
-	p.state.Spent(h.route, r.Cost-added, added, h.leave, time.Now())
 }
 
 // twoDearest is what two attempts at the same time may come to at most.

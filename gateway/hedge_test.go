@@ -7,6 +7,8 @@ import (
 
 	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/adapters/openai"
+	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/routing"
 )
 
@@ -225,5 +227,165 @@ func TestHedgesThatEnd(t *testing.T) {
 	}
 	if u := w.use(t); u.Held != 0 {
 		t.Errorf("%s is still held", u.Held)
+	}
+}
+
+// at makes the route hedge after a fixed time: for tests in which the second target is always asked.
+func at(after string) plan {
+	return func(h *house) {
+		hedged(h)
+		h.routing.Models["m"].Hedge.After, h.routing.Models["m"].Hedge.MaxExtraCost = after, "100%"
+		h.before = append(h.before, func(s *Server) { h.state.Spent(routeOf(s), 1e9, 0, false, time.Now()) })
+	}
+}
+
+func routeOf(s *Server) *routing.Route {
+	r, _ := s.pipe.Snapshot().Routes.Route("m")
+	return r
+}
+
+// stalls is a target that says nothing until the gateway hangs up.
+func stalls(a *asked) bool { a.gone(); return false }
+
+// A fixed wait needs no knowledge of the target; what a provider would keep is not asked for twice.
+func TestHedgeAfterAFixedTime(t *testing.T) {
+	t.Parallel()
+	stored := strings.Replace(chatBody, `{`, `{"store":true,`, 1)
+	for name, c := range map[string]struct{ body, attempts string }{"a chat": {chatBody, "2"}, "one that is kept": {stored, "2"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := &ledger{}
+			h := newHouse(t, []func(*asked) bool{stalls, wellBehaved}, at("1ms"), l.into, func(h *house) {
+				h.routing.Defaults.Timeouts.FirstByte = new(200 * time.Millisecond)
+			})
+			if g := h.call(c.body); g.StatusCode != 200 || g.Header.Get("X-Vel-Attempts") != c.attempts || g.Header.Get("X-Vel-Provider") != "p2" {
+				t.Errorf("status %d, head %v, body %s", g.StatusCode, g.Header, g.body)
+			}
+			_, r := l.only(t)
+			if overtaken := r.Attempts[0].Class == adapters.ClassOvertaken; overtaken != (c.body == chatBody) {
+				t.Errorf("%+v", r.Attempts)
+			}
+		})
+	}
+}
+
+// panicking is a codec that fails in its answers.
+type panicking struct{ adapters.Codec }
+
+func (panicking) DecodeResponse([][]byte, *adapters.Content, adapters.Header, []byte) ([][]byte, adapters.Usage, error) {
+	panic("a bug in a codec")
+}
+
+// A panic of either attempt ends the call or the attempt, and the other one has ended before the request is given back.
+func TestPanicBesideAnotherAttempt(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		bad     string
+		first   func(both chan struct{}) func(*asked) bool
+		second  func(both chan struct{}) func(*asked) bool
+		status  int
+		answers string
+	}{
+		"of the first": {
+			"p1",
+			func(both chan struct{}) func(*asked) bool {
+				return func(a *asked) bool { <-both; return wellBehaved(a) }
+			},
+			func(both chan struct{}) func(*asked) bool {
+				return func(a *asked) bool { close(both); return stalls(a) }
+			},
+			500, "",
+		},
+		"of the second": {
+			"p2",
+			func(both chan struct{}) func(*asked) bool {
+				return func(a *asked) bool { <-both; return wellBehaved(a) }
+			},
+			func(both chan struct{}) func(*asked) bool {
+				return func(a *asked) bool { a.send(jsonAnswer(200, completion)); close(both); return true }
+			},
+			200, "p1",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, both := &ledger{}, make(chan struct{})
+			h := newHouse(t, []func(*asked) bool{c.first(both), c.second(both)}, at("1ms"), l.into, func(h *house) {
+				bad := openai.New("groq", "http://127.0.0.1:1/v1")
+				bad.Codecs[adapters.ChatCompletions] = panicking{bad.Codecs[adapters.ChatCompletions]}
+				h.kinds["groq"] = bad
+				p := h.routing.Providers[c.bad]
+				p.Kind = "groq"
+				h.routing.Providers[c.bad] = p
+			})
+			g := h.call(chatBody)
+			if g.StatusCode != c.status || c.answers != "" && g.Header.Get("X-Vel-Provider") != c.answers {
+				t.Errorf("status %d, head %v, body %s", g.StatusCode, g.Header, g.body)
+			}
+			if _, r := l.only(t); len(r.Attempts) != 2 {
+				t.Errorf("%+v", r.Attempts)
+			}
+			if n := h.metric("vel_panics_total"); n != 1 {
+				t.Errorf("%v panics", n)
+			}
+			eventually(t, "no second attempt is under way", func() bool { return h.metric("vel_calls_in_flight") == 0 })
+		})
+	}
+}
+
+// Where a budget has room for one attempt the call is made with one.
+func TestHedgeNearTheEndOfABudget(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ budget, held, attempts string }{
+		"room for two": {"1", "0.045084", "2"}, // 4096 tokens of output and 8 of input, at both prices
+		"room for one": {"0.041", "0.04098", "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, l := &held{budgets: []accounting.Budget{budgetOf(accounting.Scope{}, c.budget, nil)}}, &ledger{}
+			both := make(chan struct{})
+			if c.attempts == "1" {
+				close(both)
+			}
+			first := func(a *asked) bool { <-both; return wellBehaved(a) }
+			second := func(a *asked) bool { close(both); return stalls(a) }
+			h := newHouse(t, []func(*asked) bool{first, second}, at("1ms"), priced, w.in, l.into)
+			if g := h.call(chatBody); g.StatusCode != 200 || g.Header.Get("X-Vel-Attempts") != c.attempts {
+				t.Errorf("status %d, head %v, body %s", g.StatusCode, g.Header, g.body)
+			}
+			begun, ended := l.only(t)
+			if got := begun[0].Bookings[0].Held; got != nanos(t, c.held) {
+				t.Errorf("%v is held", got)
+			}
+			if u := w.use(t); u.Spent != ended.Cost || u.Held != 0 || ended.Cost == 0 {
+				t.Errorf("use %+v, cost %v", u, ended.Cost)
+			}
+		})
+	}
+}
+
+// What a second attempt adds is what the call cost more than its first attempt alone would have.
+func TestWhatASecondAttemptAdds(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, []func(*asked) bool{wellBehaved, wellBehaved}, at("1h"), priced)
+	r := routeOf(h.Server)
+	used := adapters.Usage{adapters.Input: 3, adapters.Output: 5} // 57,500 nano-dollars at p1, 8,000 at p2
+	of := func(provider string, class adapters.Class, cost money.Nano) accounting.Attempt {
+		return accounting.Attempt{Provider: provider, Model: "upstream-model", Class: class, Usage: used, Cost: cost, Executed: true}
+	}
+	for name, c := range map[string]struct {
+		attempts []accounting.Attempt
+		want     money.Nano
+	}{
+		"nothing":               {[]accounting.Attempt{of("p1", adapters.ClassNone, 57_500)}, 0},
+		"a fallback":            {[]accounting.Attempt{of("p1", adapters.ClassServer, 0), of("p2", adapters.ClassNone, 8_000)}, 0},
+		"the second lost":       {[]accounting.Attempt{of("p1", adapters.ClassNone, 57_500), of("p2", adapters.ClassOvertaken, 3_000)}, 3_000},
+		"a cheaper second":      {[]accounting.Attempt{of("p1", adapters.ClassOvertaken, 20_000), of("p2", adapters.ClassNone, 8_000)}, 20_000},
+		"a second that is dear": {[]accounting.Attempt{of("p2", adapters.ClassOvertaken, 3_000), of("p1", adapters.ClassNone, 57_500)}, 3_000 + 49_500},
+		"a first that is gone":  {[]accounting.Attempt{of("gone", adapters.ClassOvertaken, 0), of("p1", adapters.ClassNone, 57_500)}, 57_500},
+	} {
+		if got := addedBySecond(r, &accounting.Record{Attempts: c.attempts, Begun: time.Now()}); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
 	}
 }

@@ -135,7 +135,7 @@ type StickyConfig struct {
 
 // HedgeConfig asks a second target when the first is slow.
 type HedgeConfig struct {
-	After        string `yaml:"after" jsonschema:"description=The percentile of the usual time to wait as p95.,pattern=^p[1-9][0-9]?$"`
+	After        string `yaml:"after" jsonschema:"description=How long the first target is waited for: a percentile of its usual time as p95 or a duration as 300ms.,pattern=^(p[1-9][0-9]?|([0-9]+(\\.[0-9]+)?(ms|s|m))+)$"`
 	MaxExtraCost string `yaml:"max_extra_cost" jsonschema:"description=The share of the route's cost that second calls may add as 5%."`
 	Tools        bool   `yaml:"tools" jsonschema:"description=Also calls that bring tools have a second target asked."`
 }

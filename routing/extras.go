@@ -69,7 +69,7 @@ func (x *extras) retain(t *Table) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for name, e := range x.routes {
-		if r, ok := t.byName[name]; e.underWay == 0 && (!ok || r.Hedge == Hedge{}) {
+		if r, ok := t.byName[name]; e.underWay == 0 && (!ok || !r.Hedge.On()) {
 			delete(x.routes, name)
 		}
 	}

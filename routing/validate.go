@@ -181,8 +181,7 @@ func (k checker) extras(at string, m *ModelConfig) {
 		k.positive(at+".sticky.ttl", &s.TTL)
 	}
 	if h := m.Hedge; h != nil {
-		k.form(at+".hedge.after", h.After, percentileForm, "write a percentile of the usual time, as p95")
-		k.form(at+".hedge.max_extra_cost", h.MaxExtraCost, percentForm, "write a share of the cost, as 5%")
+		h.validate(k, at+".hedge")
 	}
 	if c := m.Cache; c != nil && (c.TTL < 0 || c.TTL > longestKept) {
 		k.fault(at+".cache.ttl", "must be more than 0 and at most 744h", "write a duration as 1h; leave it out for 24h where targets search, and 1h elsewhere")
