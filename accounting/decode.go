@@ -100,6 +100,8 @@ func (r *Record) decodeEnd(f field) (known bool) {
 		r.Unpriced = f.text
 	case fieldEstimate:
 		r.Estimate = money.Nano(f.n)
+	case fieldSaved:
+		r.Saved = money.Nano(f.n)
 	default:
 		return false
 	}
@@ -132,6 +134,8 @@ func (r *Record) decodeRest(f field) error {
 		r.Decision = []byte(f.text)
 	case fieldHolds:
 		r.Holds = []byte(f.text)
+	case fieldMirror:
+		return r.Mirror.decode(f.message)
 	case fieldBooking:
 		if len(r.Bookings) == maxBookings {
 			return errTooMany

@@ -50,6 +50,8 @@ const (
 	fieldPrompt
 	fieldAnswer
 	fieldBooking
+	fieldSaved
+	fieldMirror
 )
 
 // The fields of an attempt.
@@ -110,6 +112,8 @@ func (r *Record) Append(b []byte) []byte {
 	b = appendNumber(b, fieldCost, int64(r.Cost))
 	b = appendText(b, fieldUnpriced, r.Unpriced)
 	b = appendNumber(b, fieldEstimate, int64(r.Estimate))
+	b = appendNumber(b, fieldSaved, int64(r.Saved))
+	b = r.Mirror.append(b)
 	for i := range r.Tags[:min(len(r.Tags), maxTags)] {
 		b = r.Tags[i].append(b)
 	}

@@ -54,6 +54,8 @@ type Record struct {
 	Dropped   []string   // members of the request that the provider does not know and did not get
 	Agent     string     // the client's User-Agent, bounded
 	Cache     string     // hit or miss; empty: the route has no cache
+	Saved     money.Nano // what the answer had cost that a hit gave again
+	Mirror    Mirror     // of which call it is a copy
 	Holds     []byte     // what was taken from limits and budgets before the call; its form belongs to the ledger
 	Bookings  []Booking  // what it holds of budgets while it runs, and what the ledger books of it
 

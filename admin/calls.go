@@ -52,6 +52,7 @@ type CallLine struct {
 	Tags         map[string]string `json:"tags" nullable:"false" doc:"What the client sent in x-vel-tags."`
 	Task         *tenancy.ID       `json:"task" doc:"What it was made for; null: a client's own."`
 	Run          *tenancy.ID       `json:"run"`
+	Saved        string            `json:"saved_usd" doc:"What the answer had cost that the cache gave again; 0: it did not."`
 	Cache        *string           `json:"cache" doc:"hit or miss; replay: it repeats a call with the same Idempotency-Key; null: none of these."`
 }
 
@@ -63,6 +64,7 @@ type Call struct {
 	Dropped  []string  `json:"dropped" nullable:"false" doc:"Members of the request that the provider does not know and did not get."`
 	Agent    *string   `json:"agent" doc:"The client's User-Agent."`
 	Content  *Content  `json:"content" doc:"What was said, if it was asked for; null: it was not, or nothing is kept."`
+	Mirror   *Mirror   `json:"mirror" doc:"The call that this one is a copy of, and how the two compare; null: it is no copy."`
 	Kept     bool      `json:"has_content" doc:"The prompt or the answer is kept: ask with content=true."`
 }
 

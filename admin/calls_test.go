@@ -89,7 +89,8 @@ func (w *world) called() {
 				Executed: true, Usage: usage, Cost: 57_500, Price: "list 1",
 			},
 		},
-		Waiting: 100 * time.Millisecond, FirstToken: 380 * time.Millisecond, Total: 1130500 * time.Microsecond, Usage: usage, Cost: 57_500, Estimate: 1_000_000,
+		Waiting: 100 * time.Millisecond, FirstToken: 380 * time.Millisecond, Total: 1130500 * time.Microsecond, Usage: usage, Cost: 57_500, Estimate: 1_000_000, Saved: 2_000,
+		Mirror: accounting.Mirror{Of: "req_4", Org: "org_acme", Provider: "groq", Model: "gpt-oss", Total: time.Second, TokensIn: 5, TokensOut: 6, Cost: 9, Finish: "stop", Compared: true},
 		Tags: []accounting.Tag{{Key: "feature", Value: "search"}, {Key: "=a", Value: "b"}}, Task: "task_1", Decision: []byte(`{"why":"first"}`), Dropped: []string{"seed"},
 		Agent: "sdk/1", Cache: "miss",
 		Prompt: []byte(w.Keyring.Seal([]byte(promptCanary), accounting.ContentPlace(acme, "req_5")...)),
@@ -141,7 +142,7 @@ func TestListCalls(t *testing.T) {
 		"user": map[string]any{"id": "user_viewer", "name": "viewer"}, "key": map[string]any{"id": "key_caller", "name": "caller"},
 		"route": "fast", "provider": "openai", "model": "gpt-4o", "endpoint": "chat/completions", "stream": true, "status": 200.0, "class": "none", "error": nil,
 		"waiting_ms": 100.0, "first_token_ms": 380.0, "total_ms": 1130.5, "usage": units, "tokens_in": 120.0, "tokens_out": 10.0, "estimated": false,
-		"cost_usd": "0.0000575", "unpriced": nil, "tags": map[string]any{"feature": "search", "=a": "b"}, "task": "task_1", "run": nil, "cache": "miss",
+		"cost_usd": "0.0000575", "unpriced": nil, "tags": map[string]any{"feature": "search", "=a": "b"}, "task": "task_1", "run": nil, "cache": "miss", "saved_usd": "0.000002",
 	}
 	if diff := cmp.Diff(want, first); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -215,6 +216,13 @@ func TestGetCall(t *testing.T) {
 	if v["estimate_usd"] != "0.001" || !cmp.Equal(v["dropped"], any([]any{"seed"})) || v["agent"] != "sdk/1" ||
 		v["has_content"] != true || v["content"] != nil {
 		t.Errorf("%v", v)
+	}
+	mirror := map[string]any{
+		"of": "req_4", "organization": "org_acme", "provider": "groq", "model": "gpt-oss", "first_token_ms": nil, "total_ms": 1000.0, "tokens_in": 5.0, "tokens_out": 6.0,
+		"cost_usd": "0.000000009", "finish_reason": "stop", "copy_finish_reason": nil, "same_text": false,
+	}
+	if diff := cmp.Diff(mirror, v["mirror"]); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 	w.do("outsider", "GET", "/api/calls/req_5", nil).problem(notFound)
 	w.do("viewer", "GET", "/api/calls/req_far", nil).problem(notFound)
@@ -310,7 +318,7 @@ func TestExportCalls(t *testing.T) {
 	}
 	want := []string{
 		"2027-01-15T12:00:05Z", "org_acme", "req_5", "ended", "team_red", "red", "user_viewer", "viewer", "key_caller", "caller", "fast", "openai", "gpt-4o", "chat/completions", "true",
-		"200", "none", "", "100", "380", "1130.5", "120", "10", "false", "0.0000575", "", "'=a=b;feature=search",
+		"200", "none", "", "100", "380", "1130.5", "120", "10", "false", "0.0000575", "", "'=a=b;feature=search", "0.000002",
 	}
 	if diff := cmp.Diff(want, rows[1]); diff != "" || len(rows[0]) != len(want) || rows[2][17] != "'=the provider failed" {
 		t.Errorf("%q\n(-want +got):\n%s", rows[2], diff)

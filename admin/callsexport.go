@@ -85,7 +85,7 @@ func writeCallRows(each eachCall, w io.Writer) error {
 	out := csv.NewWriter(w)
 	err := out.Write([]string{
 		"begun", "organization", "id", "state", "team", "team_name", "user", "user_name", "key", "key_name", "route", "provider", "model", "endpoint", "stream",
-		"status", "class", "error", "waiting_ms", "first_token_ms", "total_ms", "tokens_in", "tokens_out", "estimated", "cost_usd", "unpriced", "tags",
+		"status", "class", "error", "waiting_ms", "first_token_ms", "total_ms", "tokens_in", "tokens_out", "estimated", "cost_usd", "unpriced", "tags", "saved_usd",
 	})
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func writeCallRows(each eachCall, w io.Writer) error {
 			[]string{
 				v.Route, v.Provider, v.Model, v.Endpoint, strconv.FormatBool(v.Stream), strconv.Itoa(v.Status), v.Class, orEmpty(v.Error),
 				number(&v.Waiting), number(v.FirstToken), number(&v.Total), strconv.FormatInt(v.TokensIn, 10), strconv.FormatInt(v.TokensOut, 10),
-				strconv.FormatBool(v.Estimated), v.Cost, orEmpty(v.Unpriced), tagsText(v.Tags),
+				strconv.FormatBool(v.Estimated), v.Cost, orEmpty(v.Unpriced), tagsText(v.Tags), v.Saved,
 			},
 		)))
 	})

@@ -60,7 +60,7 @@ func viewLine(r *accounting.Record, names *namer) CallLine {
 		Route: r.Route, Provider: r.Provider, Model: r.Model, Endpoint: r.Endpoint.String(), Stream: r.Stream,
 		Status: r.Status, Class: r.Class.String(), Error: textOf(r.Error), Waiting: millis(r.Waiting), FirstToken: orNone(r.FirstToken), Total: millis(r.Total),
 		Usage: viewUnits(&r.Usage), TokensIn: in, TokensOut: out, Estimated: r.Estimated, Cost: r.Cost.String(), Unpriced: textOf(r.Unpriced),
-		Tags: make(map[string]string, len(r.Tags)), Task: idOf(r.Task), Run: idOf(r.Run), Cache: textOf(r.Cache),
+		Tags: make(map[string]string, len(r.Tags)), Task: idOf(r.Task), Run: idOf(r.Run), Cache: textOf(r.Cache), Saved: r.Saved.String(),
 	}
 	for _, t := range r.Tags {
 		v.Tags[t.Key] = t.Value
@@ -71,7 +71,7 @@ func viewLine(r *accounting.Record, names *namer) CallLine {
 func viewCall(r *accounting.Record, names *namer) Call {
 	v := Call{
 		CallLine: viewLine(r, names), Attempts: make([]Attempt, 0, len(r.Attempts)), Estimate: r.Estimate.String(),
-		Dropped: append([]string{}, r.Dropped...), Agent: textOf(r.Agent), Kept: len(r.Prompt)+len(r.Answer) > 0,
+		Dropped: append([]string{}, r.Dropped...), Agent: textOf(r.Agent), Kept: len(r.Prompt)+len(r.Answer) > 0, Mirror: viewMirror(&r.Mirror),
 	}
 	for i := range r.Attempts {
 		v.Attempts = append(v.Attempts, viewAttempt(&r.Attempts[i]))

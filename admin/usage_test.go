@@ -23,7 +23,7 @@ func (b *callbook) lastSum() accounting.UsageQuery {
 func used(from time.Time, cost money.Nano, group ...string) accounting.UsageRow {
 	return accounting.UsageRow{
 		From: from, Group: group, Calls: 10, Failed: 1, Refused: 2, Estimated: 3, Unpriced: 4, Usage: adapters.Usage{adapters.Input: 100, adapters.CacheRead: 5, adapters.Output: 50},
-		Cost: cost, P50: 100 * time.Millisecond, P95: 200 * time.Millisecond, P99: 300 * time.Millisecond, FirstP95: 1500 * time.Microsecond,
+		Cost: cost, Saved: 5_000, P50: 100 * time.Millisecond, P95: 200 * time.Millisecond, P99: 300 * time.Millisecond, FirstP95: 1500 * time.Microsecond,
 	}
 }
 
@@ -58,7 +58,7 @@ func TestUsage(t *testing.T) {
 	whole := map[string]any{
 		"from": "2027-01-15T00:00:00Z", "key": map[string]any{"id": "key_caller", "name": "caller"}, "team": map[string]any{"id": "team_red", "name": "red"},
 		"user": map[string]any{"id": "user_viewer", "name": "viewer"}, "route": "fast", "provider": "openai", "model": "openai/gpt-4o", "tag": "=search",
-		"calls": 10.0, "failed": 1.0, "refused": 2.0, "estimated": 3.0, "unpriced": 4.0, "tokens_in": 105.0, "tokens_out": 50.0, "usage": units, "cost_usd": "1.5",
+		"calls": 10.0, "failed": 1.0, "refused": 2.0, "estimated": 3.0, "unpriced": 4.0, "tokens_in": 105.0, "tokens_out": 50.0, "usage": units, "cost_usd": "1.5", "saved_usd": "0.000005",
 		"p50_ms": 100.0, "p95_ms": 200.0, "p99_ms": 300.0, "first_token_p50_ms": nil, "first_token_p95_ms": 1.5,
 	}
 	if diff := cmp.Diff(whole, first); diff != "" || units.(map[string]any)["cached_input"] != 5.0 {

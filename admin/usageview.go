@@ -36,6 +36,7 @@ type Used struct {
 	TokensOut int64    `json:"tokens_out"`
 	Usage     Units    `json:"usage"`
 	Cost      string   `json:"cost_usd" doc:"Dollars as a decimal." example:"12.5"`
+	Saved     string   `json:"saved_usd" doc:"What the answers had cost that the cache gave again."`
 	P50       *float64 `json:"p50_ms" doc:"From the request to the end of the answer, within one percent; null: no call ended well."`
 	P95       *float64 `json:"p95_ms"`
 	P99       *float64 `json:"p99_ms"`
@@ -84,7 +85,7 @@ func modelOf(value string) string {
 func viewUsed(r *accounting.UsageRow) Used {
 	in, out := r.Usage.Tokens()
 	return Used{
-		r.Calls, r.Failed, r.Refused, r.Estimated, r.Unpriced, in, out, viewUnits(&r.Usage), r.Cost.String(),
+		r.Calls, r.Failed, r.Refused, r.Estimated, r.Unpriced, in, out, viewUnits(&r.Usage), r.Cost.String(), r.Saved.String(),
 		orNone(r.P50), orNone(r.P95), orNone(r.P99), orNone(r.FirstP50), orNone(r.FirstP95),
 	}
 }
@@ -103,7 +104,7 @@ func writeUsage(in *UsageFilter, rows []UsageRow, w io.Writer) error {
 		}
 	}
 	head = append(head, "calls", "failed", "refused", "estimated", "unpriced", "tokens_in", "tokens_out", "input", "cached_input", "cache_write", "output", "reasoning",
-		"audio_input", "audio_output", "image_input", "image_output", "audio_ms", "images", "searches", "cost_usd", "p50_ms", "p95_ms", "p99_ms", "first_token_p50_ms", "first_token_p95_ms")
+		"audio_input", "audio_output", "image_input", "image_output", "audio_ms", "images", "searches", "cost_usd", "p50_ms", "p95_ms", "p99_ms", "first_token_p50_ms", "first_token_p95_ms", "saved_usd")
 	if err := out.Write(head); err != nil {
 		return err
 	}
@@ -147,5 +148,5 @@ func (r *UsageRow) cells(in *UsageFilter) (cells []string) {
 	} {
 		cells = append(cells, strconv.FormatInt(n, 10))
 	}
-	return append(cells, r.Cost, number(r.P50), number(r.P95), number(r.P99), number(r.FirstP50), number(r.FirstP95))
+	return append(cells, r.Cost, number(r.P50), number(r.P95), number(r.P99), number(r.FirstP50), number(r.FirstP95), r.Saved)
 }

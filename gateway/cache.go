@@ -63,7 +63,7 @@ func (p *Pipeline) recall(c *Call) error {
 		p.metrics.recalled(r.Name, cacheMiss)
 	default:
 		c.kept = found
-		c.record.Cache = cacheHit
+		c.record.Cache, c.record.Saved = cacheHit, found.Cost
 		p.metrics.recalled(r.Name, cacheHit)
 		p.metrics.saved.WithLabelValues(r.Name).Add(found.Cost.Dollars())
 	}

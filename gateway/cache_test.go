@@ -67,7 +67,7 @@ func TestCacheGivesEqualCallsTheSame(t *testing.T) {
 				t.Errorf("the provider was asked %d times", n)
 			}
 			hit := l.ended[1]
-			if hit.Cache != "hit" || l.ended[0].Cache != "miss" || len(hit.Attempts) != 0 || hit.Cost != 0 || hit.Provider != "p1" || hit.Status != 200 || hit.FirstToken == 0 {
+			if hit.Cache != "hit" || l.ended[0].Cache != "miss" || len(hit.Attempts) != 0 || hit.Cost != 0 || hit.Saved != nanos(t, firstCost) || l.ended[0].Saved != 0 || hit.Provider != "p1" || hit.Status != 200 || hit.FirstToken == 0 {
 				t.Errorf("record: %+v", hit)
 			}
 			if len(l.begun) != 1 {

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -22,8 +23,12 @@ func askingFor(org tenancy.ID) scope {
 	return tenant(org)
 }
 
-// briefFields is how many of the columns of a call a list reads: what was done attempt by attempt can be long.
-const briefFields = 30
+// briefFields are the columns of a call that a list reads: what was done attempt by attempt can be long.
+func briefFields() []field {
+	all := callFields()
+	attempts := slices.IndexFunc(all, func(f field) bool { return f.name == "attempts" })
+	return append(all[:attempts], field{"saved", number})
+}
 
 // Calls gives a page of calls, the newest first, without their attempts, decisions, holds and contents.
 func (db *DB) Calls(ctx context.Context, q accounting.CallQuery) (list []accounting.Record, err error) {
@@ -55,7 +60,7 @@ func readCalls(ctx context.Context, t tx, query string, args ...any) (list []acc
 }
 
 // briefly is the beginning of a query of calls.
-func briefly() string { return "select " + names(callFields()[:briefFields]) + " from calls" }
+func briefly() string { return "select " + names(briefFields()) + " from calls" }
 
 // callsQuery is the query of a page of calls, whatever the words in it.
 func callsQuery(q *accounting.CallQuery) (query string, args arguments) {

@@ -19,13 +19,26 @@ import (
 // a call is a line: a domain and then the columns of calls from org_id to holds, each as a netstring (5:hello,); numbers
 // in decimal, truths as true or false. The hash of a batch is that of its lines, each as a netstring again, in the order
 // of their places.
+//
+// The columns after holds are younger than the first form. A call that says something in one of them has the second form,
+// in which they follow; any other one has the first, as it was before there were such columns.
 
-// domainCall is the form of a line. Another form gets another number.
-const domainCall = "vel.call.1"
+// The forms of a line. Another form gets another number.
+const (
+	domainCall      = "vel.call.1"
+	domainYoungCall = "vel.call.2"
+)
+
+// youngColumns is how many columns the second form has more.
+const youngColumns = 2
 
 // callLine is what is hashed of a call.
 func callLine(row []any) []byte {
-	b := netstring(nil, domainCall)
+	domain := domainYoungCall
+	if old := len(row) - youngColumns; row[old] == int64(0) && row[old+1] == "" {
+		domain, row = domainCall, row[:old]
+	}
+	b := netstring(nil, domain)
 	for _, v := range row {
 		switch v := v.(type) {
 		case string:
@@ -140,5 +153,6 @@ func (r *read) row() []any {
 		int64(r.Waiting), int64(r.FirstToken), int64(r.Total), r.usage, r.Estimated, int64(r.Cost),
 		r.Unpriced, int64(r.Estimate), r.tags, string(r.Task), string(r.Run), r.dropped, r.Agent,
 		r.Cache, r.attempts, bytesOf(r.Decision), bytesOf(r.Holds),
+		int64(r.Saved), r.mirrored,
 	}
 }

@@ -64,6 +64,8 @@ func callFields() []field {
 		{"attempts", textual},
 		{"decision", binary},
 		{"holds", binary},
+		{"saved", number},
+		{"mirror", textual},
 	}
 }
 
@@ -110,7 +112,8 @@ func cleanRecord(r *accounting.Record) {
 	for i := range r.Usage {
 		r.Usage[i] = bounded(r.Usage[i])
 	}
-	r.Cost, r.Estimate = bounded(r.Cost), bounded(r.Estimate)
+	r.Cost, r.Estimate, r.Saved = bounded(r.Cost), bounded(r.Estimate), bounded(r.Saved)
+	cleanMirror(&r.Mirror)
 	r.Waiting, r.FirstToken, r.Total = bounded(r.Waiting), bounded(r.FirstToken), bounded(r.Total)
 }
 
@@ -128,6 +131,7 @@ func callRow(r *accounting.Record) []any {
 		int64(r.Waiting), int64(r.FirstToken), int64(r.Total), usageText(r.Usage), r.Estimated, int64(r.Cost),
 		r.Unpriced, int64(r.Estimate), tagsText(r.Tags), string(r.Task), string(r.Run), listText(r.Dropped), r.Agent,
 		r.Cache, attemptsText(r.Attempts), bytesOf(r.Decision), bytesOf(r.Holds),
+		int64(r.Saved), mirrorText(r.Mirror),
 	}
 }
 
@@ -146,15 +150,19 @@ type read struct {
 	endpoint, class                string
 	failed                         bool
 	usage, tags, dropped, attempts string
+	mirrored                       string
 }
 
 // whole are the destinations of all columns.
 func (r *read) whole() []any {
-	return append(r.brief(), &r.attempts, &r.Decision, &r.Holds)
+	return append(r.first(), &r.attempts, &r.Decision, &r.Holds, &r.Saved, &r.mirrored)
 }
 
-// brief are the destinations of the columns up to the attempts: what a list shows.
-func (r *read) brief() []any {
+// brief are the destinations of briefFields: what a list shows.
+func (r *read) brief() []any { return append(r.first(), &r.Saved) }
+
+// first are those of the columns up to the attempts.
+func (r *read) first() []any {
 	return []any{
 		&r.Who.Org, &r.ID, &r.begun, &r.State, &r.Who.Team, &r.Who.User, &r.Who.Key, &r.Route, &r.Provider, &r.Model,
 		&r.endpoint, &r.Stream, &r.Status, &r.class, &r.failed, &r.Error, &r.Waiting, &r.FirstToken, &r.Total, &r.usage, &r.Estimated, &r.Cost,
@@ -171,7 +179,7 @@ func (r *read) record() (accounting.Record, error) {
 	for _, m := range []struct {
 		text string
 		into any
-	}{{r.usage, (*counts)(&r.Usage)}, {r.tags, &tags}, {r.dropped, &r.Dropped}, {r.attempts, (*attempts)(&r.Attempts)}} {
+	}{{r.usage, (*counts)(&r.Usage)}, {r.tags, &tags}, {r.dropped, &r.Dropped}, {r.attempts, (*attempts)(&r.Attempts)}, {r.mirrored, (*mirror)(&r.Mirror)}} {
 		if m.text == "" {
 			continue
 		}

@@ -32,7 +32,7 @@ const soakRow = `'org_' || lpad10(i %% 10) as org_id, 'req_' || lpad32(i) as id,
 	case when i %% 3 = 0 then '[["env","' || (case i / 3 %% 3 when 0 then 'prod' when 1 then 'staging' else 'dev' end) || '"],["customer","customer-' || (i %% 1009) || '"],["job","job-' || (i / 30 %% 100003) || '"]]' else '' end as tags,
 	'' as task_id, '' as run_id, '["seed"]' as dropped, 'OpenAI/Python 1.51.0' as agent, '' as cache,
 	'[{"p":"openai","m":"gpt-4o-2024-08-06","f":300000000,"t":1500000000,"s":200,"x":true,"u":[1200,512,0,340],"n":1234567,"v":"openai/gpt-4o 2026-09-23"}]' as attempts,
-	decision, holds, 'node_' || lpad32(i %% 2) as node, i / 2000 as batch, i %% 2000 as place`
+	decision, holds, 'node_' || lpad32(i %% 2) as node, i / 2000 as batch, i %% 2000 as place, 0 as saved, '' as mirror`
 
 // soak fills a database with records of the last days, past Append, which would take hours.
 func (p place) soak(b *testing.B, db *storage.DB, n int) time.Time {
@@ -107,7 +107,7 @@ func (p place) terms(b *testing.B) {
 // sums makes minutes, hours and days of the calls.
 func (p place) sums(b *testing.B, begin time.Time) {
 	b.Helper()
-	const addends = `sum(calls), sum(failed), 0, 0, sum(unpriced), sum(input), sum(cache_read), 0, sum(output), 0, 0, 0, 0, 0, 0, 0, 0, sum(requests), sum(cost), max(total_sketch), max(first_sketch)`
+	const addends = `sum(calls), sum(failed), 0, 0, sum(unpriced), sum(input), sum(cache_read), 0, sum(output), 0, 0, 0, 0, 0, 0, 0, 0, sum(requests), sum(cost), max(total_sketch), max(first_sketch), 0`
 	sketch := func(n int) string {
 		text := fmt.Sprintf("%x", storage.Sketched(n))
 		return map[string]string{"sqlite": "x'" + text + "'", "postgres": `'\x` + text + `'::bytea`}[p.engine]
@@ -124,7 +124,7 @@ func (p place) sums(b *testing.B, begin time.Time) {
 			from := begin.AddDate(0, 0, day).UnixMicro()
 			within := fmt.Sprintf("%s begun_us >= %d and begun_us < %d", map[bool]string{true: " where", false: " and"}[where == ""], from, from+24*time.Hour.Microseconds())
 			p.exec(b, `insert into usage_minutes select org_id, f, node, g || '/' || tag_key || '/' || tag_value, `+group+`, tag_key, tag_value, n, failed, 0, 0, unpriced,
-				1200 * n, 512 * n, 0, 340 * n, 0, 0, 0, 0, 0, 0, 0, 0, n, 1234567 * n, `+sketch(1)+`, `+sketch(1)+` from (
+				1200 * n, 512 * n, 0, 340 * n, 0, 0, 0, 0, 0, 0, 0, 0, n, 1234567 * n, `+sketch(1)+`, `+sketch(1)+`, 0 from (
 				select org_id, begun_us - begun_us % 60000000 as f, node, key_id || '/' || model as g, `+group+`, tag_key, tag_value, count(*) as n, `+flag("failed")+` as failed, `+flag("unpriced <> ''")+` as unpriced
 				from (select *, `+tags+` from calls`+where+within+`) c group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12) c`)
 		}

@@ -32,7 +32,7 @@ type place struct {
 type sum struct {
 	calls, failed, refused, estimated, unpriced int64
 	usage                                       adapters.Usage
-	cost                                        int64
+	cost, saved                                 int64
 	total, first                                *sketch
 }
 
@@ -96,6 +96,7 @@ func (s *sums) count(p place, r *accounting.Record, times int64) {
 	v := s.at(p)
 	v.calls += times
 	v.cost += times * int64(r.Cost)
+	v.saved += times * int64(r.Saved)
 	for i, n := range r.Usage {
 		v.usage[i] += times * n
 	}
@@ -167,7 +168,7 @@ func addends() []string {
 	return []string{
 		"calls", "failed", "refused", "estimated", "unpriced",
 		"input", "cache_read", "cache_write", "output", "reasoning", "audio_in", "audio_out", "image_in", "image_out", "audio_millis", "images", "searches", "requests",
-		"cost",
+		"cost", "saved",
 	}
 }
 
@@ -177,7 +178,7 @@ func (v *sum) added() []any {
 	for i := range v.usage {
 		into = append(into, &v.usage[i])
 	}
-	return append(into, &v.cost)
+	return append(into, &v.cost, &v.saved)
 }
 
 // row gives the values of groupFields and sumFields.

@@ -314,7 +314,7 @@ func (u *used) rows() (rows []accounting.UsageRow, err error) {
 			return nil, err
 		}
 		r := accounting.UsageRow{
-			Group: v.group, Calls: v.calls, Failed: v.failed, Refused: v.refused, Estimated: v.estimated, Unpriced: v.unpriced, Usage: v.usage, Cost: money.Nano(v.cost),
+			Group: v.group, Calls: v.calls, Failed: v.failed, Refused: v.refused, Estimated: v.estimated, Unpriced: v.unpriced, Usage: v.usage, Cost: money.Nano(v.cost), Saved: money.Nano(v.saved),
 		}
 		if u.Grain != accounting.Whole {
 			r.From = fromMicros(v.from)

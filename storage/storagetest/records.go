@@ -29,7 +29,11 @@ func called(org tenancy.ID, n int) accounting.Record {
 		Waiting: 3 * time.Millisecond, FirstToken: 1300*time.Millisecond + 1, Total: 3 * time.Second,
 		Usage: adapters.Usage{adapters.Input: 100, adapters.Output: 20, adapters.Requests: 1}, Cost: 4_200, Estimate: 9_000,
 		Tags: []accounting.Tag{{Key: "env", Value: "prod"}, {Key: "odd \"key\" %_", Value: "ünicode Größe! \\ %"}},
-		Task: "task_1", Run: "run_1", Decision: []byte(`{"why":"first"}`), Dropped: []string{"seed", "top_k"}, Agent: "curl/8 \"quoted\"", Cache: "miss",
+		Task: "task_1", Run: "run_1", Decision: []byte(`{"why":"first"}`), Dropped: []string{"seed", "top_k"}, Agent: "curl/8 \"quoted\"", Cache: "hit", Saved: 4_200,
+		Mirror: accounting.Mirror{
+			Of: "req_0000", Org: "org_b", Provider: "groq", Model: "llama", FirstToken: time.Millisecond, Total: time.Second, TokensIn: 9, TokensOut: 8, Cost: 7,
+			Finish: "stop", CopyFinish: "length", Compared: true, Same: true,
+		},
 		Holds: []byte{0, 1, 255}, Prompt: []byte("01234567.prompt"), Answer: []byte("01234567.answer"),
 	}
 }
@@ -65,7 +69,7 @@ func records(t *testing.T, db *storage.DB) {
 	}
 	_, err := db.Call(ctx, a, "req_begun")
 	wants(t, "a call that has only begun", err, tenancy.ErrNotFound)
-	want.Attempts, want.Decision, want.Holds, want.Prompt, want.Answer = nil, nil, nil, nil, nil
+	want.Attempts, want.Decision, want.Holds, want.Prompt, want.Answer, want.Mirror = nil, nil, nil, nil, nil, accounting.Mirror{}
 	list, err := db.Calls(ctx, accounting.CallQuery{CallFilter: accounting.CallFilter{Org: a}, Limit: 10})
 	must(t, err)
 	same(t, "a list", list, []accounting.Record{want, little})

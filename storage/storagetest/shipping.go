@@ -118,6 +118,7 @@ func batches(t *testing.T, db *storage.DB) {
 	believed.State = accounting.Interrupted
 	unpriced := called("org_b", 2)
 	unpriced.Unpriced, unpriced.Attempts[1].Unpriced, unpriced.Attempts[1].Model = "no_price", "no_price", "new"
+	unpriced.Saved, unpriced.Mirror = 0, accounting.Mirror{} // of the first form; the others have the second one
 	one := shipped{node: "node_1"}
 	one.append(t, db, called("org_a", 1), unpriced, believed)
 	one.append(t, db, called("org_a", 3), unpriced)

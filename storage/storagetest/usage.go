@@ -37,6 +37,7 @@ func (h *house) record(n int) accounting.Record {
 		Total: time.Duration(h.random.Int64N(int64(time.Minute))), FirstToken: time.Duration(h.random.Int64N(int64(time.Second))),
 		Cost: money.Nano(h.random.Int64N(1e9)), Estimated: h.random.IntN(5) == 0, Status: 200,
 	}
+	r.Saved = r.Cost / 2
 	for i := range r.Usage {
 		r.Usage[i] = h.random.Int64N(1000)
 	}
@@ -124,7 +125,7 @@ func (h *house) slow(q accounting.UsageQuery) []accounting.UsageRow {
 				groups[key] = &group{UsageRow: row}
 			}
 			g := groups[key]
-			g.Calls, g.Cost = g.Calls+1, g.Cost+r.Cost
+			g.Calls, g.Cost, g.Saved = g.Calls+1, g.Cost+r.Cost, g.Saved+r.Saved
 			for i, n := range r.Usage {
 				g.Usage[i] += n
 			}
