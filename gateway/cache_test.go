@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vel-gateway/vel/accounting"
+	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/gateway/replay"
 	"github.com/vel-gateway/vel/routing"
 )
@@ -185,5 +186,21 @@ func TestCacheHitsAreCounted(t *testing.T) {
 	}
 	if g := h.call(chatBody); g.StatusCode != 429 {
 		t.Errorf("a hit beyond the limit of requests: %d", g.StatusCode)
+	}
+}
+
+// What is made for a task gets what is kept too.
+func TestCacheAnswersTasks(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, []func(*asked) bool{eachAnother()}, caching, priced)
+	r := &Request{As: h.as(1), Endpoint: adapters.ChatCompletions, Body: []byte(chatBody)}
+	for _, want := range []Result{{Provider: "p1", Attempts: 1}, {Provider: "p1", Attempts: 0}} {
+		got, err := h.pipe.Execute(t.Context(), r, func([]byte) error { return nil })
+		if err != nil || got.Provider != want.Provider || got.Attempts != want.Attempts || got.Model != "upstream-model" {
+			t.Errorf("%+v, %v; want %+v", got, err, want)
+		}
+	}
+	if n := h.backends[0].calls.Load(); n != 1 || h.metric("vel_panics_total") != 0 {
+		t.Errorf("the provider was asked %d times, %v panics", n, h.metric("vel_panics_total"))
 	}
 }

@@ -65,7 +65,20 @@ func (p *Pipeline) Execute(ctx context.Context, r *Request, each func(piece []by
 	if _, err = p.Relay(c, pieceWriter(each)); err == nil {
 		err = c.failed
 	}
-	return &Result{Provider: c.outcome.Target.Provider.Name, Model: c.outcome.Target.Model, Attempts: len(c.record.Attempts)}, err
+	res = &Result{Attempts: len(c.record.Attempts)}
+	res.Provider, res.Model = c.answeredBy()
+	return res, err
+}
+
+// answeredBy is the provider of the answer and its name of the model, also of one that was kept; empty: nobody was asked.
+func (c *Call) answeredBy() (provider, model string) {
+	switch {
+	case c.kept != nil:
+		return c.kept.Provider, c.kept.Model
+	case c.outcome.Target != nil:
+		return c.outcome.Target.Provider.Name, c.outcome.Target.Model
+	}
+	return "", ""
 }
 
 // pieceWriter makes a function an io.Writer.

@@ -57,13 +57,7 @@ func (c *Call) close(class adapters.Class) {
 	}
 	r.State, r.Class, r.Status = accounting.Ended, class, c.status(class)
 	r.Total = time.Since(c.begun)
-	r.Provider, r.Model = "", ""
-	if t := c.outcome.Target; t != nil {
-		r.Provider, r.Model = t.Provider.Name, t.Model
-	}
-	if k := c.kept; k != nil {
-		r.Provider, r.Model = k.Provider, k.Model
-	}
+	r.Provider, r.Model = c.answeredBy()
 	if class != adapters.ClassNone {
 		r.Error = c.said(class)
 	}
