@@ -87,7 +87,7 @@ type UsageRow struct {
 	Unpriced  int64
 	Usage     adapters.Usage
 	Cost      money.Nano
-	Saved     money.Nano // by the cache
+	Saved     money.Nano    // by the cache
 	P50, P95  time.Duration // from the request to the end of the answer, within one percent; 0: no call ended well
 	P99       time.Duration
 	FirstP50  time.Duration // to the first token, likewise

@@ -91,7 +91,7 @@ func (w *world) called() {
 		},
 		Waiting: 100 * time.Millisecond, FirstToken: 380 * time.Millisecond, Total: 1130500 * time.Microsecond, Usage: usage, Cost: 57_500, Estimate: 1_000_000, Saved: 2_000,
 		Mirror: accounting.Mirror{Of: "req_4", Org: "org_acme", Provider: "groq", Model: "gpt-oss", Total: time.Second, TokensIn: 5, TokensOut: 6, Cost: 9, Finish: "stop", Compared: true},
-		Tags: []accounting.Tag{{Key: "feature", Value: "search"}, {Key: "=a", Value: "b"}}, Task: "task_1", Decision: []byte(`{"why":"first"}`), Dropped: []string{"seed"},
+		Tags:   []accounting.Tag{{Key: "feature", Value: "search"}, {Key: "=a", Value: "b"}}, Task: "task_1", Decision: []byte(`{"why":"first"}`), Dropped: []string{"seed"},
 		Agent: "sdk/1", Cache: "miss",
 		Prompt: []byte(w.Keyring.Seal([]byte(promptCanary), accounting.ContentPlace(acme, "req_5")...)),
 		Answer: []byte(w.Keyring.Seal([]byte(answerCanary), accounting.ContentPlace(acme, "req_5")...)),

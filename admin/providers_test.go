@@ -168,7 +168,7 @@ func TestFaultsOfProvidersAndRoutes(t *testing.T) {
 		"another proxy":    {"PUT", "/api/providers/" + id, `{"name": "mine", "kind": "openai", "proxy": "http://thief.example.com:3128"}`, []string{"body.api_key is missing; where kind, base_url"}},
 		"no targets":       {"POST", "/api/routes", `{"name": "r"}`, []string{"body.targets there is no target"}},
 		"no such provider": {"POST", "/api/routes", `{"name": "r", "targets": [{"provider": "filed"}, {"provider": "nobody"}]}`, []string{`body.targets[1].provider there is no provider "nobody"; there are: filed, mine`}},
-		"a mirror":         {"POST", "/api/routes", `{"name": "r", "mirror": {"percent": 1, "to": {"provider": "mine"}}, "targets": [{"provider": "mine"}]}`, []string{"body.mirror can not be enforced by this version yet"}},
+		"a mirror":         {"POST", "/api/routes", `{"name": "r", "mirror": {"percent": 1, "to": {"provider": "mine"}, "budget": {"usd": "1", "per": "minute"}}, "targets": [{"provider": "mine"}]}`, []string{"body.mirror.budget.per expected value to be one of"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := w.do("root", c.method, c.path, c.body).problem(invalid)

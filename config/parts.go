@@ -81,7 +81,7 @@ var treatments = [...]treatment{
 	{path: "models.*.sticky", effect: accepted, why: "kept by each process for itself, not shared by nodes"},
 	{path: "models.*.hedge", effect: accepted, why: "what second attempts may cost is kept by each process for itself, not shared by nodes"},
 	{path: "models.*.cache", effect: enforced},
-	{path: "models.*.mirror", why: "no call is copied yet"},
+	{path: "models.*.mirror", effect: enforced},
 	{path: "models.*.rules", effect: enforced},
 	{path: "models.*.timeouts", effect: enforced},
 	{path: "models.*.attempts", effect: enforced},

@@ -52,9 +52,10 @@ type Call struct {
 	expecting   bool           // expected is known
 
 	// What an equal call was answered, and what will be kept for another one.
-	name replay.Name
-	kept *replay.Answer // nil: the call needs a provider
-	tape *tape          // nil: nothing will be kept
+	name     replay.Name
+	kept     *replay.Answer // nil: the call needs a provider
+	tape     *tape          // nil: nothing will be kept
+	mirrored bool           // a copy goes to another target when it has ended well
 
 	// A call that is made once.
 	claimed  claim // of an Idempotency-Key; empty: there is none, or it is another call's

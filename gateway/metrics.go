@@ -36,6 +36,7 @@ type Metrics struct {
 	guessed    prometheus.Counter
 	recalls    *prometheus.CounterVec
 	saved      *prometheus.CounterVec
+	copies     *prometheus.CounterVec
 	hedges     *prometheus.CounterVec
 
 	objectsLost prometheus.Counter
@@ -118,6 +119,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		estimated:  counter("vel_estimated_attempts_total", "Executed attempts whose provider did not tell what was used, so that it was counted here.", "provider", "model"),
 		recalls:    counter("vel_cache_lookups_total", "Calls on routes with a cache, by what became of the look into it: hit, miss, bypassed because the client wants that, failed because nobody could look.", "route", "result"),
 		saved:      counter("vel_cache_saved_dollars_total", "What the calls cost whose answers were given again.", "route"),
+		copies:     counter("vel_mirrors_total", "Copies of calls for another target, by what became of them: answered, failed, over_budget, nowhere because the target can not be asked, dropped because too many wait.", "route", "result"),
 		guessed:    prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_guessed_calls_total", Help: "Calls whose usage was estimated by length, because too many waited to be counted, or a place was not to wait for it."}),
 		changes:    counter("vel_breaker_changes_total", "Changes of the targets' breakers, by what they changed to: closed, open or half-open.", "target", "to"),
 		breakers:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "vel_breaker_open", Help: "1 while the target's breaker is open or half-open."}, []string{"target"}),
@@ -221,6 +223,11 @@ func (m *Metrics) recalled(route, result string) { m.recalls.WithLabelValues(rou
 
 // hedged counts what became of a second attempt.
 func (m *Metrics) hedged(route, result string) { m.hedges.WithLabelValues(route, result).Inc() }
+
+// mirrored counts a copy of a call.
+func (m *Metrics) mirrored(of *routing.Mirror, result string) {
+	m.copies.WithLabelValues(of.Of, result).Inc()
+}
 
 // further counts an attempt that is not its call's first. It is rare, so its series are looked up.
 func (m *Metrics) further(c *Call) {

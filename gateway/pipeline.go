@@ -48,6 +48,7 @@ type Pipeline struct {
 	sealer   Sealer        // nil: nobody's content is kept
 	ledger   Ledger        // nil: nothing is held
 	cache    *CacheOptions // nil: no answers are kept
+	mirrors  *mirrors      // nil: no call is copied
 	once     *Once         // nil: an Idempotency-Key is the provider\'s to heed
 }
 
@@ -166,7 +167,7 @@ func (p *Pipeline) release(c *Call) {
 // Open takes the call through phases 1 to 5. When it returns nil, the head of the answer is known and nothing
 // has been written; Relay and Settle must follow. After an error only Settle must.
 func (p *Pipeline) Open(c *Call) error {
-	for _, phase := range [...]func(*Call) error{p.identify, p.trace, p.parse, p.route, p.claim, p.recall, p.admit, p.attempt} {
+	for _, phase := range [...]func(*Call) error{p.identify, p.trace, p.parse, p.route, p.claim, p.recall, p.admit, p.remember, p.attempt} {
 		if err := phase(c); err != nil {
 			c.failed = err
 			return err

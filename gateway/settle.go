@@ -44,6 +44,7 @@ func (p *Pipeline) Settle(c *Call, cause error) {
 	}
 	p.tellRoute(c.hedging(), &c.record)
 	p.conclude(&c.record, &c.reservation, c.Client, trace)
+	p.mirrors.offer(c.original(), &c.record)
 }
 
 // finish gives the connection back and tells routing how the attempt went.

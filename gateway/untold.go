@@ -63,11 +63,12 @@ type metering struct {
 	tries  []untold
 	prompt adapters.Text
 	hedged hedging
+	copied *original // nil: no copy is made of it
 }
 
 // meter counts what providers did not tell, or leaves it to who counts beside the calls, and concludes the call.
 func (p *Pipeline) meter(c *Call, trace string) {
-	m := metering{record: &c.record, held: &c.reservation, client: c.Client, trace: trace, tries: c.untoldTries, prompt: adapters.Text{Limit: promptSample}, hedged: c.hedging()}
+	m := metering{record: &c.record, held: &c.reservation, client: c.Client, trace: trace, tries: c.untoldTries, prompt: adapters.Text{Limit: promptSample}, hedged: c.hedging(), copied: c.original()}
 	c.Content.Prompt(&m.prompt)
 	switch {
 	case p.counter == nil, c.reservation.HasPlace(): // the place is not held while the call waits to be counted
@@ -100,6 +101,7 @@ func (p *Pipeline) settleMetered(m *metering, tokens func(model string, t *adapt
 	}
 	p.tellRoute(m.hedged, m.record)
 	p.conclude(m.record, m.held, m.client, m.trace)
+	p.mirrors.offer(m.copied, m.record)
 }
 
 // own is the same in memory of its own: nothing in it belongs to the call or to its request.
@@ -122,7 +124,7 @@ func (m *metering) own() *metering {
 	if m.held != nil {
 		*held, *m.held = *m.held, *held
 	}
-	return &metering{record: &r, held: held, client: strings.Clone(m.client), trace: m.trace, tries: slices.Clone(m.tries), prompt: m.prompt, hedged: m.hedged}
+	return &metering{record: &r, held: held, client: strings.Clone(m.client), trace: m.trace, tries: slices.Clone(m.tries), prompt: m.prompt, hedged: m.hedged, copied: m.copied}
 }
 
 // size is how much memory it needs.

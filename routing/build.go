@@ -32,7 +32,6 @@ func Build(cfg Config, kinds map[string]*adapters.Adapter, created int64) (*Tabl
 	b := builder{&cfg, kinds, created, make(map[string]*Provider, len(cfg.Providers))}
 	t := &Table{byName: make(map[string]*Route, len(cfg.Models))}
 	var faults []error
-	cfg.Unenforced(func(path string) { faults = append(faults, fmt.Errorf("%s can not be enforced yet", path)) })
 	for _, name := range slices.Sorted(maps.Keys(cfg.Providers)) {
 		p, err := b.provider(name)
 		if err != nil {
@@ -52,6 +51,9 @@ func Build(cfg Config, kinds map[string]*adapters.Adapter, created int64) (*Tabl
 		r := b.route(name)
 		t.routes = append(t.routes, r)
 		t.byName[name] = r
+		if r.Mirror != nil {
+			t.unnamed = append(t.unnamed, r.Mirror.Route)
+		}
 	}
 	return t, b.rules(t)
 }
@@ -120,6 +122,7 @@ func (b *builder) route(name string) *Route {
 	}
 	b.targets(r, name, c.Targets)
 	b.keeping(r, c.Cache)
+	r.Mirror = b.mirror(name, r.Total)
 	return r
 }
 
@@ -166,7 +169,7 @@ func (b *builder) rules(t *Table) error {
 			made := rule{when: program, needs: needs, to: t.byName[c.Use], refusal: c.Refuse}
 			if len(c.Targets) > 0 {
 				made.to, made.own = b.ownRoute(r, c.Targets), true
-				t.byRule = append(t.byRule, made.to)
+				t.unnamed = append(t.unnamed, made.to)
 			}
 			r.judge, r.rules = judge, append(r.rules, made)
 		}

@@ -147,8 +147,15 @@ type CacheConfig struct {
 
 // MirrorConfig copies a share of the calls to another target.
 type MirrorConfig struct {
-	Percent float64      `yaml:"percent" jsonschema:"description=How many of a hundred calls.,minimum=0,maximum=100"`
-	To      TargetConfig `yaml:"to" jsonschema:"description=Where the copies go."`
+	Percent float64             `yaml:"percent" jsonschema:"description=How many of a hundred calls.,minimum=0,maximum=100"`
+	To      TargetConfig        `yaml:"to" jsonschema:"description=Where the copies go."`
+	Budget  *MirrorBudgetConfig `yaml:"budget" jsonschema:"description=What the copies may cost; nothing else pays for them."`
+}
+
+// MirrorBudgetConfig is what copies may cost in a window of the calendar, in UTC.
+type MirrorBudgetConfig struct {
+	USD string `yaml:"usd" jsonschema:"description=Dollars as a decimal.,oneof_type=string;number"`
+	Per string `yaml:"per" jsonschema:"description=The calendar window in UTC; total: for ever.,enum=hour,enum=day,enum=week,enum=month,enum=total"`
 }
 
 // RuleConfig sends the calls that match When to another model (Use) or to targets of its own, or refuses them.

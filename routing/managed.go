@@ -123,7 +123,7 @@ func (p *ManagedProvider) Validate(fault func(field, problem, hint string)) {
 		settings.APIKey = &secrets.Secret{}
 	}
 	cfg := Config{Providers: map[string]ProviderConfig{p.Name: settings}}
-	k := checker{&cfg, enforced(&cfg, "providers."+p.Name, fault)}
+	k := checker{&cfg, within("providers."+p.Name, fault)}
 	k.provider("providers."+p.Name, p.Name, &settings)
 }
 
@@ -134,24 +134,13 @@ func (r *ManagedRoute) Validate(providers []string, fault func(field, problem, h
 	for _, name := range providers {
 		cfg.Providers[name] = ProviderConfig{}
 	}
-	k := checker{&cfg, enforced(&Config{Models: cfg.Models}, "models."+r.Name, fault)}
+	k := checker{&cfg, within("models."+r.Name, fault)}
 	k.model("models."+r.Name, r.Name, &r.Settings)
 }
 
-// enforced reports what a configuration of one object can not have enforced, and gives a way to report the faults of the
-// rest of it by their paths within the object.
-func enforced(cfg *Config, object string, fault func(field, problem, hint string)) func(path, problem, hint string) {
-	within := func(path string) string {
-		return cmp.Or(strings.TrimPrefix(strings.TrimPrefix(path, object), "."), "name")
-	}
-	var not []string
-	cfg.Unenforced(func(path string) {
-		not = append(not, path)
-		fault(within(path), "can not be enforced by this version yet", "leave it out")
-	})
+// within gives a way to report faults by their paths within one object.
+func within(object string, fault func(field, problem, hint string)) func(path, problem, hint string) {
 	return func(path, problem, hint string) {
-		if !slices.ContainsFunc(not, func(part string) bool { return strings.HasPrefix(path, part) }) {
-			fault(within(path), problem, hint)
-		}
+		fault(cmp.Or(strings.TrimPrefix(strings.TrimPrefix(path, object), "."), "name"), problem, hint)
 	}
 }

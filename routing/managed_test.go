@@ -46,7 +46,7 @@ func wholeProvider() ProviderConfig {
 func wholeRoute() ModelConfig {
 	return ModelConfig{
 		Strategy: "weighted", Optimize: &OptimizeConfig{1, 0.5, 2}, Sticky: &StickyConfig{"key", time.Hour}, Hedge: &HedgeConfig{"p95", "5%", true}, Cache: &CacheConfig{time.Second},
-		Mirror: &MirrorConfig{0.5, TargetConfig{Provider: "p", Model: "m"}}, Rules: []RuleConfig{{When: `task == "x"`, Use: "b"}, {When: "a", Targets: []TargetConfig{{Provider: "p"}}}},
+		Mirror: &MirrorConfig{0.5, TargetConfig{Provider: "p", Model: "m"}, &MirrorBudgetConfig{"1", "day"}}, Rules: []RuleConfig{{When: `task == "x"`, Use: "b"}, {When: "a", Targets: []TargetConfig{{Provider: "p"}}}},
 		Targets:  []TargetConfig{{"p", "true", new(0), new(1)}, {"q", "1.0", new(3), nil}},
 		Timeouts: TimeoutsConfig{Total: new(time.Minute)}, Attempts: new(1), Backoff: []time.Duration{time.Second}, Strict: true, RepeatExecuted: true,
 	}

@@ -134,7 +134,7 @@ func TestRuleTargetsAreKnown(t *testing.T) {
 	if _, total := s.Available(table, epoch); total != 3 {
 		t.Errorf("%d providers are counted, want 3", total)
 	}
-	if table.byRule[0].Targets[0].Price == nil || table.Alone(ask(t)) {
+	if table.unnamed[0].Targets[0].Price == nil || table.Alone(ask(t)) {
 		t.Error("the rule's target has no price, or is overlooked")
 	}
 }

@@ -46,7 +46,7 @@ func (r Refusal) Error() string {
 type Table struct {
 	routes    []*Route // by name
 	byName    map[string]*Route
-	byRule    []*Route    // with the targets that rules have of their own
+	unnamed   []*Route    // with the targets that rules have of their own, and those of copies
 	objects   []*Route    // one for each provider with a credential, by name
 	providers []*Provider // by name, also those without a credential
 }
@@ -60,10 +60,10 @@ func (t *Table) Route(name string) (*Route, bool) {
 // All yields every route in the order of names.
 func (t *Table) All() iter.Seq[*Route] { return slices.Values(t.routes) }
 
-// every yields every route, and what rules have for routes of their own.
+// every yields every route, and those that no client can name: what rules have of their own, and what copies go to.
 func (t *Table) every() iter.Seq[*Route] {
 	return func(yield func(*Route) bool) {
-		for _, list := range [][]*Route{t.routes, t.byRule} {
+		for _, list := range [][]*Route{t.routes, t.unnamed} {
 			for _, r := range list {
 				if !yield(r) {
 					return
@@ -116,6 +116,11 @@ func (t *Table) choose(dst *Plan, a *Ask, s *State, now time.Time) Refusal {
 	if dst.Route = r; refused != 0 {
 		return refused
 	}
+	return r.choose(dst, a, s, now)
+}
+
+// choose fills a plan with the targets of the route; 0: there is one.
+func (r *Route) choose(dst *Plan, a *Ask, s *State, now time.Time) Refusal {
 	dst.Attempts, dst.Deadline = r.Attempts, now.Add(r.Total)
 
 	worst, resort := WrongOrganization, -1 // resort: the target that is back soonest, if all are out

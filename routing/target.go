@@ -79,6 +79,7 @@ type Route struct {
 	KeepFor        time.Duration // how long answers are kept for equal calls; 0: not at all
 	Recipe         string        // of KeepFor: what answers depend on beside the request; another one, and nothing kept is given
 	Hedge          Hedge
+	Mirror         *Mirror // nil: no call is copied
 	Total          time.Duration
 	Attempts       int             // every try counts, the first included
 	Backoff        []time.Duration // Backoff[i] precedes retry i+1 on the same target; the last one holds for all further

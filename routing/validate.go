@@ -55,19 +55,6 @@ func (c *Config) Validate(fault func(path, problem, hint string)) {
 	}
 }
 
-// Unenforced yields the path of everything that is written but that this room can not enforce yet.
-func (c *Config) Unenforced(each func(path string)) {
-	mark := func(written bool, path string) {
-		if written {
-			each(path)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
-		m, at := c.Models[name], "models."+name
-		mark(m.Mirror != nil, at+".mirror")
-	}
-}
-
 func (k checker) defaults(at string, d *DefaultsConfig) {
 	k.timeouts(at+".timeouts", &d.Timeouts)
 	k.attempts(at+".attempts", d.Attempts)
@@ -187,12 +174,7 @@ func (k checker) extras(at string, m *ModelConfig) {
 		k.fault(at+".cache.ttl", "must be more than 0 and at most 744h", "write a duration as 1h; leave it out for 24h where targets search, and 1h elsewhere")
 	}
 	if r := m.Mirror; r != nil {
-		if !(r.Percent > 0 && r.Percent <= 100) { // so that NaN is a fault too
-			k.fault(at+".mirror.percent", "must be more than 0 and at most 100", "how many of a hundred calls are copied")
-		}
-		k.target(at+".mirror.to", &r.To)
-		k.weight(at+".mirror.to", &r.To, false)
-		k.quality(at+".mirror.to", &r.To, false)
+		r.validate(k, at+".mirror")
 	}
 }
 

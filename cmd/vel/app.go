@@ -112,6 +112,7 @@ func (a *App) Start(cfg *config.Config) (err error) {
 	if err := a.keepAnswers(cfg); err != nil {
 		return err
 	}
+	a.onStop(a.pipeline.Mirror())
 	if err := a.traceCalls(cfg.OTel); err != nil {
 		return err
 	}

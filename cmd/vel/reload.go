@@ -75,6 +75,7 @@ func (a *App) rebuild(cfg *config.Config) error {
 	if err != nil {
 		return fmt.Errorf("build routes: %w", err)
 	}
+	holds.budgets = append(holds.budgets, mirrorBudgets(table)...)
 	prices, err := a.price(table, &all.Config)
 	if err != nil {
 		return err
