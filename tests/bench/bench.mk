@@ -10,6 +10,17 @@ load: ## Measure what keys in a database and the API cost, and add the result to
 bench-routing: ## Compare routing with one provider alone on the reference mix, and add the result to tests/bench/RESULTS.md; fails when a bar is missed
 	cd tests/bench && go run . routing $(ROUTING)
 
+HEDGED ?= 2000
+.PHONY: bench-hedge
+bench-hedge: ## Compare HEDGED (2000) streams with and without a hedge while a target stalls in 5 % of its calls, and add the result to tests/bench/RESULTS.md; fails when a bar is missed
+	seen=$$(mktemp) && trap 'rm -f "$$seen"' EXIT && \
+		(cd tests && go test -count 1 -timeout 0 -run TestHedgeAgainstStalls . -hedge-calls $(HEDGED) -hedge-report "$$seen") && \
+		cd tests/bench && go run . note -what hedge <"$$seen"
+
+.PHONY: bench-hit
+bench-hit: ## Compare what a hit of the cache costs with a plain refusal
+	go test -run '^$$' -bench BenchmarkHit -benchtime 2s -count 3 ./gateway
+
 SOAK ?= 10m
 soak: ## Take the database away again and again for SOAK (10m), and add what was seen to tests/bench/RESULTS.md
 	seen=$$(mktemp) && trap 'rm -f "$$seen"' EXIT && \

@@ -78,7 +78,7 @@ func (x *link) request() (f Fault, nth int) {
 	defer x.mu.Unlock()
 	if x.requests == 0 || x.begun {
 		x.requests++
-		x.fault = x.proxy.current()
+		x.fault = x.proxy.next()
 		x.begun, x.inBody, x.passed = false, false, 0
 		x.head = x.head[:0]
 	}

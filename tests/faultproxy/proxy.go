@@ -40,6 +40,7 @@ type Fault struct {
 	Kind  Kind
 	After int           // bytes of the body (framing included) that come through first; or BeforeHead
 	Pace  time.Duration // Slow: the pause before each piece of 16 bytes
+	Every int           // only one answer of so many is struck, the last of them; 0: all are
 }
 
 // Proxy is one listening address in front of one upstream address.
@@ -48,6 +49,7 @@ type Proxy struct {
 
 	mu       sync.Mutex // guards what follows
 	fault    Fault
+	answers  int          // begun since the fault was set
 	listener net.Listener // nil while refusing
 	conns    map[*link]struct{}
 	accepted int
@@ -82,7 +84,7 @@ func (p *Proxy) Accepted() int {
 func (p *Proxy) Set(tb testing.TB, f Fault) {
 	tb.Helper()
 	p.mu.Lock()
-	p.fault = f
+	p.fault, p.answers = f, 0
 	refusing, l := p.listener == nil, p.listener
 	if f.Kind == Refuse && !refusing {
 		p.listener = nil
@@ -101,9 +103,13 @@ func (p *Proxy) Set(tb testing.TB, f Fault) {
 	}
 }
 
-func (p *Proxy) current() Fault {
+// next is what happens to the answer that begins now.
+func (p *Proxy) next() Fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.answers++; p.fault.Every > 0 && p.answers%p.fault.Every != 0 {
+		return Fault{}
+	}
 	return p.fault
 }
 

@@ -147,3 +147,16 @@ func TestRefuseAndBack(t *testing.T) {
 		t.Errorf("after the server came back: %q, %v", body, err)
 	}
 }
+
+// A fault that strikes one answer of three leaves the others whole.
+func TestEvery(t *testing.T) {
+	t.Parallel()
+	p := through(t)
+	p.Set(t, faultproxy.Fault{Kind: faultproxy.Cut, After: faultproxy.BeforeHead, Every: 3})
+	for n := 1; n <= 9; n++ {
+		body, err := ask(dial(t, p.Addr()))
+		if struck := err != nil; struck != (n%3 == 0) || !struck && body != whole {
+			t.Errorf("answer %d: %q, %v", n, body, err)
+		}
+	}
+}
