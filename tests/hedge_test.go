@@ -149,7 +149,9 @@ func TestHedgeAgainstStalls(t *testing.T) {
 }
 
 // percentile is one of times in order.
-func percentile(all []time.Duration, percent int) time.Duration { return all[(len(all)*percent+99)/100-1] }
+func percentile(all []time.Duration, percent int) time.Duration {
+	return all[(len(all)*percent+99)/100-1]
+}
 
 // cheapest is what the cheapest of the hedged route's last calls cost: one with a single attempt.
 func cheapest(t *testing.T, o *office) (usd string) {
