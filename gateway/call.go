@@ -71,6 +71,7 @@ type Call struct {
 
 	// A second attempt beside the first one.
 	race      *race // while there may be one
+	loser     *race // whose second attempt is still to be waited for
 	second    *Call // whose answer the call has; nil: it has its own
 	leaves    bool  // one was made
 	single    bool  // limits and budgets have no room for two at the same time

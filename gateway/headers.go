@@ -88,7 +88,7 @@ func writeHead(r *fasthttp.Response, c *Call) {
 	to.SetBytesV("X-Request-Id", []byte(c.ID))
 	writeRouted(to, c)
 	writeLimits(to, &c.reservation)
-	if c.stream == nil && c.charged && c.record.Unpriced == "" && len(c.untoldTries) == 0 {
+	if c.stream == nil && c.charged && c.record.Unpriced == "" && len(c.untoldTries) == 0 && !c.loser.begun() {
 		to.SetCanonical(nameCost, c.record.Cost.Append(c.cost[:0]))
 	}
 	if c.record.Cache != "" {
@@ -148,7 +148,11 @@ func writeRouted(to *fasthttp.ResponseHeader, c *Call) {
 	if len(c.request.Dropped) > 0 {
 		to.Set("X-Vel-Dropped", strings.Join(c.request.Dropped, ", "))
 	}
-	to.SetCanonical(nameAttempts, strconv.AppendInt(nil, int64(len(c.record.Attempts)), 10))
+	attempts := len(c.record.Attempts)
+	if c.loser.begun() {
+		attempts++
+	}
+	to.SetCanonical(nameAttempts, strconv.AppendInt(nil, int64(attempts), 10))
 }
 
 // writeDecision says under which id the reasons for the way of the call can be read, if that was asked for.

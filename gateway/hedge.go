@@ -95,6 +95,8 @@ func (r *race) run(move routing.Move) error {
 	}
 	if err == nil {
 		r.close()
+		c.loser = r // it ends beside the relay: the client does not wait for it with its first token
+		return nil
 	}
 	second := <-r.over
 	if second == nil {
@@ -109,6 +111,31 @@ func (r *race) run(move routing.Move) error {
 	c.plan.Beside(&second.outcome, time.Now())
 	p.release(second)
 	return err
+}
+
+// begun tells whether there is a second attempt. It is called when there can be none any more that is not there yet.
+func (r *race) begun() bool {
+	if r == nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.second != nil
+}
+
+// awaitLoser waits for the second attempt of a call that the first one answered: it reads the request, which is about to be
+// given back.
+func (c *Call) awaitLoser() {
+	r := c.loser
+	if r == nil {
+		return
+	}
+	c.loser = nil
+	if second := <-r.over; second != nil {
+		c.leave(second)
+		c.merge(second)
+		c.pipe.release(second)
+	}
 }
 
 // abort ends the second attempt after a panic of the first one: it reads the request, which is about to be given back.

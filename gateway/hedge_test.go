@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"context"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/adapters/openai"
 	"github.com/vel-gateway/vel/money"
+	"github.com/vel-gateway/vel/ratelimit"
 	"github.com/vel-gateway/vel/routing"
 )
 
@@ -388,4 +391,51 @@ func TestWhatASecondAttemptAdds(t *testing.T) {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}
+}
+
+// slowDoor lets nobody in at a provider until it is told to.
+type slowDoor struct {
+	Ledger
+	account string
+	at, let chan struct{}
+}
+
+func (d *slowDoor) Enter(ctx context.Context, e *accounting.Entry, call string, n int, account string, limits []*ratelimit.Limit) (bool, time.Duration, error) {
+	if account == d.account {
+		d.at <- struct{}{}
+		<-d.let
+	}
+	return d.Ledger.Enter(ctx, e, call, n, account, limits)
+}
+
+// The client has the beginning of its stream while the attempt that lost can not be ended yet; the call is settled after that.
+func TestLoserIsSlowToEnd(t *testing.T) {
+	t.Parallel()
+	w, l := &held{}, &ledger{}
+	door := &slowDoor{account: "provider:p2", at: make(chan struct{}), let: make(chan struct{})}
+	first := func(a *asked) bool { <-door.at; return wellBehaved(a) }
+	h := newHouse(t, []func(*asked) bool{first, wellBehaved}, at("1ms"), w.in, l.into, func(h *house) {
+		p := h.routing.Providers["p2"]
+		p.Limits = &routing.AccountLimits{RPM: new(int64(100))}
+		h.routing.Providers["p2"] = p
+		h.before = append(h.before, func(s *Server) { door.Ledger = s.pipe.ledger; s.pipe.HoldBy(door) })
+	})
+	c := h.dial()
+	c.post(streamBody)
+	g := c.head("POST")
+	b := make([]byte, len(piece))
+	if _, err := io.ReadFull(g.Body, b); err != nil || string(b) != piece || g.Header.Get("X-Vel-Provider") != "p1" || g.Header.Get("X-Vel-Attempts") != "2" {
+		t.Errorf("%s, %v, head %v", b, err, g.Header)
+	}
+	l.mu.Lock()
+	if len(l.ended) != 0 {
+		t.Error("the call is settled while its second attempt is under way")
+	}
+	l.mu.Unlock()
+	close(door.let)
+	_, r := l.only(t)
+	if r.Provider != "p1" || r.Class != adapters.ClassNone || len(r.Attempts) != 2 || r.Attempts[1].Class != adapters.ClassOvertaken {
+		t.Errorf("%+v", r)
+	}
+	eventually(t, "nothing is under way", func() bool { return h.metric("vel_calls_in_flight") == 0 })
 }

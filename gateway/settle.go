@@ -23,6 +23,7 @@ func (p *Pipeline) Settle(c *Call, cause error) {
 	if c.conn != nil {
 		c.conn.detach() // from here nobody ends the call from outside
 	}
+	c.awaitLoser()
 	class := c.endClass(cause)
 	c.finish(class)
 	if c.stream != nil {
