@@ -18,7 +18,7 @@ func (CallLine) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 
 // TransformSchema says what may be null.
 func (Call) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
-	return orNull(s, "team", "user", "key", "content")
+	return orNull(s, "team", "user", "key", "content", "mirror")
 }
 
 // TransformSchema says what may be null.
