@@ -19,6 +19,11 @@ type CallStore interface {
 	Calls(ctx context.Context, q accounting.CallQuery) ([]accounting.Record, error)
 	// Call finds one. The error is tenancy.ErrNotFound.
 	Call(ctx context.Context, org, id tenancy.ID) (accounting.Record, error)
+	// CountCalls tells how many calls a filter finds.
+	CountCalls(ctx context.Context, f accounting.CallFilter) (int64, error)
+	// Replay gives a page of calls with their attempts and decisions, the oldest first, and where the next one begins; zero:
+	// there is none.
+	Replay(ctx context.Context, q accounting.ReplayQuery) ([]accounting.Record, accounting.CallCursor, error)
 	// Usage sums what calls used.
 	Usage(ctx context.Context, q accounting.UsageQuery) ([]accounting.UsageRow, error)
 }

@@ -61,7 +61,7 @@ type Lack string
 // The reasons. A fact that a rule asks for and that was not kept has its name behind LacksFact.
 const (
 	WasCached     Lack = "answered from what was kept"
-	NamesNoModel  Lack = "names no model, or was refused before it was planned"
+	NamesNoModel  Lack = "nothing is kept of how it was planned"
 	OldRecord     Lack = "recorded by a version that kept too little"
 	LacksFact     Lack = "a rule asks for what was not kept: "
 	LacksTask          = LacksFact + "task"

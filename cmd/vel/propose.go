@@ -1,0 +1,84 @@
+package main
+
+import (
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/vel-gateway/vel/admin"
+	"github.com/vel-gateway/vel/config"
+	"github.com/vel-gateway/vel/routing"
+	"github.com/vel-gateway/vel/tenancy"
+)
+
+// propose makes the routes that a proposal would give, as a reload would, and publishes nothing.
+func (a *App) propose(with string, part bool, org tenancy.ID) (now, then *routing.Table, faults []admin.Fault, err error) {
+	p, err := config.ReadProposal([]byte(with))
+	if unread, is := errors.AsType[config.Faults](err); is {
+		for _, f := range unread {
+			faults = append(faults, admin.Fault{Location: inProposal(f.Path), Message: f.String()})
+		}
+		return nil, nil, faults, nil
+	}
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	fault := func(path, problem, hint string) {
+		if p.Wrote(path) {
+			faults = append(faults, admin.Fault{Location: inProposal(path), Message: problem + "; " + hint})
+		}
+	}
+	if org != "" && !p.ModelsAlone() {
+		faults = append(faults, admin.Fault{Location: inProposal("providers"), Message: "only the platform proposes providers and defaults; leave them out"})
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	j := joiner{a.keyring, kinds(), a.directory.exists}
+	all := j.join(p.Over(a.config, part), a.catalog)
+	all.Unenforced(func(path string) { fault(path, "can not be enforced by this version yet", "leave it out") })
+	seen := all.Config
+	if org != "" {
+		seen.Providers = openTo(org, seen.Providers)
+	}
+	seen.Validate(fault)
+	a.organizationsIn(p, fault)
+	if len(faults) > 0 {
+		return nil, nil, faults, nil
+	}
+	if then, err = routing.Build(all.Config, j.kinds, a.began.Unix()); err != nil {
+		return nil, nil, nil, err
+	}
+	if _, err = a.price(then, &all.Config); err != nil {
+		return nil, nil, nil, err
+	}
+	if only, is := a.directory.only(); is {
+		then.OfOne(only)
+	}
+	return a.pipeline.Snapshot().Routes, then, nil, nil
+}
+
+// inProposal is where a part of a proposal stands in the request.
+func inProposal(path string) string {
+	if path == "" {
+		return "body.with"
+	}
+	return "body.with." + path
+}
+
+// openTo are the providers that an organization may use.
+func openTo(org tenancy.ID, providers map[string]routing.ProviderConfig) map[string]routing.ProviderConfig {
+	open := maps.Clone(providers)
+	maps.DeleteFunc(open, func(_ string, p routing.ProviderConfig) bool {
+		return len(p.Organizations) > 0 && !slices.Contains(p.Organizations, org)
+	})
+	return open
+}
+
+// organizationsIn finds those that a proposal names and that are not there.
+func (a *App) organizationsIn(p *config.Proposal, fault func(path, problem, hint string)) {
+	for _, name := range slices.Sorted(maps.Keys(p.Providers)) {
+		if !slices.ContainsFunc(p.Providers[name].Organizations, a.directory.exists) && len(p.Providers[name].Organizations) > 0 {
+			fault("providers."+name+".organizations", "none of them exists", "name those of the file")
+		}
+	}
+}
