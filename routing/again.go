@@ -35,10 +35,12 @@ type Tried struct {
 // target is its id.
 func (t *Tried) target() string { return t.Provider + "/" + t.Model }
 
-// answer is the attempt that answered; nil: none did.
+// answer is the attempt that answered; nil: none did. Another one may have begun after it and been overtaken.
 func (c *Recorded) answer() *Tried {
-	if n := len(c.Tries); n > 0 && c.Tries[n-1].Class == adapters.ClassNone {
-		return &c.Tries[n-1]
+	for i := range c.Tries {
+		if c.Tries[i].Class == adapters.ClassNone {
+			return &c.Tries[i]
+		}
 	}
 	return nil
 }
@@ -46,6 +48,9 @@ func (c *Recorded) answer() *Tried {
 // went is the id of the target that answered or was asked last, or the one that would have been asked; empty: the call was
 // refused.
 func (c *Recorded) went() string {
+	if answer := c.answer(); answer != nil {
+		return answer.target()
+	}
 	if n := len(c.Tries); n > 0 {
 		return c.Tries[n-1].target()
 	}

@@ -21,7 +21,7 @@ type Facts struct {
 	Session, Prefix           uint64  // hashes of what calls stick by; 0: there is none, or no route sticks by the prefix
 	Holder                    string
 	Bound                     bool
-	Headers                   map[string]string // the fields that rules of the table name, also those that are not there
+	Headers                   map[string]string // the fields that rules of the table name, also those that are not there; not those that are too long
 }
 
 // storedFacts are facts as they stand in a record: what a decision's form says holds for theirs too. V tells a reader what
@@ -62,19 +62,22 @@ func (n *noted) note(t *Table, a *Ask) {
 	}
 	n.facts.Task = task.Named(a.Header.Peek("X-Vel-Task")) // rules look here for it
 	n.facts.Told = n.facts.Task != task.None
-	for i, name := range t.headers {
+	for _, name := range t.headers {
+		value := a.Header.Peek(name)
+		if len(value) > longestHeader {
+			continue
+		}
 		opened := byte(',')
-		if i == 0 {
+		if len(n.headers) == 0 {
 			opened = '{'
 		}
-		n.headers = append(n.headers, opened)
-		n.headers = gjson.AppendJSONString(n.headers, name)
-		value := a.Header.Peek(name)
-		n.headers = gjson.AppendJSONString(append(n.headers, ':'), view(value[:min(len(value), longestHeader)]))
+		n.headers = gjson.AppendJSONString(append(n.headers, opened), name)
+		n.headers = gjson.AppendJSONString(append(n.headers, ':'), view(value))
 	}
 }
 
-// longestHeader is how much of a header field is kept, in bytes.
+// longestHeader is the longest header field that is kept, in bytes: what a rule would say of a part is not what it says of
+// the whole.
 const longestHeader = 256
 
 // Note completes what AppendDecision keeps of the call for those who plan it again: input and body are those of the Ask. The

@@ -14,7 +14,7 @@ import (
 func asksForHeader(c *Config) {
 	change(c.Models, "m", func(m *ModelConfig) {
 		m.Sticky = &StickyConfig{By: "prefix", TTL: 1}
-		m.Rules = []RuleConfig{{When: `headers["origin"] == "never"`, Refuse: "no"}, {When: `headers["x-title"] == "never"`, Refuse: "no"}}
+		m.Rules = []RuleConfig{{When: `headers["origin"] == "never"`, Refuse: "no"}, {When: `headers["x-title"] + headers["referer"] == "never"`, Refuse: "no"}}
 	})
 }
 
@@ -24,7 +24,7 @@ func TestFactsAreReadBack(t *testing.T) {
 	table, p, a := tableForTest(t, configForTest(2, asksForHeader)), Plan{}, ask(t)
 	a.Input = []byte(`[{"role":"user","content":[{"type":"text","text":"Fix the flamingo in this Go function: func f() {}"},{"type":"image_url"}]}]`)
 	a.Body = []byte(`{"model":"m","messages":` + string(a.Input) + `,"tools":[{}],"response_format":{"type":"json_schema"}}`)
-	a.Header, a.Session, a.MaxOutput, a.Holder = head{"origin": `a"b` + strings.Repeat("x", 2*longestHeader)}, []byte("our talk"), 500, "p1"
+	a.Header, a.Session, a.MaxOutput, a.Holder = head{"origin": `a"b`, "referer": strings.Repeat("x", longestHeader+1)}, []byte("our talk"), 500, "p1"
 	if err := table.Plan(&p, a, &State{}, epoch); err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestFactsAreReadBack(t *testing.T) {
 	}
 	want := &Facts{
 		Tools: true, Images: true, JSONSchema: true, MaxOutput: 500, Task: task.Code, Sure: d.Facts.Sure, Session: hashOf("our talk"), Prefix: prefix(a.Input), Holder: "p1",
-		Headers: map[string]string{"origin": `a"b` + strings.Repeat("x", longestHeader-3), "x-title": ""},
+		Headers: map[string]string{"origin": `a"b`, "x-title": ""},
 	}
 	if diff := cmp.Diff(want, d.Facts); diff != "" || d.Facts.Sure <= 0 {
 		t.Error(diff, d.Facts.Sure)

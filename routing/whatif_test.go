@@ -80,6 +80,7 @@ func TestWhatIf(t *testing.T) {
 		calls = append(calls, recorded(t, 20+i, "p1", 500*time.Millisecond))
 	}
 	calls[0].Tries[0].Class = adapters.ClassServer // it had no answer
+	calls[24].Tries = append(calls[24].Tries, Tried{Provider: "p0", Model: "m", Class: adapters.ClassOvertaken, Total: time.Second})
 	calls[1].Tries[0].Priced = false
 	calls = append(calls, &Recorded{Cached: true}, &Recorded{}, &Recorded{Decision: &Decision{Asked: "m"}})
 	got := compare(now, then, calls...)
