@@ -18,7 +18,7 @@ type rule struct {
 	when    *vm.Program
 	needs   facts
 	headers []string // the fields that it asks about
-	to      *Route   // nil: the call is refused
+	to      *Route   // nil: the call is refused, or, without a text, the route is not there
 	own     bool     // to has the rule's own targets, and is no route that clients can ask for
 	refusal string
 }
@@ -156,7 +156,10 @@ func (t *Table) follow(dst *Plan, r *Route, a *Ask, now time.Time) (*Route, Refu
 		}
 		dst.Followed = append(dst.Followed, Followed{r.Name, i})
 		next := &r.rules[i]
-		if next.to == nil {
+		switch {
+		case next.to == nil && next.refusal == "": // of the database, as a provider that is gone; other targets are not what the rule wants
+			return r, NoTarget
+		case next.to == nil:
 			dst.Refusal = next.refusal
 			return r, ByRule
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -93,7 +94,28 @@ func (j *joiner) join(file routing.Config, c *catalog) joined {
 			all.problems[id] = flaw{"route", r.Name, false, missing}
 		}
 	}
+	all.untie(c)
 	return all
+}
+
+// untie leaves out routes of the catalog whose rules lead back to them, which two changes at once can make, and says of the
+// others which models their rules miss.
+func (all *joined) untie(c *catalog) {
+	circular := all.Circular()
+	for _, name := range circular {
+		delete(all.Models, name)
+	}
+	for id, r := range c.routes {
+		if slices.Contains(circular, r.Name) {
+			all.problems[id] = flaw{"route", r.Name, false, "its rules lead back to itself"}
+			continue
+		}
+		for i, rule := range r.Settings.Rules {
+			if _, there := all.Models[rule.Use]; rule.Use != "" && !there && all.problems[id] == (flaw{}) {
+				all.problems[id] = flaw{"route", r.Name, false, fmt.Sprintf("rules[%d].use: there is no model %q", i, rule.Use)}
+			}
+		}
+	}
 }
 
 // shadow is what is wrong with an object whose name the file has.
@@ -129,7 +151,8 @@ func build(name string, settings routing.ProviderConfig, defaults routing.Defaul
 	return table.Providers()[0], nil
 }
 
-// route checks a stored route. That its providers are there is another matter: it goes without those that are not.
+// route checks a stored route. That its providers are there is another matter: it goes without those that are not; and so are
+// the models that its rules lead to.
 func (j *joiner) route(r *routing.ManagedRoute) error {
 	if r.Problem != "" {
 		return errors.New(r.Problem)
@@ -138,7 +161,14 @@ func (j *joiner) route(r *routing.ManagedRoute) error {
 	for i := range r.Settings.Targets {
 		named = append(named, r.Settings.Targets[i].Provider)
 	}
-	return firstFault(func(fault func(field, problem, hint string)) { r.Validate(named, fault) })
+	others := map[string]routing.ModelConfig{}
+	for _, rule := range r.Settings.Rules {
+		others[rule.Use] = routing.ModelConfig{}
+		for i := range rule.Targets {
+			named = append(named, rule.Targets[i].Provider)
+		}
+	}
+	return firstFault(func(fault func(field, problem, hint string)) { r.Validate(named, others, fault) })
 }
 
 func firstFault(validate func(fault func(field, problem, hint string))) (err error) {
@@ -152,12 +182,19 @@ func firstFault(validate func(fault func(field, problem, hint string))) (err err
 
 // without says which of a route's providers are not there.
 func without(m *routing.ModelConfig, providers map[string]routing.ProviderConfig) string {
-	for i := range m.Targets {
-		if _, ok := providers[m.Targets[i].Provider]; !ok {
-			return fmt.Sprintf("targets[%d].provider: %q is not there, or nothing can be made of it", i, m.Targets[i].Provider)
+	missing := func(at string, targets []routing.TargetConfig) string {
+		for i := range targets {
+			if _, ok := providers[targets[i].Provider]; !ok {
+				return fmt.Sprintf("%stargets[%d].provider: %q is not there, or nothing can be made of it", at, i, targets[i].Provider)
+			}
 		}
+		return ""
 	}
-	return ""
+	said := missing("", m.Targets)
+	for i := range m.Rules {
+		said = cmp.Or(said, missing(fmt.Sprintf("rules[%d].", i), m.Rules[i].Targets))
+	}
+	return said
 }
 
 // alarm tells once of every object of the database that is not, or not wholly, in force, and of those that are again.
