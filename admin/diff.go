@@ -17,10 +17,10 @@ import (
 // that are open to it. The faults are the text's.
 type Proposer func(with string, part bool, org tenancy.ID) (now, then *routing.Table, faults []Fault, err error)
 
-// mostReplayed is how many calls are planned again at most, and replayPage how many are read at once.
+// replayPage is how many calls are read at once, and replayScan how many are looked at for them.
 const (
-	mostReplayed = 200_000
-	replayPage   = 500
+	replayPage = 500
+	replayScan = 100_000
 )
 
 // DiffBody says what is proposed, and for which calls.
@@ -91,7 +91,8 @@ func (s *Server) diffRoutes(ctx context.Context, in *diffInput) (*diffOutput, er
 	if err != nil {
 		return nil, err
 	}
-	q.Every = int((found + b.Limit - 1) / b.Limit)
+	q.Every = int(max(1, (found+b.Limit-1)/b.Limit))
+	q.Limit = max(1, min(replayPage, replayScan/q.Every))
 	compared, err := s.compare(ctx, q, now, then, b.Examples)
 	if err != nil {
 		return nil, err
@@ -102,7 +103,7 @@ func (s *Server) diffRoutes(ctx context.Context, in *diffInput) (*diffOutput, er
 // query is which calls are meant.
 func (b *DiffBody) query(org tenancy.ID, now time.Time) (accounting.ReplayQuery, error) {
 	const unsaid = 24 * time.Hour
-	q := accounting.ReplayQuery{Limit: replayPage, CallFilter: accounting.CallFilter{
+	q := accounting.ReplayQuery{CallFilter: accounting.CallFilter{
 		Org: org, From: b.Since, To: b.Until, Team: tenancy.ID(b.Team), User: tenancy.ID(b.User), Key: tenancy.ID(b.Key), Route: b.Route,
 		Provider: b.Provider, Model: b.Model, Endpoint: b.Endpoint, Tag: tagOf(b.Tag),
 	}}

@@ -1,7 +1,10 @@
 package admin
 
 import (
+	"context"
 	"errors"
+	"io"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -119,4 +122,35 @@ func TestDiffRoutesFaults(t *testing.T) {
 	w.do("root", "POST", "/api/routes/diff", map[string]any{"with": "x"}).want(500)
 	w.Proposer = nil
 	w.do("root", "POST", "/api/routes/diff", map[string]any{"with": "x"}).problem(unavailable)
+}
+
+// One comparison runs at a time; who waits for it and leaves reads nothing.
+func TestDiffRoutesInTurn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.called()
+	w.replaying <- struct{}{} // another one runs
+	ctx, leave := context.WithCancel(t.Context())
+	r := request(t, "POST", "/api/routes/diff", adminKey).WithContext(ctx)
+	r.Body, r.ContentLength = io.NopCloser(strings.NewReader(`{"with":"x"}`)), int64(len(`{"with":"x"}`))
+	r.Header.Set("Content-Type", "application/json")
+	proposed, over := make(chan struct{}), make(chan struct{})
+	w.proposed = func(string, bool, tenancy.ID) (now, then *routing.Table, faults []Fault, err error) {
+		close(proposed)
+		return tableOf(t), tableOf(t), nil, nil
+	}
+	go func() { defer close(over); w.ServeHTTP(httptest.NewRecorder(), r) }()
+	<-proposed
+	leave()
+	<-over
+	if n := len(w.db.calls.replayed); n != 0 || len(w.replaying) != 1 {
+		t.Errorf("%d pages were read, %d comparisons run", n, len(w.replaying))
+	}
+	<-w.replaying
+	w.proposed = func(string, bool, tenancy.ID) (now, then *routing.Table, faults []Fault, err error) {
+		return tableOf(t), tableOf(t), nil, nil
+	}
+	if v := w.do("root", "POST", "/api/routes/diff", map[string]any{"with": "x"}).want(200).object(); v["looked_at"] != 6.0 || len(w.replaying) != 0 {
+		t.Errorf("%v", v)
+	}
 }

@@ -91,7 +91,7 @@ type DiffCall struct {
 
 func viewDiff(c *routing.Comparison, q *accounting.ReplayQuery, found int64) Diff {
 	v := Diff{
-		Since: q.From, Until: q.To, Found: found, Every: max(1, q.Every), Looked: c.Calls, Stay: c.Stay, StillRefused: c.StillRefused, Move: c.Move, Refuse: c.Refuse,
+		Since: q.From, Until: q.To, Found: found, Every: q.Every, Looked: c.Calls, Stay: c.Stay, StillRefused: c.StillRefused, Move: c.Move, Refuse: c.Refuse,
 		NotPlanned: []NotPlanned{}, Cost: viewCostChange(&c.Costs), Latency: viewTimeChange(&c.Times), Shifts: make([]Shift, 0, len(c.Shifts)), Unshown: c.Unshown,
 		Targets: make([]TargetTime, 0, len(c.Figures)), Examples: make([]DiffCall, 0, len(c.Examples)),
 	}
