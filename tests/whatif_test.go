@@ -22,6 +22,7 @@ models:
   m: {targets: [{provider: dear, model: sim-fast}]}
   n: {targets: [{provider: cheap, model: sim-fast}]}
   gone: {targets: [{provider: cheap, model: sim-fast}]}
+  hidden: {targets: [{provider: theirs, model: sim-fast}]}
 organizations:
   filed: {keys: {full: {key: env:FULL_KEY}}}
 `
@@ -181,6 +182,8 @@ func whatIfOf(t *testing.T, l *ledger, diff func(by *caller, query string, body 
 		"models: {m: {targets: [{provider: theirs, model: x}]}}": "theirs", // as if it were not there
 		"models: {m: {targets: [{provider: nobody, model: x}]}}": "nobody",
 		"models: {m: {tragets: []}}":                             "targets",
+		"models: {m: {rules: [{when: stream, use: hidden}]}}":    `there is no model \"hidden\"`,
+		"models: {m: {rules: [{when: stream, use: no}]}}":        `there are: gone, m, n"`,
 		"models: {m: {rules: [{when: 'tokens >', refuse: a}]}}":  "body.with.models.m.rules[0].when",
 		"models: {": "check colons",
 	} {

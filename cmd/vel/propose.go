@@ -38,7 +38,8 @@ func (a *App) propose(with string, part bool, org tenancy.ID) (now, then *routin
 	all.Unenforced(func(path string) { fault(path, "can not be enforced by this version yet", "leave it out") })
 	seen := all.Config
 	if org != "" {
-		seen.Providers = openTo(org, seen.Providers)
+		seen = openTo(org, all.Config)
+		maps.Copy(seen.Models, p.Models)
 	}
 	seen.Validate(fault)
 	a.organizationsIn(p, fault)
@@ -65,11 +66,16 @@ func inProposal(path string) string {
 	return "body.with." + path
 }
 
-// openTo are the providers that an organization may use.
-func openTo(org tenancy.ID, providers map[string]routing.ProviderConfig) map[string]routing.ProviderConfig {
-	open := maps.Clone(providers)
-	maps.DeleteFunc(open, func(_ string, p routing.ProviderConfig) bool {
+// openTo is the part of a configuration that an organization may know of: the providers that it may use, and the models that
+// have a target there.
+func openTo(org tenancy.ID, c routing.Config) routing.Config {
+	closed := func(p routing.ProviderConfig) bool {
 		return len(p.Organizations) > 0 && !slices.Contains(p.Organizations, org)
+	}
+	open := routing.Config{Defaults: c.Defaults, Providers: maps.Clone(c.Providers), Models: maps.Clone(c.Models)}
+	maps.DeleteFunc(open.Providers, func(_ string, p routing.ProviderConfig) bool { return closed(p) })
+	maps.DeleteFunc(open.Models, func(_ string, m routing.ModelConfig) bool {
+		return !slices.ContainsFunc(m.Targets, func(t routing.TargetConfig) bool { return !closed(c.Providers[t.Provider]) })
 	})
 	return open
 }
