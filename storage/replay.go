@@ -27,9 +27,8 @@ func (db *DB) Replay(ctx context.Context, q accounting.ReplayQuery) (list []acco
 			list, next, err = thinned(ctx, t, &q)
 			return err
 		}
-		var args arguments
-		where := replayed(&q, &args)
-		list, err = readWhole(ctx, t, where+" order by begun_us, id limit "+args.add(q.Limit), args)
+		query, args := replayQuery(&q)
+		list, err = readWhole(ctx, t, query, args)
 		if next = (accounting.CallCursor{}); len(list) == q.Limit {
 			next = cursorAfter(&list[q.Limit-1])
 		}
@@ -37,6 +36,15 @@ func (db *DB) Replay(ctx context.Context, q accounting.ReplayQuery) (list []acco
 	})
 	return list, next, err
 }
+
+// replayQuery is the query of a page of all calls.
+func replayQuery(q *accounting.ReplayQuery) (query string, args arguments) {
+	where := replayed(q, &args)
+	return wholly() + where + " order by begun_us, id limit " + args.add(q.Limit), args
+}
+
+// wholly is the beginning of a query of calls with what a replay wants of them.
+func wholly() string { return "select " + names(callFields()[:replayFields]) + " from calls" }
 
 func cursorAfter(r *accounting.Record) accounting.CallCursor {
 	return accounting.CallCursor{Begun: r.Begun, ID: r.ID}
@@ -75,9 +83,9 @@ func thinned(ctx context.Context, t tx, q *accounting.ReplayQuery) (list []accou
 	for i := 0; err == nil && i < len(keys); i += searchFirst {
 		some := keys[i:min(i+searchFirst, len(keys))]
 		var args arguments
-		where := " where " + keyedBy(some, &args)
+		query := wholly() + " where " + keyedBy(some, &args) + " order by begun_us, id"
 		var page []accounting.Record
-		page, err = readWhole(ctx, t, where+" order by begun_us, id", args)
+		page, err = readWhole(ctx, t, query, args)
 		list = append(list, page...)
 	}
 	return list, next, err
@@ -97,8 +105,8 @@ func keyedBy(keys []accounting.CallCursor, args *arguments) string {
 		" and (begun_us, id) in (values " + args.addCast("(cast(%s as bigint), %s)", rows...) + ")"
 }
 
-// readWhole reads calls with what a replay wants of them.
-func readWhole(ctx context.Context, t tx, where string, args arguments) (list []accounting.Record, err error) {
+// readWhole reads the calls of such a query.
+func readWhole(ctx context.Context, t tx, query string, args arguments) (list []accounting.Record, err error) {
 	err = t.each(ctx, func(scan func(...any) error) error {
 		var r read
 		if err := scan(append(r.brief(), &r.attempts, &r.Decision)...); err != nil {
@@ -107,6 +115,6 @@ func readWhole(ctx context.Context, t tx, where string, args arguments) (list []
 		one, err := r.record()
 		list = append(list, one)
 		return err
-	}, "select "+names(callFields()[:replayFields])+" from calls"+where, args...)
+	}, query, args...)
 	return list, err
 }
