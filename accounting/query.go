@@ -36,6 +36,15 @@ type CallQuery struct {
 	Limit  int
 }
 
+// ReplayQuery asks for a page of calls with their attempts and decisions, the oldest first, for whoever goes through all of
+// them. Texts are not searched.
+type ReplayQuery struct {
+	CallFilter
+	After CallCursor // zero: from the oldest
+	Every int        // only one of so many, evenly; 0: each
+	Limit int
+}
+
 // Dimension is by what usage can be told apart.
 type Dimension string
 

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -172,36 +170,18 @@ func (s *Server) listAudit(ctx context.Context, in *auditInput) (*auditOutput, e
 		return nil, err
 	}
 	q := in.query(org, in.Limit+1)
-	q.Before = cursorOf(in.After)
+	q.Before.Time, q.Before.ID = cursorOf(in.After)
 	found, err := s.Audit.Audit(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	out := &auditOutput{}
-	out.Body.Data = make([]AuditEvent, 0, min(len(found), in.Limit))
-	if len(found) > in.Limit {
-		found = found[:in.Limit]
-		next := cursorText(&found[in.Limit-1])
-		out.Body.Next = &next
-	}
+	found, out.Body.Next = upTo(found, in.Limit, func(e *tenancy.AuditEvent) (time.Time, tenancy.ID) { return e.Time, e.ID })
+	out.Body.Data = make([]AuditEvent, 0, len(found))
 	for i := range found {
 		out.Body.Data = append(out.Body.Data, viewEvent(&found[i]))
 	}
 	return out, nil
-}
-
-func cursorText(e *tenancy.AuditEvent) string {
-	return strconv.FormatInt(e.Time.UnixMicro(), 10) + "." + string(e.ID)
-}
-
-// cursorOf reads what cursorText made; its form was checked.
-func cursorOf(text string) (c tenancy.AuditCursor) {
-	at, id, ok := strings.Cut(text, ".")
-	micros, err := strconv.ParseInt(at, 10, 64)
-	if ok && err == nil {
-		c = tenancy.AuditCursor{Time: time.UnixMicro(micros).UTC(), ID: tenancy.ID(id)}
-	}
-	return c
 }
 
 func (s *Server) listHeads(ctx context.Context, in *headsInput) (*headsOutput, error) {

@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +18,11 @@ type CallStore interface {
 	Calls(ctx context.Context, q accounting.CallQuery) ([]accounting.Record, error)
 	// Call finds one. The error is tenancy.ErrNotFound.
 	Call(ctx context.Context, org, id tenancy.ID) (accounting.Record, error)
+	// CountCalls tells how many calls a filter finds.
+	CountCalls(ctx context.Context, f accounting.CallFilter) (int64, error)
+	// Replay gives a page of calls with their attempts and decisions, the oldest first, and where the next one begins; zero:
+	// there is none.
+	Replay(ctx context.Context, q accounting.ReplayQuery) ([]accounting.Record, accounting.CallCursor, error)
 	// Usage sums what calls used.
 	Usage(ctx context.Context, q accounting.UsageQuery) ([]accounting.UsageRow, error)
 }
@@ -189,30 +193,19 @@ func (s *Server) listCalls(ctx context.Context, in *callsInput) (*callsOutput, e
 		return nil, err
 	}
 	q := in.query(org, in.Limit+1)
-	q.Before = callCursor(in.After)
+	q.Before.Begun, q.Before.ID = cursorOf(in.After)
 	found, err := s.Calls.Calls(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	out := &callsOutput{}
-	out.Body.Data = make([]CallLine, 0, min(len(found), in.Limit))
-	if len(found) > in.Limit {
-		found = found[:in.Limit]
-		last := &found[in.Limit-1]
-		next := strconv.FormatInt(last.Begun.UnixMicro(), 10) + "." + string(last.ID)
-		out.Body.Next = &next
-	}
+	found, out.Body.Next = upTo(found, in.Limit, func(r *accounting.Record) (time.Time, tenancy.ID) { return r.Begun, r.ID })
+	out.Body.Data = make([]CallLine, 0, len(found))
 	names := s.namer(ctx)
 	for i := range found {
 		out.Body.Data = append(out.Body.Data, viewLine(&found[i], names))
 	}
 	return out, names.err
-}
-
-// callCursor reads the value of next; its form was checked.
-func callCursor(text string) accounting.CallCursor {
-	c := cursorOf(text)
-	return accounting.CallCursor{Begun: c.Time, ID: c.ID}
 }
 
 func (s *Server) getCall(ctx context.Context, in *callInput) (*callOutput, error) {

@@ -22,12 +22,13 @@ import (
 
 // callbook is a CallStore in memory.
 type callbook struct {
-	mu      sync.Mutex
-	records []accounting.Record                               // guarded by mu; the newest first
-	asked   []accounting.CallQuery                            // likewise
-	sums    []accounting.UsageQuery                           // what was asked for, likewise
-	usage   func(accounting.UsageQuery) []accounting.UsageRow // nil: nothing was used
-	fail    error
+	mu       sync.Mutex
+	records  []accounting.Record    // guarded by mu; the newest first
+	asked    []accounting.CallQuery // likewise
+	replayed []accounting.ReplayQuery
+	sums     []accounting.UsageQuery                           // what was asked for, likewise
+	usage    func(accounting.UsageQuery) []accounting.UsageRow // nil: nothing was used
+	fail     error
 }
 
 func (b *callbook) Calls(_ context.Context, q accounting.CallQuery) (found []accounting.Record, _ error) {
@@ -53,6 +54,32 @@ func (b *callbook) Call(_ context.Context, org, id tenancy.ID) (accounting.Recor
 		}
 	}
 	return accounting.Record{}, tenancy.ErrNotFound
+}
+
+func (b *callbook) CountCalls(_ context.Context, f accounting.CallFilter) (n int64, _ error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range b.records {
+		if f.Org == "" || f.Org == b.records[i].Who.Org {
+			n++
+		}
+	}
+	return n, b.fail
+}
+
+// Replay gives two calls a page.
+func (b *callbook) Replay(_ context.Context, q accounting.ReplayQuery) (page []accounting.Record, next accounting.CallCursor, _ error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.replayed = append(b.replayed, q)
+	for _, r := range slices.Backward(b.records) {
+		if (q.Org == "" || q.Org == r.Who.Org) && r.Begun.After(q.After.Begun) {
+			if page = append(page, r); len(page) == 2 {
+				return page, accounting.CallCursor{Begun: r.Begun, ID: r.ID}, b.fail
+			}
+		}
+	}
+	return page, accounting.CallCursor{}, b.fail
 }
 
 func (b *callbook) Usage(_ context.Context, q accounting.UsageQuery) ([]accounting.UsageRow, error) {

@@ -78,6 +78,7 @@ func (s *Server) serveDecisions() {
 		Description: "Why the call went where it went: every target with its reason, and the attempts that followed.",
 	}, s.getCallRoute, http.StatusNotFound)
 	s.serveDryRun()
+	s.serveDiff()
 }
 
 func (s *Server) getCallRoute(ctx context.Context, in *callRouteInput) (*callRouteOutput, error) {

@@ -93,6 +93,7 @@ get-usage               .     .       .       x       x      x     x     x     x
 get-costs               .     .       .       x       x      x     x     x     x   x
 get-call-route          .     .       .       x       x      x     x     x     x   x
 dry-run-route           .     .       .       x       x      x     x     x     x   x
+diff-routes             .     .       .       x       x      x     x     x     x   x
 get-price               .     .       .       .       .      .     .     .     x   x
 `
 
@@ -235,6 +236,8 @@ func TestOtherOrganizationsAreNotFound(t *testing.T) {
 			body = map[string]any{}
 		case strings.HasSuffix(op.path, "}/rate-limits"):
 			body = map[string]any{"rpm": 1}
+		case id == "diff-routes":
+			body = map[string]any{"with": "models: {}"}
 		case id == "create-budget":
 			body = map[string]any{"name": "mine", "usd": "1", "per": "day"}
 		case op.body:

@@ -135,6 +135,7 @@ func needs() map[string]need {
 
 		"get-call-route": analytics,
 		"dry-run-route":  analytics,
+		"diff-routes":    analytics,
 
 		"get-usage": analytics,
 		"get-costs": analytics,

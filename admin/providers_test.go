@@ -273,3 +273,21 @@ func TestSecrets(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// Rules of a route lead to models of the file and of the database, and never back.
+func TestRouteRulesLeadToModels(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	rules := func(name, use string) string {
+		return `{"name": "` + name + `", "rules": [{"when": "stream", "use": "` + use + `"}], "targets": [{"provider": "filed"}]}`
+	}
+	first, _ := w.do("root", "POST", "/api/routes", rules("first", "filed/model")).want(http.StatusCreated).object()["id"].(string)
+	w.do("root", "POST", "/api/routes", rules("second", "first")).want(http.StatusCreated)
+	for use, says := range map[string]string{"second": "leads back to the model itself", "first": "leads back to the model itself", "nowhere": "there is no model"} {
+		a := w.do("root", "PUT", "/api/routes/"+first, rules("first", use))
+		if a.problem(invalid); !strings.Contains(string(a.body), "body.rules[0].use") || !strings.Contains(string(a.body), says) {
+			t.Errorf("%s: %s", use, a.body)
+		}
+	}
+	w.do("root", "PUT", "/api/routes/"+first, rules("renamed", "filed/model")).want(http.StatusOK)
+}

@@ -85,15 +85,29 @@ func (s *Server) serveRoutes() {
 	r.register()
 }
 
-// setRoute puts a body over a route. What is wrong with it is known only beside the providers that there are.
+// setRoute puts a body over a route. What is wrong with it is known only beside the providers and models that there are.
 func (s *Server) setRoute(ctx context.Context, r *routing.ManagedRoute, b *RouteBody) error {
 	r.Name, r.Settings = b.Name, b.Settings
-	providers, err := s.providerNames(ctx)
+	var providers []string
+	err := everyOf(ctx, s.ProviderStore, func(p *routing.ManagedProvider) tenancy.ID {
+		providers = append(providers, p.Name)
+		return p.ID
+	})
+	if err != nil {
+		return err
+	}
+	others := map[string]routing.ModelConfig{}
+	err = everyOf(ctx, s.RouteStore, func(other *routing.ManagedRoute) tenancy.ID {
+		if _, named := others[other.Name]; other.ID != r.ID && (!named || other.ManagedBy != tenancy.ByAPI) { // the file wins
+			others[other.Name] = other.Settings
+		}
+		return other.ID
+	})
 	if err != nil {
 		return err
 	}
 	var faults []Fault
-	r.Validate(providers, func(field, problem, hint string) {
+	r.Validate(providers, others, func(field, problem, hint string) {
 		faults = append(faults, Fault{"body." + field, problem + "; " + hint})
 	})
 	if len(faults) > 0 {
@@ -102,20 +116,19 @@ func (s *Server) setRoute(ctx context.Context, r *routing.ManagedRoute, b *Route
 	return nil
 }
 
-// providerNames are those of all providers, of the file and of the database.
-func (s *Server) providerNames(ctx context.Context) (names []string, err error) {
+// everyOf calls take, which gives its id, for every object of the platform, of the file and of the database.
+func everyOf[T any](ctx context.Context, in tenancy.Store[T], take func(*T) tenancy.ID) error {
 	const atOnce = 200
 	for p := (tenancy.Page{Limit: atOnce}); ; {
-		found, err := s.ProviderStore.List(ctx, tenancy.Platform, p)
+		found, err := in.List(ctx, tenancy.Platform, p)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for i := range found {
-			names = append(names, found[i].Name)
+			p.After = take(&found[i])
 		}
 		if len(found) < atOnce {
-			return names, nil
+			return nil
 		}
-		p.After = found[atOnce-1].ID
 	}
 }

@@ -54,8 +54,9 @@ type Deps struct {
 	Audit     AuditStore
 	Calls     CallStore
 	PricesOf  PriceFinder
-	Planner   Planner // nil: no calls are served here
-	SignOn    OIDC    // single sign-on; without an issuer there is none
+	Planner   Planner  // nil: no calls are served here
+	Proposer  Proposer // likewise
+	SignOn    OIDC     // single sign-on; without an issuer there is none
 
 	Index     func() *tenancy.KeyIndex                       // of the snapshot of now
 	FindFresh func(tenancy.Hash) (*tenancy.Principal, error) // looks up a key that the index does not know; nil: it knows all
@@ -136,6 +137,7 @@ type Server struct {
 	metrics   *metrics
 	began     time.Time
 	adminHash tenancy.Hash
+	replaying chan struct{} // has one while recorded calls are planned again
 
 	crossOrigin *http.CrossOriginProtection
 	problemPage *template.Template
@@ -154,7 +156,7 @@ func NewServer(d Deps) *Server {
 		Deps: d, mux: http.NewServeMux(), needs: needs(), roles: tenancy.WithBuiltIn(d.Roles),
 		hashing: tenancy.NewPasswords(atOnce, 16*atOnce), throttle: newThrottle(), metrics: newMetrics(d.Registerer),
 		refusals: newRefusals(d.Audit.Record, d.Log, d.Registerer), began: d.Now(), adminHash: tenancy.HashKey([]byte(d.AdminKey.Reveal())),
-		crossOrigin: newCrossOrigin(&d.SignOn), problemPage: newProblemPage(),
+		crossOrigin: newCrossOrigin(&d.SignOn), problemPage: newProblemPage(), replaying: make(chan struct{}, 1),
 	}
 	s.describe()
 	s.serveHealth()

@@ -44,6 +44,7 @@ type world struct {
 
 	problems map[tenancy.ID]string // of providers and routes
 	planned  Planner
+	proposed Proposer
 	probed   func(p *routing.ManagedProvider, model string) routing.Trial
 	purged   purges
 	health   healths
@@ -78,6 +79,9 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, db: newDatabase(), tokens: map[string]string{"vel": adminKey}, log: &lines{}, problems: map[tenancy.ID]string{}}
 	w.planned = func(a *routing.Ask, _ time.Time) *routing.Decision { return &routing.Decision{Asked: a.Model} }
+	w.proposed = func(string, bool, tenancy.ID) (now, then *routing.Table, faults []Fault, err error) {
+		return &routing.Table{}, &routing.Table{}, nil, nil
+	}
 	w.user("admin", acme, tenancy.OrgAdmin)
 	w.user("clerk", acme, "role_clerk")
 	w.user("manager", acme, tenancy.AgentManager)
@@ -105,7 +109,10 @@ func newWorld(t *testing.T) *world {
 		LimitStore: tenancy.Declared(filedLimits, w.db.limits), BudgetStore: tenancy.Declared(filedBudgets, w.db.budgets), Ledger: w.db.ledger, Uses: w.db.counts, Cache: &w.purged, Targets: &w.health,
 		Sessions: w.db, Passwords: w.db, Rotator: w.db, Requests: w.db, Subjects: w.db, Sealed: w.db, Audit: w.db.audit, Calls: w.db.calls, PricesOf: pricesOf,
 		Planner: func(a *routing.Ask, now time.Time) *routing.Decision { return w.planned(a, now) },
-		Index:   w.db.index, AdminKey: secrets.New(adminKey), Keyring: keyring, Ping: w.db.ping, Providers: func() (int, int) { return 1, 2 },
+		Proposer: func(with string, part bool, org tenancy.ID) (now, then *routing.Table, faults []Fault, err error) {
+			return w.proposed(with, part, org)
+		},
+		Index: w.db.index, AdminKey: secrets.New(adminKey), Keyring: keyring, Ping: w.db.ping, Providers: func() (int, int) { return 1, 2 },
 		Version: "test", Log: slog.New(slog.NewJSONHandler(w.log, nil)), Registerer: prometheus.NewRegistry(), Now: w.db.clock,
 	})
 	return w

@@ -50,7 +50,8 @@ type Config struct {
 	AdminKey  secrets.Secret   // what opens the control plane to whoever runs the house; no secret: it is not set
 	Log       Log
 	OTel      OTel
-	Simulated bool // no provider is configured: the routes of SimulatorProvider exist instead
+	Offered   []string // models that well-known providers have and the file does not name
+	Simulated bool     // no provider is configured: the routes of SimulatorProvider exist instead
 
 	Secrets     []secrets.Secret // every one that was read, for the redactor
 	Warnings    []Notice         // what does not prevent a start
@@ -86,7 +87,7 @@ func parse(path string, text []byte, env environment) (*Config, error) {
 	simulated := d.wellKnown(&f.Routing)
 	c := &Config{
 		Path: path, Gateway: f.Config, Routing: f.Routing, Tenancy: f.Tenancy, SignOn: f.Admin.OIDC, Database: f.Database, MaxAge: f.SnapshotMaxAge,
-		Retention: f.Retention, Log: f.Log, OTel: f.OTel, Simulated: simulated,
+		Retention: f.Retention, Log: f.Log, OTel: f.OTel, Simulated: simulated, Offered: d.offered,
 		SecretKey: d.variable("VEL_SECRET_KEY", 32), OldKeys: d.variables("VEL_SECRET_KEY_OLD", 32), AdminKey: d.variable("VEL_ADMIN_KEY", 24),
 	}
 	c.Gateway.AdminListen = f.Admin.Listen
@@ -98,7 +99,7 @@ func parse(path string, text []byte, env environment) (*Config, error) {
 		d.faults.sort()
 		return nil, d.faults
 	}
-	c.ownProviders()
+	ownProviders(c.Routing.Providers)
 	c.Secrets = append(d.secrets, passwords(f.Database.url, c.Direct, f.Redis.urls, f.Cache.Redis.urls)...)
 	c.NotEnforced, c.Accepted = d.parts(&f)
 	c.Warnings = d.warnings
@@ -208,8 +209,8 @@ func exists(name, what string, known []string, path string, fault func(path, pro
 }
 
 // ownProviders puts ids in place of the names by which the file says who may use a provider, and who pays what.
-func (c *Config) ownProviders() {
-	for _, p := range c.Routing.Providers {
+func ownProviders(providers map[string]routing.ProviderConfig) {
+	for _, p := range providers {
 		for i, org := range p.Organizations {
 			p.Organizations[i] = tenancy.OrgID(string(org))
 		}

@@ -31,6 +31,8 @@ type decoder struct {
 	faults   Faults
 	warnings []Notice
 	secrets  []secrets.Secret
+	offered  []string // models that the file does not name
+	sealed   bool     // no reference to a secret is followed
 }
 
 // shapes says how to write the types that are text in the file.

@@ -21,6 +21,9 @@ const none = "none"
 // gives the empty secret: the provider or key is then absent, never open.
 func (d *decoder) secret(n *yaml.Node, path string) secrets.Secret {
 	text := n.Value
+	if d.sealed {
+		return secrets.Secret{}
+	}
 	if name, ok := strings.CutPrefix(text, "env:"); ok {
 		if name == "" {
 			d.fault(path, n, "names no variable", "write env:NAME")

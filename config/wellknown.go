@@ -57,7 +57,7 @@ func (d *decoder) wellKnown(c *routing.Config) (onlySimulator bool) {
 		key := secrets.New(d.env[known.variable])
 		d.secrets = append(d.secrets, key)
 		c.Providers[known.provider] = routing.ProviderConfig{Kind: known.provider, APIKey: &key}
-		offer(c, known.provider, known.models)
+		d.offer(c, known.provider, known.models)
 	}
 	if len(c.Providers) > 0 {
 		return false
@@ -72,14 +72,15 @@ func (d *decoder) wellKnown(c *routing.Config) (onlySimulator bool) {
 	c.Providers[SimulatorProvider] = routing.ProviderConfig{
 		Kind: "openai", BaseURL: simulatorNowhere, APIKey: &key, AllowPrivate: true, Prices: prices,
 	}
-	offer(c, SimulatorProvider, models)
+	d.offer(c, SimulatorProvider, models)
 	return true
 }
 
-func offer(c *routing.Config, provider string, models []string) {
+func (d *decoder) offer(c *routing.Config, provider string, models []string) {
 	for _, model := range models {
 		if _, declared := c.Models[model]; !declared {
 			c.Models[model] = routing.ModelConfig{Targets: []routing.TargetConfig{{Provider: provider}}}
+			d.offered = append(d.offered, model)
 		}
 	}
 }

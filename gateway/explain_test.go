@@ -48,3 +48,21 @@ func TestExplain(t *testing.T) {
 		}
 	}
 }
+
+// TestDecisionsHaveNoKey: a field that a rule names is kept with the decision, and the key of the call is not, wherever it stood.
+func TestDecisionsHaveNoKey(t *testing.T) {
+	t.Parallel()
+	l := &ledger{}
+	h := newHouse(t, []func(*asked) bool{wellBehaved}, func(h *house) {
+		l.into(h)
+		m := h.routing.Models["m"]
+		m.Rules = []routing.RuleConfig{{When: `headers["x-title"] == "never"`, Refuse: "Not here."}}
+		h.routing.Models["m"] = m
+	})
+	h.call(chatBody, "X-Title: a page "+goodKey)
+	eventually(t, "the call has ended", func() bool { l.mu.Lock(); defer l.mu.Unlock(); return len(l.ended) == 1 })
+	d, err := routing.ReadDecision(l.ended[0].Decision)
+	if err != nil || d.Facts == nil || d.Facts.Headers["x-title"] != "a page ***" || d.Facts.Task == 0 {
+		t.Errorf("%s: %v", l.ended[0].Decision, err)
+	}
+}

@@ -41,9 +41,10 @@ type Pipeline struct {
 	metrics  *Metrics
 	log      *slog.Logger
 	calls    sync.Pool
-	fresh    *freshKeys    // nil: the index knows all keys
-	tracing  *tracing      // nil: nothing is traced
-	recorder Recorder      // nil: nothing is recorded
+	fresh    *freshKeys // nil: the index knows all keys
+	tracing  *tracing   // nil: nothing is traced
+	recorder Recorder   // nil: nothing is recorded
+	judging  pace
 	counter  *counter      // nil: what providers do not tell is estimated by its length
 	sealer   Sealer        // nil: nobody's content is kept
 	ledger   Ledger        // nil: nothing is held

@@ -65,10 +65,26 @@ func (c *Call) close(class adapters.Class) {
 		if c.plan.Route == nil { // the name is a text of the client's and of nobody's configuration
 			c.plan.Asked = readable(c.scrub(c.plan.Asked), longestAsked)
 		}
-		r.Decision = c.plan.AppendDecision(r.Decision[:0], c.snapshot.Rev)
+		c.decide()
 	}
 	r.Dropped = dropped(c.request.Dropped)
 	c.keepContent()
+}
+
+// decide writes down why the call went where it went, with what it takes to plan it again.
+func (c *Call) decide() {
+	r := &c.record
+	if c.pipe.recorder != nil {
+		body := c.Content.Body
+		if c.Content.Boundary != nil { // a form is no JSON
+			body = nil
+		}
+		c.plan.Note(c.asked(), body, c.pipe.judging.may(c.begun))
+	}
+	r.Decision = c.plan.AppendDecision(r.Decision[:0], c.snapshot.Rev)
+	if c.plan.Named() {
+		r.Decision = []byte(c.scrub(string(r.Decision)))
+	}
 }
 
 // said is what the client was told, or would have been.

@@ -154,26 +154,30 @@ func (b *builder) targets(r *Route, name string, targets []TargetConfig) {
 
 // rules gives the routes their rules, once all routes are there for them to lead to.
 func (b *builder) rules(t *Table) error {
-	var judge *task.Model
+	var err error
+	if len(t.routes) > 0 {
+		if t.judge, err = task.New(); err != nil {
+			return err
+		}
+	}
 	for _, r := range t.routes {
+		t.byPrefix = t.byPrefix || r.StickBy == ByPrefix
 		for i, c := range b.cfg.Models[r.Name].Rules {
-			program, needs, err := condition(c.When)
+			program, asks, err := condition(c.When)
 			if err != nil {
 				return fmt.Errorf("build models.%s.rules[%d]: %w", r.Name, i, err)
 			}
-			if needs&factTask != 0 && judge == nil {
-				if judge, err = task.New(); err != nil {
-					return err
-				}
-			}
-			made := rule{when: program, needs: needs, to: t.byName[c.Use], refusal: c.Refuse}
+			t.headers = append(t.headers, asks.headers...)
+			made := rule{when: program, needs: asks.needs, headers: asks.headers, to: t.byName[c.Use], refusal: c.Refuse}
 			if len(c.Targets) > 0 {
 				made.to, made.own = b.ownRoute(r, c.Targets), true
 				t.unnamed = append(t.unnamed, made.to)
 			}
-			r.judge, r.rules = judge, append(r.rules, made)
+			r.judge, r.rules = t.judge, append(r.rules, made)
 		}
 	}
+	slices.Sort(t.headers)
+	t.headers = slices.Compact(t.headers)
 	return nil
 }
 

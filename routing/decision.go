@@ -28,6 +28,7 @@ type Decision struct {
 	Rules      []Followed     // that led to Route, or to the refusal
 	Refusal    Refusal        // 0: the call had somewhere to go
 	Candidates Explanation    // every target of Route: those of the plan first, in the order in which they are asked
+	Facts      *Facts         // by which the call can be planned again; nil: they were not kept
 }
 
 // stored is a decision as it stands in a record. It is written by AppendDecision. Names stay, members may be added, and
@@ -44,6 +45,7 @@ type stored struct {
 	Rules    [][2]any            `json:"rules"`
 	Refused  Refusal             `json:"refused"`
 	Targets  [][]json.RawMessage `json:"targets"`
+	Facts    *storedFacts        `json:"facts"`
 }
 
 // Decided tells whether there is anything to say of the plan.
@@ -54,7 +56,7 @@ func (p *Plan) Decided() bool { return p.Asked != "" || p.Route != nil || len(p.
 //	{"rev":7,"asked":"auto","route":"fast","by":"cheapest","tokens":12,"task":"code","rules":[["auto",1]],
 //	"targets":[["openai","gpt-4o",3,1795341605000],["groq","llama-3.3-70b",1,0,5.75e+04]]}
 //
-// A target is its provider, its model, the number of its Reason, until when in milliseconds since 1970 and its score; -1 is
+// and after Note with "facts", as {"v":1,"tools":true,"max":500,"task":"code","sure":1.25}. A target is its provider, its model, the number of its Reason, until when in milliseconds since 1970 and its score; -1 is
 // a score that nothing is known for, and what is zero at the end is left out.
 func (p *Plan) AppendDecision(b []byte, rev int64) []byte {
 	b = strconv.AppendInt(append(b, `{"rev":`...), rev, 10)
@@ -83,7 +85,11 @@ func (p *Plan) AppendDecision(b []byte, rev int64) []byte {
 		}
 		b = p.candidate(n).append(b)
 	}
-	return append(b, "]}"...)
+	b = append(b, ']')
+	if p.noted.whole {
+		b = p.noted.append(b)
+	}
+	return append(b, '}')
 }
 
 // candidate is the n-th in the order of decisions: those of the walk, and then the others as the route has them.
@@ -169,6 +175,7 @@ func ReadDecision(text []byte) (*Decision, error) {
 	}
 	d := &Decision{
 		Rev: s.Rev, Asked: s.Asked, Route: s.Route, Strategy: strategyNamed(s.By), Tokens: s.Tokens, Task: task.Named([]byte(s.Task)), Told: s.Told, Refusal: s.Refused,
+		Facts: s.Facts.read(),
 	}
 	for _, f := range s.Features {
 		name, _ := f[0].(string)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -128,14 +129,31 @@ func (p *ManagedProvider) Validate(fault func(field, problem, hint string)) {
 }
 
 // Validate reports every fault as Config.Validate would, and what can not be enforced yet; a field is its path within the
-// route, or name. providers are the names that targets may use.
-func (r *ManagedRoute) Validate(providers []string, fault func(field, problem, hint string)) {
-	cfg := Config{Models: map[string]ModelConfig{r.Name: r.Settings}, Providers: make(map[string]ProviderConfig, len(providers))}
+// route, or name. providers are the names that targets may use, others the models that rules may lead to.
+func (r *ManagedRoute) Validate(providers []string, others map[string]ModelConfig, fault func(field, problem, hint string)) {
+	alone := map[string]ModelConfig{r.Name: r.Settings}
+	cfg := Config{Models: maps.Clone(others), Providers: make(map[string]ProviderConfig, len(providers))}
+	if cfg.Models == nil {
+		cfg.Models = alone
+	}
+	cfg.Models[r.Name] = r.Settings
 	for _, name := range providers {
 		cfg.Providers[name] = ProviderConfig{}
 	}
 	k := checker{&cfg, within("models."+r.Name, fault)}
 	k.model("models."+r.Name, r.Name, &r.Settings)
+}
+
+// Circular are the models whose rules lead back to themselves, in order: where nobody has looked at all models together, a
+// call might never end.
+func (c *Config) Circular() (names []string) {
+	k := checker{cfg: c}
+	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
+		if k.leadsTo(name, name, map[string]bool{}) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // within gives a way to report faults by their paths within one object.

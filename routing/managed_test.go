@@ -181,12 +181,18 @@ func TestManagedFaults(t *testing.T) {
 		"timeouts.total: is the limit of a call, not of a provider", "limits.rpm: must be at least 1")
 	route := func(name string, c ModelConfig) {
 		r := ManagedRoute{Meta: tenancy.Meta{Name: name}, Settings: c}
-		r.Validate([]string{"p"}, fault)
+		others := map[string]ModelConfig{"other": {Rules: []RuleConfig{{Use: "there"}}}, "there": {Mirror: &MirrorConfig{}}, name: {Rules: []RuleConfig{{Use: "gone"}}}}
+		r.Validate([]string{"p"}, others, fault)
 	}
 	route("gpt-4.1", ModelConfig{Strategy: "fallback", Targets: []TargetConfig{{Provider: "p"}}})
 	want("a good route")
 	route("gpt-4.1", ModelConfig{Strategy: "weighted", Rules: []RuleConfig{{Use: "x"}}, Targets: []TargetConfig{{Provider: "p", Weight: new(2)}, {Provider: "q"}}})
 	want("a bad one", "rules[0].when: is missing", `rules[0].use: there is no model "x"`, `targets[1].provider: there is no provider "q"`)
+	good := []TargetConfig{{Provider: "p"}}
+	route("mine", ModelConfig{Rules: []RuleConfig{{When: "stream", Use: "other"}}, Targets: good})
+	want("a rule that leads to another model")
+	route("there", ModelConfig{Rules: []RuleConfig{{When: "stream", Use: "other"}}, Targets: good})
+	want("one that comes back", "rules[0].use: leads back to the model itself")
 	route("", ModelConfig{})
 	want("nothing", "name: the name is empty", "targets: there is no target")
 }

@@ -38,6 +38,8 @@ type Ask struct {
 	Tags   [][]byte        // k=v, k2=v2: what stands in the fields for it, checked
 
 	Explain bool // find out also what spoke for the task: that costs as much as planning, and more
+
+	facts *Facts // of a call that is planned again: they stand for the request
 }
 
 // Tokens is about how many tokens are sent.
@@ -89,6 +91,9 @@ type Plan struct {
 	Task     task.Label // what kind of work is asked for, if a rule wanted to know
 	Told     bool       // the client said what task it is
 
+	noted noted // of the call, for its record
+	lacks Lack  // what a rule asks for and was not kept of a call that is planned again
+
 	judge            *task.Model    // that found the task; nil: none did
 	spoken, features []task.Feature // for the task, if that was asked for: as they are, and as a record keeps them
 
@@ -113,7 +118,7 @@ type step struct {
 func (p *Plan) Reset() {
 	clear(p.Targets)
 	clear(p.Why)
-	*p = Plan{scope: p.scope, Followed: p.Followed[:0], Targets: p.Targets[:0], Why: p.Why[:0], steps: p.steps[:0], scores: p.scores[:0], costs: p.costs[:0]}
+	*p = Plan{noted: noted{headers: p.noted.headers[:0]}, scope: p.scope, Followed: p.Followed[:0], Targets: p.Targets[:0], Why: p.Why[:0], steps: p.steps[:0], scores: p.scores[:0], costs: p.costs[:0]}
 }
 
 // choose appends a target to the walk.

@@ -17,8 +17,9 @@ import (
 type rule struct {
 	when    *vm.Program
 	needs   facts
-	to      *Route // nil: the call is refused
-	own     bool   // to has the rule's own targets, and is no route that clients can ask for
+	headers []string // the fields that it asks about
+	to      *Route   // nil: the call is refused, or, without a text, the route is not there
+	own     bool     // to has the rule's own targets, and is no route that clients can ask for
 	refusal string
 }
 
@@ -81,7 +82,7 @@ func variables() []variable {
 var ruleHeaders = []string{"accept-language", "origin", "referer", "user-agent", "x-stainless-lang", "x-stainless-package-version", "x-title"}
 
 // condition is a compiled condition, or the fault that was found, with its place.
-func condition(text string) (*vm.Program, facts, error) {
+func condition(text string) (*vm.Program, *visitor, error) {
 	seen := &visitor{}
 	env := map[string]any{}
 	for _, v := range variables() {
@@ -90,9 +91,9 @@ func condition(text string) (*vm.Program, facts, error) {
 	program, err := expr.Compile(text, expr.Env(env), expr.AsBool(), expr.Patch(seen),
 		expr.DisableBuiltin("now")) // the same call must get the same plan
 	if err != nil {
-		return nil, 0, conditionFault(err)
+		return nil, nil, conditionFault(err)
 	}
-	return program, seen.needs, errors.Join(seen.faults...)
+	return program, seen, errors.Join(seen.faults...)
 }
 
 // conditionFault says what is wrong and where, on one line.
@@ -105,8 +106,9 @@ func conditionFault(err error) error {
 
 // visitor finds which variables a condition reads.
 type visitor struct {
-	needs  facts
-	faults []error
+	needs   facts
+	headers []string // that it names
+	faults  []error
 }
 
 // Visit is called for each node of a condition.
@@ -131,6 +133,7 @@ func (v *visitor) member(n *ast.MemberNode) {
 	}
 	name, isText := n.Property.(*ast.StringNode)
 	if isText && slices.Contains(ruleHeaders, name.Value) {
+		v.headers = append(v.headers, name.Value)
 		return
 	}
 	v.faults = append(v.faults, fmt.Errorf("headers has no such field (column %d); it has %s", n.Location().From+1, strings.Join(ruleHeaders, ", ")))
@@ -153,7 +156,10 @@ func (t *Table) follow(dst *Plan, r *Route, a *Ask, now time.Time) (*Route, Refu
 		}
 		dst.Followed = append(dst.Followed, Followed{r.Name, i})
 		next := &r.rules[i]
-		if next.to == nil {
+		switch {
+		case next.to == nil && next.refusal == "": // of the database, as a provider that is gone; other targets are not what the rule wants
+			return r, NoTarget
+		case next.to == nil:
 			dst.Refusal = next.refusal
 			return r, ByRule
 		}

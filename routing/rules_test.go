@@ -207,6 +207,27 @@ func BenchmarkRules(b *testing.B) {
 	}
 }
 
+// TestRuleToWhatIsGone: a call that a rule sends to a model which is not there goes nowhere, and not to the targets that the
+// rule keeps it from.
+func TestRuleToWhatIsGone(t *testing.T) {
+	t.Parallel()
+	table, err := Build(configForTest(1, func(c *Config) {
+		change(c.Models, "m", func(m *ModelConfig) { m.Rules = []RuleConfig{{When: "stream", Use: "gone"}} })
+	}), kindsForTest(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p Plan
+	a := ask(t)
+	if err := table.Plan(&p, a, &State{}, epoch); err != nil {
+		t.Error(err)
+	}
+	a.Stream = true
+	if err := table.Plan(&p, a, &State{}, epoch); err != NoTarget || len(p.Targets) != 0 || len(p.Followed) != 1 {
+		t.Errorf("%v, %+v", err, p.Targets)
+	}
+}
+
 // TestRulesAllocateLittle: twenty rules before ten targets.
 func TestRulesAllocateLittle(t *testing.T) {
 	table, s, a := demanding(t)

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/expr-lang/expr/vm"
-	"github.com/tidwall/gjson"
-
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/routing/task"
 )
@@ -33,6 +31,9 @@ func newScope() *scope {
 func (s *scope) match(r *Route, a *Ask, p *Plan) int {
 	for i := range r.rules {
 		rule := &r.rules[i]
+		if a.facts != nil && !a.knows(rule, p) {
+			return -1
+		}
 		if missing := rule.needs &^ s.has; missing != 0 {
 			s.provide(missing, r, a, p)
 		}
@@ -58,11 +59,11 @@ func (s *scope) provide(missing facts, r *Route, a *Ask, p *Plan) {
 		case factStream:
 			s.env["stream"] = a.Stream
 		case factTools:
-			s.env["tools"] = gjson.Get(view(a.Body), "tools.0").Exists()
+			s.env["tools"] = a.tools()
 		case factImages:
-			s.env["images"] = hasImages(a.Input)
+			s.env["images"] = a.images()
 		case factJSONSchema:
-			s.env["json_schema"] = wantsSchema(a.Body)
+			s.env["json_schema"] = a.schema()
 		case factOrg:
 			s.text("org", string(a.Who.Org))
 		case factTeam:
@@ -120,22 +121,14 @@ func (s *scope) readHeaders(h adapters.Header) {
 	}
 }
 
-// hasImages tells whether a picture is among what is asked, in chat's parts or in those of Responses.
-func hasImages(input []byte) bool {
-	return bytes.Contains(input, []byte(`"image_url"`)) || bytes.Contains(input, []byte(`"input_image"`))
-}
-
-// wantsSchema tells whether the answer has to follow a JSON schema, in the words of chat or of Responses.
-func wantsSchema(body []byte) bool {
-	text := view(body)
-	return gjson.Get(text, "response_format.type").Str == "json_schema" || gjson.Get(text, "text.format.type").Str == "json_schema"
-}
-
 // task is the kind of work that the call asks for: what the client says in x-vel-task, or what the table's model finds.
 func (a *Ask) task(r *Route, p *Plan) task.Label {
-	if p.Task == task.None && a.Header != nil {
-		p.Task = task.Named(a.Header.Peek("X-Vel-Task"))
-		p.Told = p.Task != task.None
+	if a.facts != nil {
+		p.Task, p.Told = a.facts.Task, a.facts.Told
+		return p.Task
+	}
+	if p.Task == task.None {
+		p.Task, p.Told = p.noted.facts.Task, p.noted.facts.Told
 	}
 	if p.Task == task.None {
 		p.Task, p.judge = r.judge.Classify(a.Input), r.judge

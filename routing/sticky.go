@@ -48,13 +48,11 @@ func (r *Route) stick(a *Ask) (h uint64) {
 			h = hashOf(string(a.Who.Key))
 		}
 	case BySession:
-		h = hashOf(a.Session)
-		if len(a.Session) == 0 {
+		if h = a.session(); h == 0 {
 			return 0
 		}
 	case ByPrefix:
-		h = hashOf(beginning(a.Input))
-		if len(a.Input) == 0 {
+		if h = a.prefix(); h == 0 {
 			return 0
 		}
 	default:

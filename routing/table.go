@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/vel-gateway/vel/routing/task"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -49,6 +50,10 @@ type Table struct {
 	unnamed   []*Route    // with the targets that rules have of their own, and those of copies
 	objects   []*Route    // one for each provider with a credential, by name
 	providers []*Provider // by name, also those without a credential
+
+	judge    *task.Model // tells what kind of work is asked for; nil: there is no route
+	headers  []string    // the fields of a request's header that rules ask about, in order
+	byPrefix bool        // a route sticks by the prefix
 }
 
 // Route finds a route by its public name, which may alias a request body.
@@ -92,6 +97,9 @@ func (t *Table) Providers() []*Provider { return t.providers }
 func (t *Table) Plan(dst *Plan, a *Ask, s *State, now time.Time) error {
 	dst.Reset()
 	dst.Asked, dst.Tokens = a.Model, a.Tokens()
+	if a.facts == nil {
+		dst.noted.note(t, a)
+	}
 	dst.Refused = t.choose(dst, a, s, now)
 	if a.Explain {
 		dst.explain(a)

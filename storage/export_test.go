@@ -39,6 +39,9 @@ func PageOfKeys(db *DB, org tenancy.ID, p tenancy.Page) (query string, args []an
 	return query, args
 }
 
+// PageOfReplay is the query of a page of calls that are gone through once more.
+func PageOfReplay(q accounting.ReplayQuery) (query string, args []any) { return replayQuery(&q) }
+
 // Exec runs a statement on the connection that writes to SQLite.
 func Exec(ctx context.Context, db *DB, statement string) error {
 	_, err := db.dialect.(*liteDB).writer.ExecContext(ctx, statement)

@@ -84,14 +84,7 @@ func byTerm(ctx context.Context, t tx, q *accounting.CallQuery, term string) (fo
 	for i := 0; i < len(keys); i += searchFirst {
 		some := keys[i:min(i+searchFirst, len(keys))]
 		var args arguments
-		rows := make([][]any, len(some))
-		for n := range some {
-			rows[n] = []any{micros{&some[n].Begun}, some[n].ID}
-		}
-		where := append([]string{
-			"begun_us <= " + args.add(micros{&some[0].Begun}) + " and begun_us >= " + args.add(micros{&some[len(some)-1].Begun}),
-			"(begun_us, id) in (values " + args.addCast("(cast(%s as bigint), %s)", rows...) + ")",
-		}, narrowed(q, &args)...)
+		where := append([]string{keyedBy(some, &args)}, narrowed(q, &args)...)
 		list, err := readCalls(ctx, t, briefly()+" where "+strings.Join(where, " and ")+" order by begun_us desc, id desc", args...)
 		if err != nil {
 			return nil, last, false, err

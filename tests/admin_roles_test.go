@@ -104,6 +104,7 @@ func mayDo() map[string]string {
 		"get-costs":      " yes  yes   yes     no       yes    no    yes   no     who",
 		"get-call-route": " yes  yes   yes     no       yes    no    yes   no     who",
 		"dry-run-route":  "  yes  yes   yes     no       yes    no    yes   no     who",
+		"diff-routes":    "    yes  yes   yes     no       yes    no    yes   no     who",
 		"get-price":      " yes  no    no      no       no     no    no    no     who",
 
 		"purge-cache":  " yes  yes   no      no       no     no    yes   no     who",

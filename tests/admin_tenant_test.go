@@ -201,6 +201,7 @@ func deeds() map[string]deed {
 		"get-costs":      {status: ok},
 		"get-call-route": {on: "call", status: http.StatusNotFound},
 		"dry-run-route":  {status: ok, body: func(*tenant) members { return members{"model": "gpt-4o"} }},
+		"diff-routes":    {status: ok, body: func(*tenant) members { return members{"with": "models: {}"} }},
 		"get-price":      {status: ok},
 		"purge-cache":    {status: ok, body: func(*tenant) members { return members{} }},
 		"list-targets":   {status: ok},

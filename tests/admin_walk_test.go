@@ -111,7 +111,7 @@ func (w *walk) values(place openapi.Parameter, o *openapi.Operation, d deed) (th
 	if strings.HasSuffix(o.ID, "-audit") && place.In == "query" && place.Name != "organization" && place.Name != "actor" || o.ID == "export-audit" && place.Name == "actor" {
 		return nil, nil, true // it narrows a log, whosever that is
 	}
-	if o.ID == "export-calls" && place.Name != "organization" || o.ID == "list-calls" && place.Name == "after" {
+	if (o.ID == "export-calls" || o.ID == "diff-routes") && place.Name != "organization" || o.ID == "list-calls" && place.Name == "after" {
 		return nil, nil, true // it narrows calls, whosever they are
 	}
 	switch place {

@@ -26,7 +26,7 @@ func (a *App) serveAdmin(cfg *config.Config) {
 	deps.Problem, deps.Prober = a.problem, &prober{a.pool, a.keyring, a.defaults}
 	deps.Index = func() *tenancy.KeyIndex { return a.pipeline.Snapshot().Keys }
 	deps.FindFresh = a.pipeline.FindFresh
-	deps.PricesOf, deps.Planner = a.PricesOf, a.plan
+	deps.PricesOf, deps.Planner, deps.Proposer = a.PricesOf, a.plan, a.propose
 	deps.Targets = a
 	deps.AdminKey, deps.Providers, deps.Registerer = cfg.AdminKey, a.providers, a.registry
 	deps.SignOn, deps.Uses, deps.CounterStore, deps.Cache = cfg.SignOn, a.ledger, a.counters.store, a.cache

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/vel-gateway/vel/accounting"
@@ -60,21 +59,14 @@ func joinKind[T any, P interface {
 		m := tenancy.MetaOf(P(&file[i]))
 		taken[owner{m.Org, m.Name}] = true
 	}
-	for _, id := range slices.Sorted(maps.Keys(stored)) {
-		v := stored[id]
-		m := tenancy.MetaOf(P(&v))
-		if taken[owner{m.Org, m.Name}] {
-			problems[id] = flaw{kind, m.Name, true, shadow}
-			continue
-		}
+	admit[T, P](kind, func(m *tenancy.Meta) bool { return taken[owner{m.Org, m.Name}] }, stored, problems, func(v *T) error {
 		err := firstFault(func(fault func(field, problem, hint string)) {
-			validate(&v, func(field, problem string) { fault(field, problem, "") })
+			validate(v, func(field, problem string) { fault(field, problem, "") })
 		})
-		if err != nil {
-			problems[id] = flaw{kind, m.Name, false, err.Error()}
-			continue
+		if err == nil {
+			all = append(all, *v)
 		}
-		all = append(all, v)
-	}
+		return err
+	})
 	return all
 }

@@ -1,13 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/routing"
@@ -44,13 +42,6 @@ type joined struct {
 	problems map[tenancy.ID]flaw // by object
 }
 
-// flaw is why an object of the catalog is not in force, or not all of it.
-type flaw struct {
-	kind, name string
-	shadowed   bool // the file has the name
-	reason     string
-}
-
 // joiner adds a catalog to a file's configuration. One bad object does not keep the others out.
 type joiner struct {
 	keyring *secrets.Keyring
@@ -64,40 +55,47 @@ func (j *joiner) join(file routing.Config, c *catalog) joined {
 	all.Providers, all.Models = map[string]routing.ProviderConfig{}, map[string]routing.ModelConfig{}
 	maps.Copy(all.Providers, file.Providers)
 	maps.Copy(all.Models, file.Models)
-	for _, id := range slices.Sorted(maps.Keys(c.providers)) {
-		p := c.providers[id]
-		if _, taken := file.Providers[p.Name]; taken {
-			all.problems[id] = flaw{"provider", p.Name, true, shadow}
-			continue
+	admit("provider", func(of *tenancy.Meta) bool { _, is := file.Providers[of.Name]; return is }, c.providers, all.problems, func(p *routing.ManagedProvider) error {
+		settings, err := j.provider(p, file.Defaults)
+		if err == nil {
+			all.Providers[p.Name] = settings
+			all.keys = append(all.keys, *settings.APIKey)
 		}
-		settings, err := j.provider(&p, file.Defaults)
-		if err != nil {
-			all.problems[id] = flaw{"provider", p.Name, false, err.Error()}
-			continue
-		}
-		all.Providers[p.Name] = settings
-		all.keys = append(all.keys, *settings.APIKey)
-	}
-	for _, id := range slices.Sorted(maps.Keys(c.routes)) {
-		r := c.routes[id]
-		if _, taken := file.Models[r.Name]; taken {
-			all.problems[id] = flaw{"route", r.Name, true, shadow}
-			continue
-		}
-		if err := j.route(&r); err != nil {
-			all.problems[id] = flaw{"route", r.Name, false, err.Error()}
-			continue
+		return err
+	})
+	admit("route", func(of *tenancy.Meta) bool { _, is := file.Models[of.Name]; return is }, c.routes, all.problems, func(r *routing.ManagedRoute) error {
+		if err := j.route(r); err != nil {
+			return err
 		}
 		all.Models[r.Name] = r.Settings
 		if missing := without(&r.Settings, all.Providers); missing != "" {
-			all.problems[id] = flaw{"route", r.Name, false, missing}
+			all.problems[r.ID] = flaw{"route", r.Name, false, missing}
 		}
-	}
+		return nil
+	})
+	all.untie(c)
 	return all
 }
 
-// shadow is what is wrong with an object whose name the file has.
-const shadow = "the configuration file declares another one with this name"
+// untie leaves out routes of the catalog whose rules lead back to them, which two changes at once can make, and says of the
+// others which models their rules miss.
+func (all *joined) untie(c *catalog) {
+	circular := all.Circular()
+	for _, name := range circular {
+		delete(all.Models, name)
+	}
+	for id, r := range c.routes {
+		if slices.Contains(circular, r.Name) {
+			all.problems[id] = flaw{"route", r.Name, false, "its rules lead back to itself"}
+			continue
+		}
+		for i, rule := range r.Settings.Rules {
+			if _, there := all.Models[rule.Use]; rule.Use != "" && !there && all.problems[id] == (flaw{}) {
+				all.problems[id] = flaw{"route", r.Name, false, fmt.Sprintf("rules[%d].use: there is no model %q", i, rule.Use)}
+			}
+		}
+	}
+}
 
 // provider makes settings of a stored provider that can be built, with its key.
 func (j *joiner) provider(p *routing.ManagedProvider, defaults routing.DefaultsConfig) (settings routing.ProviderConfig, err error) {
@@ -129,7 +127,8 @@ func build(name string, settings routing.ProviderConfig, defaults routing.Defaul
 	return table.Providers()[0], nil
 }
 
-// route checks a stored route. That its providers are there is another matter: it goes without those that are not.
+// route checks a stored route. That its providers are there is another matter: it goes without those that are not; and so are
+// the models that its rules lead to.
 func (j *joiner) route(r *routing.ManagedRoute) error {
 	if r.Problem != "" {
 		return errors.New(r.Problem)
@@ -138,74 +137,29 @@ func (j *joiner) route(r *routing.ManagedRoute) error {
 	for i := range r.Settings.Targets {
 		named = append(named, r.Settings.Targets[i].Provider)
 	}
-	return firstFault(func(fault func(field, problem, hint string)) { r.Validate(named, fault) })
-}
-
-func firstFault(validate func(fault func(field, problem, hint string))) (err error) {
-	validate(func(field, problem, _ string) {
-		if err == nil {
-			err = fmt.Errorf("%s: %s", field, problem)
+	others := map[string]routing.ModelConfig{}
+	for _, rule := range r.Settings.Rules {
+		others[rule.Use] = routing.ModelConfig{}
+		for i := range rule.Targets {
+			named = append(named, rule.Targets[i].Provider)
 		}
-	})
-	return err
+	}
+	return firstFault(func(fault func(field, problem, hint string)) { r.Validate(named, others, fault) })
 }
 
 // without says which of a route's providers are not there.
 func without(m *routing.ModelConfig, providers map[string]routing.ProviderConfig) string {
-	for i := range m.Targets {
-		if _, ok := providers[m.Targets[i].Provider]; !ok {
-			return fmt.Sprintf("targets[%d].provider: %q is not there, or nothing can be made of it", i, m.Targets[i].Provider)
-		}
-	}
-	return ""
-}
-
-// alarm tells once of every object of the database that is not, or not wholly, in force, and of those that are again.
-func (a *App) alarm(now map[tenancy.ID]flaw) {
-	for _, id := range slices.Sorted(maps.Keys(now)) {
-		switch f := now[id]; {
-		case a.flaws[id] == f:
-		case f.shadowed:
-			a.log.Error("an object of the database is shadowed by the configuration file", f.attributes(id)...)
-		default:
-			a.log.Error("an object of the database is not wholly in force", f.attributes(id)...)
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(a.flaws)) {
-		if _, still := now[id]; !still {
-			f := a.flaws[id]
-			a.log.Info("an object of the database is in force again, or gone", f.attributes(id)...)
-		}
-	}
-	a.flaws = now
-	for _, kind := range []string{"provider", "route", "limit", "budget"} {
-		var shadowed, faulty float64
-		for _, f := range now {
-			switch {
-			case f.kind != kind:
-			case f.shadowed:
-				shadowed++
-			default:
-				faulty++
+	missing := func(at string, targets []routing.TargetConfig) string {
+		for i := range targets {
+			if _, ok := providers[targets[i].Provider]; !ok {
+				return fmt.Sprintf("%stargets[%d].provider: %q is not there, or nothing can be made of it", at, i, targets[i].Provider)
 			}
 		}
-		a.shadowed.WithLabelValues(kind).Set(shadowed)
-		a.faulty.WithLabelValues(kind).Set(faulty)
+		return ""
 	}
-}
-
-// attributes are those of a line in the log.
-func (f *flaw) attributes(id tenancy.ID) []any {
-	return []any{slog.String("kind", f.kind), slog.String("name", f.name), slog.String("object", string(id)), slog.String("reason", f.reason)}
-}
-
-// problem says what keeps an object of the database from being in force on this node; empty: nothing.
-func (a *App) problem(id tenancy.ID) string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.flaws[id].reason
-}
-
-func alarmGauge(name, help string) *prometheus.GaugeVec {
-	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"kind"})
+	said := missing("", m.Targets)
+	for i := range m.Rules {
+		said = cmp.Or(said, missing(fmt.Sprintf("rules[%d].", i), m.Rules[i].Targets))
+	}
+	return said
 }

@@ -48,6 +48,12 @@ func storedRoute(name string, providers ...string) routing.ManagedRoute {
 	return r
 }
 
+func ruledRoute(name, provider string, rules ...routing.RuleConfig) routing.ManagedRoute {
+	r := storedRoute(name, provider)
+	r.Settings.Rules = rules
+	return r
+}
+
 // TestJoin: what is good is in force whatever else is wrong, and what is wrong is said.
 func TestJoin(t *testing.T) {
 	t.Parallel()
@@ -76,6 +82,12 @@ func TestJoin(t *testing.T) {
 			storedRoute("half", "foreign", "good"),
 			storedRoute("lost", "foreign"),
 			storedRoute("faulty"),
+			ruledRoute("leads", "good", routing.RuleConfig{When: "stream", Use: "both"}, routing.RuleConfig{When: "tools", Use: "of the file"}),
+			ruledRoute("astray", "good", routing.RuleConfig{When: "stream", Use: "nowhere"}),
+			ruledRoute("there", "good", routing.RuleConfig{When: "stream", Use: "back"}),
+			ruledRoute("back", "good", routing.RuleConfig{When: "stream", Use: "there"}),
+			ruledRoute("between", "good", routing.RuleConfig{When: "stream", Use: "there"}),
+			ruledRoute("apart", "good", routing.RuleConfig{When: "stream", Targets: []routing.TargetConfig{{Provider: "foreign"}}}),
 		},
 	}
 	if !c.learn(news) {
@@ -86,7 +98,7 @@ func TestJoin(t *testing.T) {
 	if diff := cmp.Diff([]string{"filed", "good", "keyless", "somebodys"}, slices.Sorted(maps.Keys(all.Providers))); diff != "" {
 		t.Errorf("providers (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"both", "half", "lost", "of the file"}, slices.Sorted(maps.Keys(all.Models))); diff != "" {
+	if diff := cmp.Diff([]string{"apart", "astray", "between", "both", "half", "leads", "lost", "of the file"}, slices.Sorted(maps.Keys(all.Models))); diff != "" {
 		t.Errorf("models (-want +got):\n%s", diff)
 	}
 	if !cmp.Equal(all.Providers["filed"], file.Providers["filed"]) || !cmp.Equal(all.Models["of the file"], file.Models["of the file"]) {
@@ -103,6 +115,8 @@ func TestJoin(t *testing.T) {
 		"provider_nobodys": "none of its organizations exists", "provider_faulty": `kind: "opnai" is not known`, "provider_without-ca": "build provider without-ca: read the authorities",
 		"provider_elsewhere": "its key was sealed with", "route_of the file": "the configuration file declares", "route_half": `targets[0].provider: "foreign" is not there`,
 		"route_lost": `targets[0].provider: "foreign" is not there`, "route_faulty": "targets: there is no target",
+		"route_astray": `rules[0].use: there is no model "nowhere"`, "route_between": `rules[0].use: there is no model "there"`, "route_there": "its rules lead back to itself",
+		"route_back": "its rules lead back to itself", "route_apart": `rules[0].targets[0].provider: "foreign" is not there`,
 	}
 	for id, f := range all.problems {
 		if !strings.HasPrefix(f.reason, want[id]) || want[id] == "" || f.shadowed != strings.HasPrefix(f.reason, "the configuration file") || strings.Contains(f.reason, "canary") {

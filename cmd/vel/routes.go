@@ -22,6 +22,7 @@ type routesCmd struct {
 	Create routesCreateCmd `cmd:"" help:"Make one: it can be called on every node within two seconds."`
 	Update routesUpdateCmd `cmd:"" help:"Change one."`
 	Delete routesDeleteCmd `cmd:"" help:"Delete one."`
+	Diff   routesDiffCmd   `cmd:"" help:"Show where recorded calls would go by another file."`
 }
 
 // Help shows how it is used.
@@ -31,7 +32,8 @@ read-only here.
 
 Example:
   vel routes create gpt-4o --targets openai,groq=openai/gpt-oss-120b
-  vel routes update route_… --targets openai --attempts 1`
+  vel routes update route_… --targets openai --attempts 1
+  vel routes diff --since 24h --with new.yaml`
 }
 
 // routeFlags are what can be said of a route.

@@ -78,16 +78,24 @@ func (m *Model) load(b []byte) error {
 // Classify tells what kind of work is asked, from the value of messages, input or prompt as it stands in a checked
 // body. It is pure and allocates nothing.
 func (m *Model) Classify(value []byte) Label {
+	label, _ := m.Judge(value)
+	return label
+}
+
+// Judge is Classify with how much more spoke for the label than for the others on average; 0: nothing was asked.
+func (m *Model) Judge(value []byte) (label Label, sure float32) {
 	var t turn
 	t.read(view(value))
 	if t.n == 0 {
-		return Simple
+		return Simple, 0
 	}
 	r := reader{m: m, text: t.text[:t.n]}
 	r.read()
 	var signs marks
 	signs.look(&t, &r, m.before(&t))
-	return best(m.score(&r, &signs))
+	score := m.score(&r, &signs)
+	label = best(score)
+	return label, lead(score, label)
 }
 
 // before are the cues of the turn before, if this one is too short to stand alone.

@@ -60,6 +60,7 @@ func Run(t *testing.T, open func(t *testing.T) *storage.DB) {
 		"sums":           sums,
 		"call pages":     callPages,
 		"one call":       oneCall,
+		"replayed calls": replayedCalls,
 		"strange calls":  strangeRecords,
 		"retention":      retention,
 		"ping":           ping,

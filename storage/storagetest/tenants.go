@@ -215,6 +215,25 @@ func tenants(t *testing.T, db *storage.DB) {
 				}
 			}
 		},
+		"CountCalls": func() {
+			for key, want := range map[tenancy.ID]int64{"": 1, other.key.ID: 0} {
+				n, err := db.CountCalls(ctx, accounting.CallFilter{Org: me.org, Key: key})
+				must(t, err)
+				same(t, "the number of my calls", n, want)
+			}
+		},
+		"Replay": func() {
+			for _, f := range []accounting.CallFilter{{}, {Key: other.key.ID}, {Tag: other.call.Tags[0]}} {
+				for _, every := range []int{0, 2} {
+					f.Org = me.org
+					list, _, err := db.Replay(ctx, accounting.ReplayQuery{CallFilter: f, Every: every, Limit: 10})
+					must(t, err)
+					if len(list) > 1 || len(list) == 1 && (every > 0 || list[0].ID != me.call.ID) {
+						t.Errorf("my calls once more: %+v", list)
+					}
+				}
+			}
+		},
 		"Call": func() {
 			_, err := db.Call(ctx, me.org, other.call.ID)
 			none("a call", err)

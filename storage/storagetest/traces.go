@@ -154,7 +154,7 @@ func traces(t *testing.T, db *storage.DB) {
 		"Candidates", "FindSubject", "FindSession", "Sessions", "KeyByHash", "OrgOf", "ObjectOwners", "Objects", "Changes", "Follow", "IsNew", "Ping", "Status",
 		"Audit", "AuditHeads", "ExportAudit", "SealedBy",
 		"Seal", "SealNow", // they seal events and make none
-		"BatchSize", "Cursor", "Calls", "Call", "Usage", "ProveBatch",
+		"BatchSize", "Cursor", "Calls", "Call", "CountCalls", "Replay", "Usage", "ProveBatch",
 		"Spent", "LedgerTotals", "LedgerEntries", "Overruns",
 		"Sum", "SumNow", // they add up what is there
 		"Close", "Migrate",
