@@ -18,9 +18,12 @@ func replayedCalls(t *testing.T, db *storage.DB) {
 	for i := range 23 {
 		r := called([]tenancy.ID{"org_a", "org_b"}[i%2], i/4) // four at a time
 		r.ID, r.Route, r.Decision = tenancy.ID(fmt.Sprintf("req_%02d", i)), fmt.Sprint("route-", i%3), fmt.Appendf(nil, `{"rev":%d}`, i)
+		r.Mirror = accounting.Mirror{}
 		all = append(all, r)
 	}
-	(&shipped{node: "node_1"}).append(t, db, all...)
+	copied := called("org_a", 0) // is of no client's, and not gone through
+	copied.ID, copied.Route = "mir_00", "route-1"
+	(&shipped{node: "node_1"}).append(t, db, append(all, copied)...)
 	for name, f := range map[string]struct {
 		ask  accounting.CallFilter
 		want func(r *accounting.Record) bool

@@ -47,7 +47,7 @@ func fill(t *testing.T, db *storage.DB, name string) tenant {
 	v.route = create(t, db.Routes(), oneRoute(v.org, "route", "provider"))
 	v.object = routing.StoredObject{Org: v.org, ID: "file-" + name, Provider: "shared", Kind: "file", Created: at}
 	v.call = called(v.org, 1)
-	v.call.ID = tenancy.ID("req_" + name)
+	v.call.ID, v.call.Mirror = tenancy.ID("req_"+name), accounting.Mirror{} // a client's own
 	v.call.Who.Key = v.key.ID
 	v.limits = create(t, db.Limits(), limitsOf(v.org, accounting.Scope{Key: v.key.ID}))
 	v.budget = create(t, db.Budgets(), budgetOf(v.org, "monthly"))
