@@ -272,10 +272,14 @@ func TestHedgeAfterAFixedTime(t *testing.T) {
 	}
 }
 
-// panicking is a codec that fails in its answers.
-type panicking struct{ adapters.Codec }
+// panicking is a codec that fails in its answers, once it has said so.
+type panicking struct {
+	adapters.Codec
+	about func()
+}
 
-func (panicking) DecodeResponse([][]byte, *adapters.Content, adapters.Header, []byte) ([][]byte, adapters.Usage, error) {
+func (p panicking) DecodeResponse([][]byte, *adapters.Content, adapters.Header, []byte) ([][]byte, adapters.Usage, error) {
+	p.about()
 	panic("a bug in a codec")
 }
 
@@ -304,8 +308,8 @@ func TestPanicBesideAnotherAttempt(t *testing.T) {
 			func(both chan struct{}) func(*asked) bool {
 				return func(a *asked) bool { <-both; return wellBehaved(a) }
 			},
-			func(both chan struct{}) func(*asked) bool {
-				return func(a *asked) bool { a.send(jsonAnswer(200, completion)); close(both); return true }
+			func(chan struct{}) func(*asked) bool {
+				return wellBehaved // the codec tells the first one to go on
 			},
 			200, "p1",
 		},
@@ -315,7 +319,11 @@ func TestPanicBesideAnotherAttempt(t *testing.T) {
 			l, both := &ledger{}, make(chan struct{})
 			h := newHouse(t, []func(*asked) bool{c.first(both), c.second(both)}, at("1ms"), l.into, func(h *house) {
 				bad := openai.New("groq", "http://127.0.0.1:1/v1")
-				bad.Codecs[adapters.ChatCompletions] = panicking{bad.Codecs[adapters.ChatCompletions]}
+				about := func() {}
+				if c.bad == "p2" {
+					about = func() { close(both) }
+				}
+				bad.Codecs[adapters.ChatCompletions] = panicking{bad.Codecs[adapters.ChatCompletions], about}
 				h.kinds["groq"] = bad
 				p := h.routing.Providers[c.bad]
 				p.Kind = "groq"
