@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -35,20 +36,11 @@ type race struct {
 	second *Call
 }
 
-// Who may be hedged: what can be done twice without a trace but its cost.
-func hedgeable(e adapters.Endpoint) bool {
-	switch e {
-	case adapters.ChatCompletions, adapters.Completions, adapters.Embeddings, adapters.Moderations:
-		return true
-	}
-	return false
-}
-
-// mayHedge tells whether the call is one of which a second target may be asked. What calls tools acts, and acts once, unless
-// the operator knows better.
+// mayHedge tells whether the call is one of which a second target may be asked: it can be made twice without a trace but its
+// cost. What calls tools acts, and acts once, unless the operator knows better.
 func (c *Call) mayHedge() bool {
 	r := c.plan.Route
-	if r == nil || !r.Hedge.On() || c.single || len(c.plan.Targets) < 2 || c.list != nil || c.kept != nil || !hedgeable(c.Content.Endpoint) || c.Content.Stored {
+	if r == nil || !r.Hedge.On() || c.single || len(c.plan.Targets) < 2 || c.kept != nil || !c.repeatable() {
 		return false
 	}
 	return r.Hedge.Tools || !gjson.GetBytes(c.Content.Body, "tools.0").Exists() && !gjson.GetBytes(c.Content.Body, "functions.0").Exists()
@@ -239,6 +231,7 @@ func (p *Pipeline) trySecond(c *Call, move routing.Move) error {
 		c.outcome.Refused = true
 		return err
 	}
+	c.outcome.Beside = true
 	return p.ask(c)
 }
 
@@ -292,8 +285,7 @@ func (c *Call) merge(second *Call) {
 
 // twoDearest is what two attempts at the same time may come to at most.
 func twoDearest(all []accounting.Estimate) (sum accounting.Estimate) {
-	byCost := func(a, b accounting.Estimate) int { return int(min(1, max(-1, b.Cost-a.Cost))) }
-	slices.SortFunc(all, byCost)
+	slices.SortFunc(all, func(a, b accounting.Estimate) int { return cmp.Compare(b.Cost, a.Cost) })
 	for _, e := range all[:min(2, len(all))] {
 		sum.Tokens, sum.Cost = sum.Tokens+e.Tokens, sum.Cost+e.Cost
 	}

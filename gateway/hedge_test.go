@@ -158,6 +158,7 @@ func TestNotHedged(t *testing.T) {
 		twice  bool
 	}{
 		"with tools":             {tools, true, func(*house) {}, false},
+		"kept by the provider":   {strings.Replace(slowBody, `{`, `{"store":true,`, 1), true, func(*house) {}, false},
 		"with tools, as allowed": {tools, true, func(h *house) { h.routing.Models["m"].Hedge.Tools = true }, true},
 		"unknown waits":          {slowBody, false, func(*house) {}, false},
 		"no room":                {slowBody, true, capped, false},

@@ -71,6 +71,7 @@ type Outcome struct {
 	Usage      adapters.Usage // as far as the provider told
 	Streamed   bool           // FirstByte is of a stream
 	Stream     bool           // the call wants one
+	Beside     bool           // it began beside another attempt, which was slow
 	Stick      Stick          // the plan's
 }
 

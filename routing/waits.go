@@ -92,9 +92,11 @@ func (u *usual) of(stream bool) *waits {
 	return &u.wholes
 }
 
-// learn takes an attempt that ended. One that was overtaken waited at least that long.
+// learn takes an attempt that ended. One that was overtaken by another, which began later, waited for at least its usual time. What
+// began beside it and came too late was ended at any moment, and says nothing.
 func (u *usual) learn(o *Outcome, now time.Time) {
 	switch {
+	case o.Class == adapters.ClassOvertaken && o.Beside:
 	case o.Class == adapters.ClassOvertaken:
 		u.of(o.Stream).add(o.Total, now)
 	case o.Class == adapters.ClassNone && o.FirstByte > 0:
