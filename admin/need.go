@@ -25,7 +25,7 @@ func (n need) String() string {
 }
 
 // needs is the one table of permissions: what each operation needs. What one may do to a certain object is decided
-// where the object is known: nobody gives, or touches, more than they have.
+// where the object is known: nobody gives, or touches, more than they have. It has a line for each operation, and no more.
 func needs() map[string]need {
 	const (
 		view         = need(tenancy.ViewOrganization)

@@ -15,7 +15,7 @@ import (
 	"github.com/vel-gateway/vel/tenancy"
 )
 
-// callPages checks that each filter finds what it says, in pages of any length.
+// callPages checks that each filter finds what it says, in pages of any length. Most of it is the table of filters.
 func callPages(t *testing.T, db *storage.DB) {
 	var all []accounting.Record
 	for i := range 24 {

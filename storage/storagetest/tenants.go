@@ -90,7 +90,8 @@ func (v tenant) all(t *testing.T, db *storage.DB) (all []any) {
 	return all
 }
 
-// tenants walks every method there is as one organization that asks for what another one has.
+// tenants walks every method there is as one organization that asks for what another one has. It is as long as there are methods:
+// a test holds it against them.
 func tenants(t *testing.T, db *storage.DB) {
 	ctx := t.Context()
 	me, other := fill(t, db, "me"), fill(t, db, "other")

@@ -56,7 +56,7 @@ type leaving struct {
 }
 
 // changing are the methods that change something, and those that keep the books of requests and calls: these leave no
-// event, because nobody changes what somebody manages.
+// event, because nobody changes what somebody manages. It has a line for each method.
 func changing(t *testing.T, db *storage.DB, a tenant) map[string]leaving {
 	ctx := t.Context()
 	return map[string]leaving{
