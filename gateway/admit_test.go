@@ -15,6 +15,7 @@ import (
 	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/ratelimit"
 	"github.com/vel-gateway/vel/routing"
+	"github.com/vel-gateway/vel/tasks"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -423,7 +424,7 @@ func BenchmarkExecuteHeld(b *testing.B) {
 	}
 	h := quiet(b, toRaw(rawBackend(b, jsonAnswer(200, completion))), priced, w.in)
 	each := func(p []byte) error { _, err := io.Discard.Write(p); return err }
-	r := &Request{As: h.as(1), Endpoint: adapters.ChatCompletions, Body: []byte(chatBody)}
+	r := &tasks.Request{As: h.as(1), Endpoint: adapters.ChatCompletions, Body: []byte(chatBody)}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := h.pipe.Execute(b.Context(), r, each); err != nil {

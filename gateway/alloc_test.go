@@ -11,6 +11,7 @@ import (
 	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/routing"
+	"github.com/vel-gateway/vel/tasks"
 )
 
 // counted takes pieces and signals each.
@@ -223,7 +224,7 @@ func BenchmarkCall(b *testing.B) {
 func BenchmarkExecute(b *testing.B) {
 	h := quiet(b, toRaw(rawBackend(b, jsonAnswer(200, completion))), priced)
 	each := func(p []byte) error { _, err := io.Discard.Write(p); return err }
-	r := &Request{As: h.as(1), Endpoint: adapters.ChatCompletions, Body: []byte(chatBody)}
+	r := &tasks.Request{As: h.as(1), Endpoint: adapters.ChatCompletions, Body: []byte(chatBody)}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := h.pipe.Execute(b.Context(), r, each); err != nil {

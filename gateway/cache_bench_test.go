@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/tasks"
 )
 
 // BenchmarkHit compares what a hit of the cache costs with a plain refusal of the same size, which does all that must be done
@@ -23,7 +24,7 @@ func BenchmarkHit(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			h := quiet(b, toRaw(rawBackend(b, jsonAnswer(200, completion))), priced, caching)
 			each := func(p []byte) error { _, err := io.Discard.Write(p); return err }
-			r := &Request{As: h.as(1), Endpoint: adapters.ChatCompletions, Body: []byte(body)}
+			r := &tasks.Request{As: h.as(1), Endpoint: adapters.ChatCompletions, Body: []byte(body)}
 			_, failed := h.pipe.Execute(b.Context(), r, each) // the one that is kept
 			b.ReportAllocs()
 			began := cpu(b)

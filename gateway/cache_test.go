@@ -10,6 +10,7 @@ import (
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/gateway/replay"
 	"github.com/vel-gateway/vel/routing"
+	"github.com/vel-gateway/vel/tasks"
 )
 
 // caching makes the house keep the answers of its model for an hour.
@@ -193,8 +194,8 @@ func TestCacheHitsAreCounted(t *testing.T) {
 func TestCacheAnswersTasks(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, []func(*asked) bool{eachAnother()}, caching, priced)
-	r := &Request{As: h.as(1), Endpoint: adapters.ChatCompletions, Body: []byte(chatBody)}
-	for _, want := range []Result{{Provider: "p1", Attempts: 1}, {Provider: "p1", Attempts: 0}} {
+	r := &tasks.Request{As: h.as(1), Endpoint: adapters.ChatCompletions, Body: []byte(chatBody)}
+	for _, want := range []tasks.Result{{Provider: "p1", Attempts: 1}, {Provider: "p1", Attempts: 0}} {
 		got, err := h.pipe.Execute(t.Context(), r, func([]byte) error { return nil })
 		if err != nil || got.Provider != want.Provider || got.Attempts != want.Attempts || got.Model != "upstream-model" {
 			t.Errorf("%+v, %v; want %+v", got, err, want)

@@ -4,70 +4,87 @@ import (
 	"context"
 
 	"github.com/vel-gateway/vel/adapters"
-	"github.com/vel-gateway/vel/money"
-	"github.com/vel-gateway/vel/tenancy"
+	"github.com/vel-gateway/vel/tasks"
 )
 
-// Request is a call that comes from inside the house instead of a connection.
-type Request struct {
-	As       tenancy.Identity
-	Endpoint adapters.Endpoint
-	Body     []byte
-	Task     tenancy.ID // what the call is made for
-}
-
-// Result says how such a call ended.
-type Result struct {
-	Provider, Model string // of the attempt that answered
-	Attempts        int
-	Usage           adapters.Usage // of all executed attempts together
-	Estimated       bool           // part of it was counted here, because the provider did not tell
-	Cost            money.Nano     // at least this, if Unpriced is not empty
-	Unpriced        string         // why it may be more
-}
-
-// Execute runs a whole call without a connection: the same phases, the same limits, the same record. each gets
-// the answer as it comes, valid until it returns; an error from it ends the call, as a client does by leaving.
-// ctx ends it too.
-func (p *Pipeline) Execute(ctx context.Context, r *Request, each func(piece []byte) error) (res *Result, err error) {
+// Execute runs a whole call without a connection: the same phases, the same limits, the same record. Pipeline is a tasks.Executor.
+//
+// each gets the answer as it comes, valid until it returns; an error from it ends the call, as a client does by leaving.
+// ctx ends it too. The error is an *adapters.Error in the words for a client.
+func (p *Pipeline) Execute(ctx context.Context, r *tasks.Request, each func(piece []byte) error) (*tasks.Result, error) {
 	c := p.acquire(newID())
-	c.waits, c.Task = true, r.Task
 	defer p.release(c)
-	defer func() {
-		if err != nil && !c.outcome.Committed {
-			c.refusal = statusOf(c, inWords(c, err))
-		}
-		p.Settle(c, err)
-		if res != nil {
-			res.Usage, res.Estimated, res.Cost, res.Unpriced = c.record.Usage, c.record.Estimated, c.record.Cost, c.record.Unpriced
-		}
-	}()
+	release := c.endedWith(ctx)
+	defer release()
+	err := p.execute(c, r, each)
+	if err == nil {
+		p.Settle(c, nil)
+		return c.result(), nil
+	}
+	words := c.forTask(err)
+	if !c.outcome.Committed {
+		c.refusal = statusOf(c, words)
+	}
+	p.Settle(c, err)
+	return c.result(), words
+}
+
+// forTask is why a call failed, as it may be kept: scrubbed, and of the caller's own. Only its Cause is for the log.
+func (c *Call) forTask(err error) *adapters.Error {
+	words := *inWords(c, err)
+	words.Message, words.Code, words.Param = c.scrub(words.Message), c.scrub(words.Code), c.scrub(words.Param)
+	words.Body, words.Cause = nil, err
+	return &words
+}
+
+// execute is Execute without what comes after the call.
+func (p *Pipeline) execute(c *Call, r *tasks.Request, each func(piece []byte) error) (err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
 			err = p.panicked(c, reason)
 		}
 	}()
+	c.waits, c.Task = true, r.Task
+	c.Content = adapters.Content{Endpoint: r.Endpoint, Method: "POST", Body: r.Body}
+	for _, tag := range r.Tags {
+		c.Tags = append(c.Tags, []byte(tag))
+	}
+	if r.Key != "" {
+		c.Passed = append(c.Passed, adapters.Field{Name: "Idempotency-Key", Value: r.Key})
+	}
+	if c.Who, err = c.snapshot.Keys.Resolve(r.As, c.begun); err != nil {
+		c.failed = err
+		return err
+	}
+	if err := p.Open(c); err != nil {
+		return err
+	}
+	if _, err := p.Relay(c, pieceWriter(each)); err != nil {
+		return err
+	}
+	return c.failed
+}
+
+// endedWith ends the call when ctx ends, until release.
+func (c *Call) endedWith(ctx context.Context) (release func()) {
 	cancelled := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() { defer close(cancelled); c.Cancel() })
-	defer func() {
+	return func() {
 		if !stop() {
 			<-cancelled // the call is used again after this
 		}
-	}()
+	}
+}
 
-	c.Content = adapters.Content{Endpoint: r.Endpoint, Method: "POST", Body: r.Body}
-	if c.Who, err = c.snapshot.Keys.Resolve(r.As, c.begun); err != nil {
-		return nil, err
+// result says how a settled call ended. What it used was counted before Settle returned: whoever opened it waits.
+func (c *Call) result() *tasks.Result {
+	r := &c.record
+	res := &tasks.Result{
+		Call: r.ID, Attempts: len(r.Attempts), Usage: r.Usage, Estimated: r.Estimated, Cost: r.Cost, Unpriced: r.Unpriced,
+		Waiting: r.Waiting, FirstByte: r.FirstToken, Total: r.Total,
 	}
-	if err = p.Open(c); err != nil {
-		return nil, err
-	}
-	if _, err = p.Relay(c, pieceWriter(each)); err == nil {
-		err = c.failed
-	}
-	res = &Result{Attempts: len(c.record.Attempts)}
 	res.Provider, res.Model = c.answeredBy()
-	return res, err
+	return res
 }
 
 // answeredBy is the provider of the answer and its name of the model, also of one that was kept; empty: nobody was asked.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/tasks"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -312,7 +313,7 @@ func TestExecuteWithAStaleKey(t *testing.T) {
 	t.Parallel()
 	h := quiet(t)
 	h.pipe.SetKeys(h.pipe.Snapshot().Keys.Stale(true))
-	_, err := h.pipe.Execute(t.Context(), &Request{As: h.as(1), Endpoint: adapters.ChatCompletions, Body: []byte(chatBody)}, func([]byte) error { return nil })
+	_, err := h.pipe.Execute(t.Context(), &tasks.Request{As: h.as(1), Endpoint: adapters.ChatCompletions, Body: []byte(chatBody)}, func([]byte) error { return nil })
 	if !errors.Is(err, tenancy.ErrKeyStale) || classOf(err) != adapters.ClassOverloaded {
 		t.Errorf("error %v, class %s", err, classOf(err))
 	}

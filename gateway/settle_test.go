@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/tasks"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -140,8 +141,8 @@ func (h *house) as(n int) tenancy.Identity {
 	return tenancy.Identity{Org: "org", Key: tenancy.ID([]string{"key-1", "key-2"}[n-1])}
 }
 
-func (h *house) run(ctx context.Context, body string, each func([]byte) error) (*Result, error) {
-	return h.pipe.Execute(ctx, &Request{As: h.as(1), Endpoint: adapters.ChatCompletions, Body: []byte(body)}, each)
+func (h *house) run(ctx context.Context, body string, each func([]byte) error) (*tasks.Result, error) {
+	return h.pipe.Execute(ctx, &tasks.Request{As: h.as(1), Endpoint: adapters.ChatCompletions, Body: []byte(body)}, each)
 }
 
 // A whole call without a connection: the same phases, the same record.
@@ -189,7 +190,7 @@ func TestExecuteFails(t *testing.T) {
 			if each == nil {
 				each = gather(&all)
 			}
-			_, err := h.pipe.Execute(t.Context(), &Request{As: h.as(c.as), Endpoint: adapters.ChatCompletions, Body: []byte(c.body)}, each)
+			_, err := h.pipe.Execute(t.Context(), &tasks.Request{As: h.as(c.as), Endpoint: adapters.ChatCompletions, Body: []byte(c.body)}, each)
 			if err == nil || classOf(err) != c.class || c.is != nil && !errors.Is(err, c.is) {
 				t.Errorf("error %v", err)
 			}

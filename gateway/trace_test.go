@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/tasks"
 )
 
 const (
@@ -375,7 +376,7 @@ func BenchmarkTrace(b *testing.B) {
 	plan, _ := traced(1)
 	b.Run("a whole call, sampled", func(b *testing.B) {
 		h := quiet(b, toRaw(rawBackend(b, jsonAnswer(200, completion))), plan)
-		r := &Request{As: h.as(1), Endpoint: adapters.ChatCompletions, Body: []byte(chatBody)}
+		r := &tasks.Request{As: h.as(1), Endpoint: adapters.ChatCompletions, Body: []byte(chatBody)}
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := h.pipe.Execute(b.Context(), r, func([]byte) error { return nil }); err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/money"
+	"github.com/vel-gateway/vel/tasks"
 )
 
 // The client left, or the stream broke off: what was relayed is counted, and the call is charged for it.
@@ -118,7 +119,7 @@ func TestExecuteTellsTheCost(t *testing.T) {
 			t.Parallel()
 			l := &ledger{}
 			h := newHouse(t, []func(*asked) bool{answers(c.answer)}, priced, l.into, counting)
-			res, err := h.pipe.Execute(t.Context(), &Request{As: h.as(1), Endpoint: adapters.ChatCompletions, Body: []byte(c.body), Task: "task_1"}, gather(&strings.Builder{}))
+			res, err := h.pipe.Execute(t.Context(), &tasks.Request{As: h.as(1), Endpoint: adapters.ChatCompletions, Body: []byte(c.body), Task: "task_1"}, gather(&strings.Builder{}))
 			if err != nil {
 				t.Fatal(err)
 			}

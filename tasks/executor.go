@@ -25,6 +25,7 @@ type Request struct {
 	Endpoint adapters.Endpoint
 	Body     []byte
 	Task     tenancy.ID // what the call is made for; empty: nothing that is kept
+	Tags     []string   // k=v, as in x-vel-tags
 	Key      string     // the Idempotency-Key for the provider; empty: none
 }
 

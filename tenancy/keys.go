@@ -148,8 +148,12 @@ func (x *KeyIndex) Lookup(hash Hash, now time.Time) (*Principal, error) {
 	return e.open(now, x.stale)
 }
 
-// Resolve finds the principal of a stored identity again, as of now.
+// Resolve finds the principal of a stored identity again, as of now. A person who had signed in has no key: whether they still
+// may is known where people are kept, and is asked there before.
 func (x *KeyIndex) Resolve(id Identity, now time.Time) (*Principal, error) {
+	if id.Key == "" && id.User != "" && id.Org != Platform {
+		return &Principal{Identity: id}, nil
+	}
 	e, ok := x.byID[id.Key]
 	if !ok {
 		return nil, ErrUnknownKey

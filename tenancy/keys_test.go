@@ -164,3 +164,21 @@ func TestBuiltInRoles(t *testing.T) {
 		}
 	}
 }
+
+// A person has no key, and what they made is run as theirs. Nobody at all is nobody.
+func TestResolveWithoutAKey(t *testing.T) {
+	t.Parallel()
+	x, err := NewKeyIndex(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	person := Identity{Org: "org_1", User: "user_1"}
+	if p, err := x.Resolve(person, time.Now()); err != nil || p.Identity != person || !p.MayUse("any") {
+		t.Errorf("%+v, %v", p, err)
+	}
+	for _, id := range []Identity{{Org: "org_1"}, {Org: Platform, User: "user_1"}, {Org: "org_1", User: "user_1", Key: "key_1"}} {
+		if _, err := x.Resolve(id, time.Now()); !errors.Is(err, ErrUnknownKey) {
+			t.Errorf("%+v: %v", id, err)
+		}
+	}
+}
