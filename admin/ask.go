@@ -110,6 +110,10 @@ func (s *Server) enter(a *asking, r *http.Request, needed need) error {
 		if a.session.ID == "" {
 			return notAllowed.new("This is for people who have signed in, not for keys.")
 		}
+	case needed == tasksSeen:
+		if !a.by.May.Has(tenancy.ExecuteTask) && !a.by.May.Has(tenancy.ViewAnalytics) {
+			return notAllowed.new("You need the permission " + needed.String() + ".")
+		}
 	case needed == need(tenancy.ManagePlatform) && !a.by.OfPlatform(), needed == forbidden, !a.by.May.Has(tenancy.Permission(needed)):
 		return notAllowed.new("You need the permission " + needed.String() + ".")
 	}

@@ -95,6 +95,12 @@ get-call-route          .     .       .       x       x      x     x     x     x
 dry-run-route           .     .       .       x       x      x     x     x     x   x
 diff-routes             .     .       .       x       x      x     x     x     x   x
 get-price               .     .       .       .       .      .     .     .     x   x
+create-task             .     .       x       .       x      .     x     x     x   x
+list-tasks              .     .       x       x       x      x     x     x     x   x
+get-task                .     .       x       x       x      x     x     x     x   x
+cancel-task             .     .       x       .       x      .     x     x     x   x
+stream-task             .     .       x       x       x      x     x     x     x   x
+stream-task-response    .     .       x       x       x      x     x     x     x   x
 `
 
 // operation is one of the document.
@@ -215,9 +221,9 @@ func TestOtherOrganizationsAreNotFound(t *testing.T) {
 		"teams": map[string]any{"name": "mine"}, "users": map[string]any{"name": "mine", "email": "mine@example.com"},
 		"roles": map[string]any{"name": "mine", "permissions": []string{}}, "keys": map[string]any{"name": "mine"},
 		"organizations": map[string]any{"name": "mine"}, "limits": map[string]any{"rpm": 1}, "cache": map[string]any{}, "budgets": map[string]any{"name": "mine", "usd": "1"},
-		"routes": map[string]any{"model": "m"},
+		"routes": map[string]any{"model": "m"}, "tasks": map[string]any{"body": map[string]any{"model": "m"}},
 	}
-	ids := map[string]string{"teams": "team_red", "users": "user_viewer", "roles": "role_clerk", "keys": "key_caller", "organizations": string(acme), "calls": "req_5", "limits": "limit:acme%2Fci", "budgets": "budget:acme"}
+	ids := map[string]string{"teams": "team_red", "users": "user_viewer", "roles": "role_clerk", "keys": "key_caller", "organizations": string(acme), "calls": "req_5", "limits": "limit:acme%2Fci", "budgets": "budget:acme", "tasks": "task_1"}
 	w.called()
 	before := w.db.shape()
 	walked := 0

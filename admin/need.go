@@ -2,13 +2,14 @@ package admin
 
 import "github.com/vel-gateway/vel/tenancy"
 
-// need is what somebody must have to be let in to an operation: a permission, or one of the two below.
+// need is what somebody must have to be let in to an operation: a permission, or one of those below.
 type need int16
 
 const (
 	public    need = -1 // nothing
 	signedIn  need = -2 // a session: a person
 	forbidden need = -3 // nobody has it: the operation is not in the table
+	tasksSeen need = -4 // either of the permissions to execute tasks, for one's own, and to view analytics, for all
 )
 
 // String is what the OpenAPI document says of it as x-vel-permission.
@@ -20,6 +21,8 @@ func (n need) String() string {
 		return "session"
 	case forbidden:
 		return "forbidden"
+	case tasksSeen:
+		return tenancy.ExecuteTask.String() + " or " + tenancy.ViewAnalytics.String()
 	}
 	return tenancy.Permission(n).String()
 }
@@ -38,6 +41,7 @@ func needs() map[string]need {
 		platform     = need(tenancy.ManagePlatform)
 		audit        = need(tenancy.ViewAudit)
 		analytics    = need(tenancy.ViewAnalytics)
+		execute      = need(tenancy.ExecuteTask)
 	)
 	return map[string]need{
 		"get-health": public,
@@ -140,5 +144,12 @@ func needs() map[string]need {
 		"get-usage": analytics,
 		"get-costs": analytics,
 		"get-price": platform,
+
+		"create-task":          execute,
+		"cancel-task":          execute,
+		"list-tasks":           tasksSeen,
+		"get-task":             tasksSeen,
+		"stream-task":          tasksSeen,
+		"stream-task-response": tasksSeen,
 	}
 }

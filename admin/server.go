@@ -45,6 +45,8 @@ type Deps struct {
 	CounterStore func() (shared, up bool) // where limits are counted, and whether that answers; nil: in this process
 	Uses         Uses                     // nil: no calls are served here, so nothing is counted
 
+	Work TaskWork // without a store no tasks are run here
+
 	Sealed    SealedStore
 	Sessions  SessionStore
 	Passwords PasswordStore
@@ -137,6 +139,7 @@ type Server struct {
 	metrics   *metrics
 	began     time.Time
 	adminHash tenancy.Hash
+	watching  watching
 	replaying chan struct{} // has one while recorded calls are planned again
 
 	crossOrigin *http.CrossOriginProtection
@@ -156,7 +159,7 @@ func NewServer(d Deps) *Server {
 		Deps: d, mux: http.NewServeMux(), needs: needs(), roles: tenancy.WithBuiltIn(d.Roles),
 		hashing: tenancy.NewPasswords(atOnce, 16*atOnce), throttle: newThrottle(), metrics: newMetrics(d.Registerer),
 		refusals: newRefusals(d.Audit.Record, d.Log, d.Registerer), began: d.Now(), adminHash: tenancy.HashKey([]byte(d.AdminKey.Reveal())),
-		crossOrigin: newCrossOrigin(&d.SignOn), problemPage: newProblemPage(), replaying: make(chan struct{}, 1),
+		crossOrigin: newCrossOrigin(&d.SignOn), problemPage: newProblemPage(), watching: watching{who: map[string]int{}}, replaying: make(chan struct{}, 1),
 	}
 	s.describe()
 	s.serveHealth()
@@ -181,6 +184,7 @@ func NewServer(d Deps) *Server {
 	s.serveUsage()
 	s.serveCosts()
 	s.servePrices()
+	s.serveTasks()
 	s.serveDocument()
 	return s
 }

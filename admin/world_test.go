@@ -20,6 +20,7 @@ import (
 	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
+	"github.com/vel-gateway/vel/tasks"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -48,6 +49,9 @@ type world struct {
 	probed   func(p *routing.ManagedProvider, model string) routing.Trial
 	purged   purges
 	health   healths
+	tasks    *shelf
+	feed     *tasks.Feed
+	stopped  []tenancy.ID
 }
 
 // Probe finds what the test says.
@@ -77,7 +81,7 @@ func (l *lines) String() string {
 // and a key of the file.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, db: newDatabase(), tokens: map[string]string{"vel": adminKey}, log: &lines{}, problems: map[tenancy.ID]string{}}
+	w := &world{t: t, db: newDatabase(), tokens: map[string]string{"vel": adminKey}, log: &lines{}, problems: map[tenancy.ID]string{}, tasks: newShelf(), feed: tasks.NewFeed(nil, tasks.Looking{})}
 	w.planned = func(a *routing.Ask, _ time.Time) *routing.Decision { return &routing.Decision{Asked: a.Model} }
 	w.proposed = func(string, bool, tenancy.ID) (now, then *routing.Table, faults []Fault, err error) {
 		return &routing.Table{}, &routing.Table{}, nil, nil
@@ -112,7 +116,7 @@ func newWorld(t *testing.T) *world {
 		Proposer: func(with string, part bool, org tenancy.ID) (now, then *routing.Table, faults []Fault, err error) {
 			return w.proposed(with, part, org)
 		},
-		Index: w.db.index, AdminKey: secrets.New(adminKey), Keyring: keyring, Ping: w.db.ping, Providers: func() (int, int) { return 1, 2 },
+		Work: w.work(), Index: w.db.index, AdminKey: secrets.New(adminKey), Keyring: keyring, Ping: w.db.ping, Providers: func() (int, int) { return 1, 2 },
 		Version: "test", Log: slog.New(slog.NewJSONHandler(w.log, nil)), Registerer: prometheus.NewRegistry(), Now: w.db.clock,
 	})
 	return w

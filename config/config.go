@@ -25,6 +25,7 @@ import (
 	"github.com/vel-gateway/vel/gateway"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
+	"github.com/vel-gateway/vel/tasks"
 	"github.com/vel-gateway/vel/tenancy"
 
 	"go.yaml.in/yaml/v3"
@@ -43,6 +44,7 @@ type Config struct {
 	Direct    secrets.Secret // Postgres without the pooler; no secret: there is none
 	MaxAge    time.Duration  // how long keys of the database are believed while it is away
 	Retention Retention
+	Tasks     tasks.Config
 	Spool     Spool
 	Cache     Cache
 	SecretKey secrets.Secret   // what encrypts secrets at rest; no secret: it is not set
@@ -87,7 +89,7 @@ func parse(path string, text []byte, env environment) (*Config, error) {
 	simulated := d.wellKnown(&f.Routing)
 	c := &Config{
 		Path: path, Gateway: f.Config, Routing: f.Routing, Tenancy: f.Tenancy, SignOn: f.Admin.OIDC, Database: f.Database, MaxAge: f.SnapshotMaxAge,
-		Retention: f.Retention, Log: f.Log, OTel: f.OTel, Simulated: simulated, Offered: d.offered,
+		Retention: f.Retention, Tasks: f.Tasks, Log: f.Log, OTel: f.OTel, Simulated: simulated, Offered: d.offered,
 		SecretKey: d.variable("VEL_SECRET_KEY", 32), OldKeys: d.variables("VEL_SECRET_KEY_OLD", 32), AdminKey: d.variable("VEL_ADMIN_KEY", 24),
 	}
 	c.Gateway.AdminListen = f.Admin.Listen

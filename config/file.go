@@ -6,6 +6,7 @@ import (
 	"github.com/vel-gateway/vel/admin"
 	"github.com/vel-gateway/vel/gateway"
 	"github.com/vel-gateway/vel/routing"
+	"github.com/vel-gateway/vel/tasks"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -24,6 +25,7 @@ type file struct {
 	Admin          Admin         `yaml:"admin" jsonschema:"description=Who manages Vel and where."`
 	Log            Log           `yaml:"log" jsonschema:"description=What is logged and how."`
 	OTel           OTel          `yaml:"otel" jsonschema:"description=OpenTelemetry over OTLP/HTTP."`
+	Tasks          tasks.Config  `yaml:"tasks" jsonschema:"description=What is done later."`
 	Retention      Retention     `yaml:"retention" jsonschema:"description=How long records are kept."`
 
 	Routing routing.Config `yaml:",inline"`
@@ -70,6 +72,7 @@ type Retention struct {
 	Rollups time.Duration `yaml:"rollups" jsonschema:"description=Sums per minute, hour and day."`
 	Audit   time.Duration `yaml:"audit" jsonschema:"description=Who changed what."`
 	Content time.Duration `yaml:"content" jsonschema:"description=Prompts and answers where keeping them is switched on."`
+	Tasks   time.Duration `yaml:"tasks" jsonschema:"description=Tasks that have ended, with their requests and answers."`
 }
 
 const day = 24 * time.Hour
@@ -84,7 +87,8 @@ func defaults() file {
 		Admin:     Admin{OIDC: admin.DefaultOIDC()},
 		Log:       Log{Level: "info", Format: "json"},
 		OTel:      OTel{Sample: 0.01},
-		Retention: Retention{Calls: 30 * day, Rollups: 400 * day, Audit: 90 * day, Content: 7 * day},
+		Tasks:     tasks.Defaults(),
+		Retention: Retention{Calls: 30 * day, Rollups: 400 * day, Audit: 90 * day, Content: 7 * day, Tasks: 30 * day},
 		Routing:   routing.Defaults(),
 		Tenancy:   tenancy.Defaults(),
 	}

@@ -50,6 +50,7 @@ var treatments = [...]treatment{
 	{path: "cache", effect: enforced},
 	{path: "otel", effect: enforced},
 	{path: "retention", effect: enforced},
+	{path: "tasks", effect: enforced},
 
 	{path: "defaults.timeouts", effect: enforced},
 	{path: "defaults.attempts", effect: enforced},

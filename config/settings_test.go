@@ -23,6 +23,7 @@ import (
 	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
+	"github.com/vel-gateway/vel/tasks"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -66,7 +67,8 @@ var settings = map[string]string{
 	"admin.oidc.organization_claim": "org", "admin.oidc.roles.claim": "roles", "admin.oidc.roles.map.*": "org_admin", "admin.oidc.default_role": "viewer",
 	"admin.oidc.create_users": "false", "admin.oidc.link_by_email": "true",
 	"log.level": "debug", "log.format": "text", "otel.endpoint": "http://h:1", "otel.sample": "0.5",
-	"retention.calls": "1d", "retention.rollups": "1d", "retention.audit": "1d", "retention.content": "1d",
+	"retention.calls": "1d", "retention.rollups": "1d", "retention.audit": "1d", "retention.content": "1d", "retention.tasks": "1d",
+	"tasks.per_user": "7", "tasks.streams_per_user": "7", "tasks.workers": "7",
 
 	"defaults.timeouts.connect": "1s", "defaults.timeouts.first_byte": "1s", "defaults.timeouts.idle": "1s", "defaults.timeouts.total": "1s",
 	"defaults.attempts": "7", "defaults.unpriced": "refuse", "defaults.unpriced_hold": "7", "defaults.backoff": "[7ms]",
@@ -220,6 +222,7 @@ func observe(t *testing.T, env []string) observed {
 		Direct   secrets.Secret
 		MaxAge   time.Duration
 		Kept     Retention
+		Tasks    tasks.Config
 		Spool    Spool
 		Cache    Cache
 		SignOn   admin.OIDC
@@ -228,7 +231,7 @@ func observe(t *testing.T, env []string) observed {
 		Budgets  []accounting.Budget
 		Unpriced [2]string
 	}{
-		c.Gateway, c.Log, c.OTel, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Redis, c.Direct, c.MaxAge, c.Retention, c.Spool, c.Cache, c.SignOn, costs(t, &c.Routing),
+		c.Gateway, c.Log, c.OTel, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Redis, c.Direct, c.MaxAge, c.Retention, c.Tasks, c.Spool, c.Cache, c.SignOn, costs(t, &c.Routing),
 		accounting.DeclaredLimits(&c.Tenancy), accounting.DeclaredBudgets(&c.Tenancy),
 		[2]string{c.Routing.Defaults.Unpriced, c.Routing.Defaults.UnpricedHold},
 	}

@@ -28,6 +28,7 @@ func (f *file) validate(fault func(path, problem, hint string)) {
 	oneOf(f.Log.Format, "log.format", fault, "json", "text")
 	f.OTel.validate(fault)
 	f.Admin.OIDC.Validate(fault)
+	f.Tasks.Validate(fault)
 	for _, r := range []struct {
 		name string
 		days float64
@@ -36,6 +37,7 @@ func (f *file) validate(fault func(path, problem, hint string)) {
 		{"rollups", f.Retention.Rollups.Hours()},
 		{"audit", f.Retention.Audit.Hours()},
 		{"content", f.Retention.Content.Hours()},
+		{"tasks", f.Retention.Tasks.Hours()},
 	} {
 		if r.days < day.Hours() {
 			fault("retention."+r.name, "is less than a day", "records are removed by the day; write 1d or more")

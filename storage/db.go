@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vel-gateway/vel/secrets"
+	"github.com/vel-gateway/vel/tasks"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -23,7 +24,8 @@ type Config struct {
 type DB struct {
 	dialect dialect
 	news    *news
-	scripts fs.FS // the migrations
+	scripts fs.FS       // the migrations
+	queue   tasks.Queue // of this process; nil: nobody runs jobs here
 	log     *slog.Logger
 }
 
@@ -38,6 +40,9 @@ type dialect interface {
 	schema(ctx context.Context, f func(schema) error) error
 	// listen calls woken after each change that another process may have committed, until ctx ends.
 	listen(ctx context.Context, woken func()) error
+	// enqueue puts jobs into the queue within a transaction; where the queue is this process's own, it does nothing.
+	enqueue(ctx context.Context, t tx, jobs []tasks.Job) error
+	newQueue(of *DB) (tasks.Queue, error)
 	close() error
 }
 

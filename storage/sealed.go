@@ -19,6 +19,8 @@ func sealedColumns() []sealedColumn {
 	return []sealedColumn{
 		{table: "providers", column: "api_key", touch: ", rev = rev + 1"},
 		{table: "idempotency", column: "answer"},
+		{table: "task_contents", column: "request"},
+		{table: "task_contents", column: "answer"},
 	}
 }
 

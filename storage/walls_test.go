@@ -169,7 +169,7 @@ func TestRolesMayDoWhatTheyNeed(t *testing.T) {
 	// What is not listed is denied; a list of rows that a policy hides is no right to read.
 	may := map[string][]string{
 		"vel_system delete": {
-			"audit_events", "budget_notices", "call_contents", "call_replaced", "call_terms", "calls", "idempotency", "ledger", "ledger_sums", "sessions", "stored_objects", "usage_days", "usage_hours", "usage_minutes",
+			"audit_events", "budget_notices", "call_contents", "call_replaced", "call_terms", "calls", "idempotency", "ledger", "ledger_sums", "sessions", "stored_objects", "task_contents", "task_owners", "task_progress", "tasks", "usage_days", "usage_hours", "usage_minutes",
 		},
 		"vel_system insert": {"audit_checkpoints", "audit_heads", "audit_seals", "call_replaced", "usage_days", "usage_hours"},
 		"vel_ingest select": {"key_usage", "ledger_sums", "stored_objects", "usage_minutes"},
@@ -212,7 +212,7 @@ func unwalled(t *testing.T, conn *pgx.Conn) []string {
 			when not c.relforcerowsecurity then 'not forced'
 			else 'no policy for vel_app' end
 		from pg_class c join pg_namespace n on n.oid = c.relnamespace
-		where c.relkind in ('r', 'p') and n.nspname = 'public' and not c.relispartition and c.relname not in ('config_rev', 'vel_schema', 'leases', 'usage_due', 'spool_cursors', 'unpriced_models', 'goose_db_version', 'goose_lock')
+		where c.relkind in ('r', 'p') and n.nspname = 'public' and not c.relispartition and c.relname not in ('config_rev', 'vel_schema', 'leases', 'usage_due', 'spool_cursors', 'unpriced_models', 'task_nodes', 'goose_db_version', 'goose_lock')
 			and not (c.relrowsecurity and c.relforcerowsecurity and exists (
 				select 1 from pg_policies p where p.tablename = c.relname and p.roles = '{vel_app}' and p.cmd = 'ALL'
 					and p.qual like '%org_id%vel.org%' and p.with_check like '%org_id%vel.org%'))

@@ -57,6 +57,8 @@ const (
 	ActionEndSession      = "sessions.end"
 	ActionSetPassword     = "users.set_password"
 	ActionRotateKey       = "keys.rotate"
+	ActionCreateTask      = "tasks.create"
+	ActionCancelTask      = "tasks.cancel"
 	ActionRotateSecrets   = "secrets.rotate"
 	ActionReadContent     = "calls.read_content"
 	ActionRefused         = "access.refused"

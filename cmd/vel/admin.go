@@ -16,6 +16,7 @@ import (
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/storage"
+	"github.com/vel-gateway/vel/tasks"
 	"github.com/vel-gateway/vel/tenancy"
 	"github.com/vel-gateway/vel/tenancy/chain"
 )
@@ -28,6 +29,7 @@ func (a *App) serveAdmin(cfg *config.Config) {
 	deps.FindFresh = a.pipeline.FindFresh
 	deps.PricesOf, deps.Planner, deps.Proposer = a.PricesOf, a.plan, a.propose
 	deps.Targets = a
+	a.showTasks(&deps.Work)
 	deps.AdminKey, deps.Providers, deps.Registerer = cfg.AdminKey, a.providers, a.registry
 	deps.SignOn, deps.Uses, deps.CounterStore, deps.Cache = cfg.SignOn, a.ledger, a.counters.store, a.cache
 	server := admin.NewServer(deps)
@@ -46,6 +48,10 @@ func adminOver(db *storage.DB, keyring *secrets.Keyring, log *slog.Logger, file 
 		RouteStore:    tenancy.Declared(func() []routing.ManagedRoute { return file().routes }, db.Routes()),
 		LimitStore:    tenancy.Declared(func() []accounting.Limits { return file().limits }, db.Limits()),
 		BudgetStore:   tenancy.Declared(func() []accounting.Budget { return file().budgets }, db.Budgets()), Ledger: db,
+		Work: admin.TaskWork{ // a task that is made without a server waits for one
+			Store: db, Feed: tasks.NewFeed(nil, tasks.Looking{}), Stop: func(tenancy.ID) {}, Hearts: func() time.Duration { return heartEvery },
+			PerUser: func() int { return tasks.Defaults().PerUser }, Streams: func() int { return tasks.Defaults().Streams },
+		},
 		Sessions: db, Passwords: db, Rotator: db, Requests: db, Subjects: db, Sealed: db, Audit: db, Calls: db,
 		Keyring: keyring, Ping: db.Ping, Version: thisBuild().Version, Log: log,
 	}

@@ -38,6 +38,7 @@ type App struct {
 	breakers chan breakerChange // to be written into the audit log
 	shipper  *accounting.Shipper
 	server   *gateway.Server
+	tasks    *taskWork
 	sim      *simulated // nil: there are providers
 	db       *storage.DB
 	began    time.Time // when the process did
@@ -122,11 +123,14 @@ func (a *App) Start(cfg *config.Config) (err error) {
 	a.server = gateway.NewServer(cfg.Gateway, a.pipeline, a.registry, conns, a.log)
 	a.registry.MustRegister(a.gauges(conns)...)
 	a.watchCertificate(cfg)
+	if err := a.beginTasks(cfg); err != nil {
+		return err
+	}
 	a.serveAdmin(cfg)
 	if err := a.server.Start(watcher, a.fail); err != nil {
 		return err
 	}
-	a.onStop(a.server.Stop)
+	a.onStop(a.stopServing)
 	return nil
 }
 

@@ -72,6 +72,14 @@ func Run(t *testing.T, open func(t *testing.T) *storage.DB) {
 		"settlements":    settlements,
 		"forgiveness":    forgiveness,
 		"notices":        notices,
+		"tasks":          taskLives,
+		"late workers":   lateWorkers,
+		"task limit":     taskLimit,
+		"task pages":     taskPages,
+		"stopped tasks":  stoppedTasks,
+		"tasks of gone":  tasksOfTheGone,
+		"patrols":        patrols,
+		"tasks gone":     tasksGone,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -10,6 +10,7 @@ import (
 	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/storage"
+	"github.com/vel-gateway/vel/tasks"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -27,6 +28,7 @@ type tenant struct {
 	call     accounting.Record
 	limits   accounting.Limits // of the key
 	budget   accounting.Budget // of the organization
+	task     *tasks.Task
 }
 
 func fill(t *testing.T, db *storage.DB, name string) tenant {
@@ -58,6 +60,7 @@ func fill(t *testing.T, db *storage.DB, name string) tenant {
 	others, err := db.KeepObjects(t.Context(), []routing.StoredObject{v.object})
 	must(t, err)
 	same(t, "objects of others", len(others), 0)
+	v.task = begun(t, db, v.org, v.user.ID, tenancy.ID("node of "+name))
 	return v
 }
 
@@ -87,6 +90,8 @@ func (v tenant) all(t *testing.T, db *storage.DB) (all []any) {
 	add(db.LedgerEntries(ctx, accounting.LedgerQuery{Org: v.org}))
 	add(db.LedgerTotals(ctx, accounting.LedgerQuery{Org: v.org}))
 	add(db.Usage(ctx, accounting.UsageQuery{Org: v.org, By: []accounting.Dimension{accounting.ByKey}, Limit: 10}))
+	add(db.Task(ctx, v.org, v.task.ID))
+	add(db.Progress(ctx, v.org, v.task.ID, 0, true, 10))
 	return all
 }
 
@@ -279,9 +284,57 @@ func tenants(t *testing.T, db *storage.DB) {
 			must(t, err)
 			same(t, "forgiven of theirs", spent, 0)
 		},
+		"CreateTask": func() { // what comes under the id of another one takes nobody's place
+			stolen := oneTask(me.org, me.user.ID)
+			stolen.ID = other.task.ID
+			wants(t, "a task in the place of another one", db.CreateTask(ctx, vel, stolen, "mine", 10), &tenancy.Taken{Field: "id"})
+		},
+		"Task": func() {
+			_, err := db.Task(ctx, me.org, other.task.ID)
+			none("a task", err)
+		},
+		"TaskContents": func() {
+			_, _, err := db.TaskContents(ctx, me.org, other.task.ID)
+			none("what a task said", err)
+		},
+		"LoadTask": func() {
+			_, _, _, err := db.LoadTask(ctx, me.org, other.task.ID)
+			none("a task", err)
+		},
+		"Tasks": func() {
+			for _, owner := range []tenancy.ID{"", other.user.ID} {
+				list, err := db.Tasks(ctx, tasks.Query{Org: me.org, Owner: owner, Limit: 10})
+				must(t, err)
+				if len(list) > 1 || len(list) == 1 && (owner != "" || list[0].ID != me.task.ID) {
+					t.Errorf("my tasks: %+v", list)
+				}
+			}
+		},
+		"Progress": func() {
+			list, err := db.Progress(ctx, me.org, other.task.ID, 0, true, 10)
+			must(t, err)
+			same(t, "the history of theirs", len(list), 0)
+		},
+		"Advance": func() {
+			stolen := *other.task
+			stolen.Org, stolen.State = me.org, tasks.Failed
+			advances(t, db, &stolen, false, "mine", tasks.Progress{Seq: 9, At: at, Kind: tasks.HasFailed, Detail: "{}"})
+		},
+		"AppendProgress": func() {
+			stolen := *other.task
+			stolen.Org = me.org
+			ours, err := db.AppendProgress(ctx, &stolen, []tasks.Progress{{Seq: 9, At: at, Kind: tasks.WasAnswered, Detail: "mine"}})
+			must(t, err)
+			same(t, "lines of theirs were taken", ours, false)
+		},
+		"StopTask": func() {
+			_, err := db.StopTask(ctx, vel, me.org, other.task.ID)
+			none("a task", err)
+		},
 		// These ask over all organizations, for the house itself.
 		"NoteBudget": nil,
-		"SealedBy":   nil, "Reseal": nil,
+		"Patrol":     nil, "PendingTasks": nil, "Queue": nil, "Seqs": nil, "Stopping": nil,
+		"SealedBy": nil, "Reseal": nil,
 		"BatchSize": nil, "Cursor": nil, "ProveBatch": nil, "Sum": nil, "SumNow": nil,
 		"Record": nil, "Seal": nil, "SealNow": nil,
 		"KeyByHash": nil, "OrgOf": nil, "KeysUsed": nil, "Changes": nil, "Follow": nil, "IsNew": nil, "FirstStart": nil, "Clean": nil,

@@ -13,6 +13,7 @@ import (
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/storage"
+	"github.com/vel-gateway/vel/tasks"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -137,6 +138,13 @@ func changing(t *testing.T, db *storage.DB, a tenant) map[string]leaving {
 		}, nil},
 		"ForgetObjects": {func() { must(t, db.ForgetObjects(ctx, []routing.StoredObject{{Org: a.org, ID: "x", Provider: "p"}})) }, nil},
 		"Clean":         {func() { must(t, db.Clean(ctx)) }, nil},
+		"CreateTask":    {func() { made(t, db, oneTask(a.org, a.user.ID)) }, []string{"tasks.create"}},
+		"StopTask": {func() {
+			_, err := db.StopTask(ctx, by, a.org, a.task.ID)
+			must(t, err)
+		}, []string{"tasks.cancel"}},
+		"Advance":        {func() { advances(t, db, a.task, true, "") }, nil}, // its history tells
+		"AppendProgress": {func() { _, err := db.AppendProgress(ctx, a.task, []tasks.Progress{{Seq: 3, At: at}}); must(t, err) }, nil},
 		"Append": {func() {
 			r := called(a.org, 2)
 			r.Unpriced = "no_price"
@@ -156,6 +164,8 @@ func traces(t *testing.T, db *storage.DB) {
 		"Seal", "SealNow", // they seal events and make none
 		"BatchSize", "Cursor", "Calls", "Call", "CountCalls", "Replay", "Usage", "ProveBatch",
 		"Spent", "LedgerTotals", "LedgerEntries", "Overruns",
+		"LoadTask", "PendingTasks", "Progress", "Queue", "Seqs", "Stopping", "Task", "TaskContents", "Tasks",
+		"Patrol",        // what it changes, the history of each task tells
 		"Sum", "SumNow", // they add up what is there
 		"Close", "Migrate",
 	} {
