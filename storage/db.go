@@ -43,6 +43,8 @@ type dialect interface {
 	// enqueue puts jobs into the queue within a transaction; where the queue is this process's own, it does nothing.
 	enqueue(ctx context.Context, t tx, jobs []tasks.Job) error
 	newQueue(of *DB) (tasks.Queue, error)
+	// migrateQueue brings the tables of the queue up to date, if there are any; of several processes one does, and the others wait.
+	migrateQueue(ctx context.Context, log *slog.Logger) error
 	close() error
 }
 
@@ -94,7 +96,7 @@ func Connect(ctx context.Context, cfg Config, log *slog.Logger) (*DB, error) {
 		db.dialect, err = openSQLite(ctx, cfg.SQLite)
 	} else {
 		db.scripts = embedded("postgres")
-		db.dialect, err = openPostgres(ctx, cfg)
+		db.dialect, err = openPostgres(ctx, cfg, log)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)

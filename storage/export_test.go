@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vel-gateway/vel/accounting"
+	"github.com/vel-gateway/vel/tasks"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -87,4 +88,12 @@ func CallsByTime(ctx context.Context, db *DB, q accounting.CallQuery) (list []ac
 		return err
 	})
 	return list, err
+}
+
+// Wake puts jobs into the queue in one transaction, which is taken back if it fails.
+func Wake(ctx context.Context, db *DB, fails error, jobs ...tasks.Job) error {
+	return db.waking(ctx, tenant("org_1"), func(_ tx, wake func(...tasks.Job)) error {
+		wake(jobs...)
+		return fails
+	})
 }

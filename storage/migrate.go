@@ -62,8 +62,10 @@ func (db *DB) Migrate(ctx context.Context) error {
 		if err := stands.accept(); err != nil {
 			return err
 		}
-		_, err = p.Up(ctx)
-		return err
+		if _, err = p.Up(ctx); err != nil {
+			return err
+		}
+		return db.dialect.migrateQueue(ctx, db.log)
 	})
 }
 

@@ -291,7 +291,7 @@ func TestBothEnginesHaveTheSameSchema(t *testing.T) {
 		open(t, p.Config)
 		for what, query := range queries {
 			list := slices.DeleteFunc(p.strings(t, query[i]), func(s string) bool {
-				return strings.HasPrefix(s, "goose_") || strings.HasPrefix(s, "sqlite_") || isPartition(s)
+				return strings.HasPrefix(s, "goose_") || strings.HasPrefix(s, "river_") || strings.HasPrefix(s, "sqlite_") || isPartition(s)
 			})
 			slices.Sort(list)
 			both := found[what]

@@ -58,12 +58,8 @@ func (db *pgDB) listen(ctx context.Context, woken func()) error {
 		defer cancel()
 		_ = conn.Close(ctx) // it is of no more use, however it ends
 	}()
-	var pid uint32
-	if err := conn.QueryRow(ctx, `select pg_backend_pid()`, pgx.QueryExecModeSimpleProtocol).Scan(&pid); err != nil {
-		return pgFault(err)
-	}
-	if pid != conn.PgConn().PID() {
-		return errPooled
+	if err := unpooled(ctx, conn); err != nil {
+		return err
 	}
 	if _, err := conn.Exec(ctx, `listen vel_config`); err != nil {
 		return pgFault(err)
@@ -75,4 +71,16 @@ func (db *pgDB) listen(ctx context.Context, woken func()) error {
 		}
 		woken()
 	}
+}
+
+// unpooled tells by errPooled whether a pooler is between a connection and the server: then nothing is heard on it.
+func unpooled(ctx context.Context, conn *pgx.Conn) error {
+	var pid uint32
+	if err := conn.QueryRow(ctx, `select pg_backend_pid()`, pgx.QueryExecModeSimpleProtocol).Scan(&pid); err != nil {
+		return pgFault(err)
+	}
+	if pid != conn.PgConn().PID() {
+		return errPooled
+	}
+	return nil
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
 
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/tenancy"
@@ -23,6 +25,7 @@ import (
 type pgDB struct {
 	control, calls *pgxpool.Pool
 	direct         *pgx.ConnConfig // for LISTEN
+	inserter       *river.Client[pgx.Tx]
 }
 
 // How many connections each pool has at most. Twenty nodes have 240, behind a pooler as few as it allows.
@@ -41,7 +44,7 @@ const (
 // whose node is gone and that would keep everybody from changing the configuration.
 const limits = "set local statement_timeout = '10s'; set local idle_in_transaction_session_timeout = '15s'"
 
-func openPostgres(ctx context.Context, cfg Config) (*pgDB, error) {
+func openPostgres(ctx context.Context, cfg Config, log *slog.Logger) (*pgDB, error) {
 	url, direct := cfg.URL, cfg.Direct
 	if direct.IsZero() {
 		direct = url
@@ -57,6 +60,9 @@ func openPostgres(ctx context.Context, cfg Config) (*pgDB, error) {
 	if db.calls, err = openPool(ctx, url, callConns); err != nil {
 		db.control.Close()
 		return nil, err
+	}
+	if db.inserter, err = newInserter(log); err != nil {
+		return nil, errors.Join(fmt.Errorf("make the queue: %w", err), db.close())
 	}
 	if err := db.inspect(ctx); err != nil {
 		return nil, errors.Join(err, db.close())

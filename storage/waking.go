@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/vel-gateway/vel/tasks"
 )
@@ -34,10 +35,6 @@ func (db *liteDB) newQueue(of *DB) (tasks.Queue, error) {
 	return tasks.NewScheduler(of.PendingTasks, of.log), nil
 }
 
+func (db *liteDB) migrateQueue(context.Context, *slog.Logger) error { return nil }
+
 func (db *liteDB) enqueue(context.Context, tx, []tasks.Job) error { return nil }
-
-func (db *pgDB) newQueue(of *DB) (tasks.Queue, error) {
-	return tasks.NewScheduler(of.PendingTasks, of.log), nil
-}
-
-func (db *pgDB) enqueue(context.Context, tx, []tasks.Job) error { return nil }

@@ -212,7 +212,7 @@ func unwalled(t *testing.T, conn *pgx.Conn) []string {
 			when not c.relforcerowsecurity then 'not forced'
 			else 'no policy for vel_app' end
 		from pg_class c join pg_namespace n on n.oid = c.relnamespace
-		where c.relkind in ('r', 'p') and n.nspname = 'public' and not c.relispartition and c.relname not in ('config_rev', 'vel_schema', 'leases', 'usage_due', 'spool_cursors', 'unpriced_models', 'task_nodes', 'goose_db_version', 'goose_lock')
+		where c.relkind in ('r', 'p') and n.nspname = 'public' and not c.relispartition and c.relname not in ('config_rev', 'vel_schema', 'leases', 'usage_due', 'spool_cursors', 'unpriced_models', 'task_nodes', 'river_job', 'river_leader', 'river_migration', 'river_notification', 'river_queue', 'goose_db_version', 'goose_lock')
 			and not (c.relrowsecurity and c.relforcerowsecurity and exists (
 				select 1 from pg_policies p where p.tablename = c.relname and p.roles = '{vel_app}' and p.cmd = 'ALL'
 					and p.qual like '%org_id%vel.org%' and p.with_check like '%org_id%vel.org%'))
