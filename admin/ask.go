@@ -26,8 +26,9 @@ type asking struct {
 	jar      jar
 	byCookie bool // a browser has said who asks
 	by       tenancy.Actor
-	user     tenancy.User    // of a session
-	session  tenancy.Session // likewise
+	user     tenancy.User     // of a session
+	session  tenancy.Session  // likewise
+	keyed    tenancy.Identity // of a key: for whom calls are made with it
 	now      time.Time
 	problem  *Problem // how it is answered; nil: well
 }
@@ -221,7 +222,7 @@ func (s *Server) identifyKey(ctx context.Context, a *asking, hash tenancy.Hash) 
 		return err
 	}
 	p.Touch(a.now)
-	a.by.Org, a.by.Key, a.by.Name = p.Org, p.Key, p.Name
+	a.by.Org, a.by.Key, a.by.Name, a.keyed = p.Org, p.Key, p.Name, p.Identity
 	if p.Role != "" {
 		a.by.May, err = s.allowed(ctx, p.Org, p.Role)
 	}

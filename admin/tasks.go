@@ -161,11 +161,7 @@ func (s *Server) asker(a *asking) (tenancy.Identity, error) {
 	case a.by.Org == tenancy.Platform:
 		return tenancy.Identity{}, notAllowed.new("Tasks belong to an organization: use one of its keys, or sign in as one of its people.")
 	case a.by.Key != "":
-		p, err := s.Index().Resolve(tenancy.Identity{Org: a.by.Org, Key: a.by.Key}, a.now)
-		if err != nil {
-			return tenancy.Identity{}, stranger() // it was revoked a moment ago
-		}
-		return p.Identity, nil
+		return a.keyed, nil
 	}
 	who := tenancy.Identity{Org: a.by.Org, User: a.by.User}
 	if len(a.user.Teams) == 1 {
@@ -194,8 +190,15 @@ func (s *Server) createTask(ctx context.Context, in *createTaskInput) (*createOu
 	if err != nil {
 		return nil, err
 	}
+	if in.IdempotencyKey != "" { // also for a node that is gone before it has kept its answer
+		t.Once = requestID(in.ask, in.IdempotencyKey)
+	}
 	return once(ctx, s, in.ask, in.IdempotencyKey, []any{"task", who.Org, in.Body}, func() (*createOutput[TaskLine], error) {
-		err := s.Work.Store.CreateTask(ctx, in.ask.by, t, tasks.SealContent(s.Keyring, t.Org, t.ID, body), s.Work.PerUser())
+		sealed := tasks.SealContent(s.Keyring, t.Org, t.ID, body)
+		err := s.Work.Store.CreateTask(ctx, in.ask.by, t, sealed, s.Work.PerUser())
+		if _, both := errors.AsType[*tenancy.Taken](err); both && t.Once != "" { // the same request, on two nodes
+			err = s.Work.Store.CreateTask(ctx, in.ask.by, t, sealed, s.Work.PerUser())
+		}
 		if full, ok := errors.AsType[*tasks.Full](err); ok {
 			return nil, tooManyTasks.new("You have " + strconv.Itoa(full.Most) + " tasks that have not ended, which is the most that you may have at once. Wait until one of them ends, or cancel one.").after(time.Second)
 		}

@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"context"
+	"errors"
 
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/tasks"
+	"github.com/vel-gateway/vel/tenancy"
 )
 
 // Execute runs a whole call without a connection: the same phases, the same limits, the same record. Pipeline is a tasks.Executor.
@@ -52,7 +54,7 @@ func (p *Pipeline) execute(c *Call, r *tasks.Request, each func(piece []byte) er
 	if r.Key != "" {
 		c.Passed = append(c.Passed, adapters.Field{Name: "Idempotency-Key", Value: r.Key})
 	}
-	if c.Who, err = c.snapshot.Keys.Resolve(r.As, c.begun); err != nil {
+	if c.Who, err = p.principalOf(c, r); err != nil {
 		c.failed = err
 		return err
 	}
@@ -63,6 +65,15 @@ func (p *Pipeline) execute(c *Call, r *tasks.Request, each func(piece []byte) er
 		return err
 	}
 	return c.failed
+}
+
+// principalOf finds who a call is made for. A key that the snapshot does not know may have been made elsewhere a moment ago.
+func (p *Pipeline) principalOf(c *Call, r *tasks.Request) (*tenancy.Principal, error) {
+	who, err := c.snapshot.Keys.Resolve(r.As, c.begun)
+	if p.fresh != nil && r.Hash != (tenancy.Hash{}) && errors.Is(err, tenancy.ErrUnknownKey) {
+		return p.fresh.find(r.Hash, c.begun)
+	}
+	return who, err
 }
 
 // endedWith ends the call when ctx ends, until release.

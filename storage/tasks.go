@@ -31,6 +31,7 @@ func taskColumns(t *tasks.Task) []taskColumn {
 		{"agent_id", true, &t.Agent},
 		{"agent_version", true, &t.Version},
 		{"batch_id", true, &t.Batch},
+		{"once", true, &t.Once},
 		{"endpoint", true, endpoint{&t.Endpoint}},
 		{"model", true, &t.Model},
 		{"priority", true, &t.Priority},
@@ -92,14 +93,20 @@ func ownerOf(t *tasks.Task) tenancy.ID {
 }
 
 // CreateTask stores a task with its sealed request and wakes a worker, unless its owner has most unfinished ones already
-// (*tasks.Full). Items of a batch are not counted, and are made with it.
+// (*tasks.Full). A request that has made one already gets that one, in t. Items of a batch are not counted, and are made with it.
 func (db *DB) CreateTask(ctx context.Context, by tenancy.Actor, t *tasks.Task, request string, most int) error {
 	return db.waking(ctx, tenant(t.Org), func(x tx, wake func(...tasks.Job)) error {
 		log := trail{by: by, at: time.Now()}
 		if err := alive(ctx, x, t.Org); err != nil {
 			return err
 		}
-		if err := db.room(ctx, x, t, most); err != nil {
+		if err := lockOwner(ctx, x, t); err != nil {
+			return err
+		}
+		if again, err := madeBefore(ctx, x, t); err != nil || again {
+			return err
+		}
+		if err := room(ctx, x, t, most); err != nil {
 			return err
 		}
 		if err := insertTasks(ctx, x, []newTask{{t, request}}); err != nil {
@@ -111,16 +118,34 @@ func (db *DB) CreateTask(ctx context.Context, by tenancy.Actor, t *tasks.Task, r
 	})
 }
 
-// room refuses a task whose owner has enough of them. The row of the owner is locked, so that two at the same time do not see the
-// same number.
-func (db *DB) room(ctx context.Context, x tx, t *tasks.Task, most int) error {
-	owner := ownerOf(t)
-	_, err := x.exec(ctx, `insert into task_owners (org_id, owner, made) values ($1, $2, 1) on conflict (org_id, owner) do update set made = task_owners.made + 1`, t.Org, owner)
-	if err != nil {
-		return err
+// madeBefore tells whether the same request has made a task already, and gives that one.
+func madeBefore(ctx context.Context, x tx, t *tasks.Task) (bool, error) {
+	if t.Once == "" {
+		return false, nil
 	}
+	var is tasks.Task
+	err := x.one(ctx, taskInto(&is), taskSelection+` where org_id = $1 and once = $2`, t.Org, t.Once)
+	if errors.Is(err, tenancy.ErrNotFound) {
+		return false, nil
+	}
+	if err == nil {
+		*t = is
+	}
+	return err == nil, err
+}
+
+// lockOwner lets one task of an owner be made after the other, so that two at the same time do not both see what was before.
+func lockOwner(ctx context.Context, x tx, t *tasks.Task) error {
+	_, err := x.exec(ctx, `insert into task_owners (org_id, owner, made) values ($1, $2, 1) on conflict (org_id, owner) do update set made = task_owners.made + 1`,
+		t.Org, ownerOf(t))
+	return err
+}
+
+// room refuses a task whose owner has enough of them.
+func room(ctx context.Context, x tx, t *tasks.Task, most int) error {
 	var n int
-	err = x.one(ctx, []any{&n}, `select count(*) from tasks where org_id = $1 and owner = $2 and state in ('pending', 'running') and batch_id = ''`, t.Org, owner)
+	err := x.one(ctx, []any{&n}, `select count(*) from tasks where org_id = $1 and owner = $2 and state in ('pending', 'running') and batch_id = ''`,
+		t.Org, ownerOf(t))
 	if err == nil && n >= most {
 		return &tasks.Full{Most: most}
 	}
@@ -248,26 +273,30 @@ func readTasks(ctx context.Context, x tx, query string, args ...any) (list []tas
 	return list, err
 }
 
-// LoadTask gives a task and its sealed request, to be run. gone: it is a person's who is disabled, or was deleted.
-func (db *DB) LoadTask(ctx context.Context, org, id tenancy.ID) (t *tasks.Task, request string, gone bool, err error) {
+// LoadTask gives a task with what it takes to run it. It is gone if it is a person's who is disabled, or was deleted.
+func (db *DB) LoadTask(ctx context.Context, org, id tenancy.ID) (l *tasks.Loaded, err error) {
 	err = db.dialect.read(ctx, tenant(org).inBackground(), func(x tx) error {
-		t = &tasks.Task{}
-		if err := x.one(ctx, taskInto(t), taskSelection+` where org_id = $1 and id = $2 and archived_us = 0`, org, id); err != nil {
+		l = &tasks.Loaded{Task: &tasks.Task{}}
+		if err := x.one(ctx, taskInto(l.Task), taskSelection+` where org_id = $1 and id = $2 and archived_us = 0`, org, id); err != nil {
 			return err
 		}
-		if err := x.one(ctx, []any{&request}, `select request from task_contents where org_id = $1 and id = $2`, org, id); err != nil {
+		if err := x.one(ctx, []any{&l.Request}, `select request from task_contents where org_id = $1 and id = $2`, org, id); err != nil {
 			return err
 		}
-		if t.As.Key != "" {
-			return nil // the data plane knows
+		if l.As.Key != "" { // whether it opens anything, the data plane knows
+			err := x.one(ctx, []any{digest{&l.Hash}}, `select hash from keys where org_id = $1 and id = $2 and deleted_us = 0`, org, l.As.Key)
+			if errors.Is(err, tenancy.ErrNotFound) {
+				return nil
+			}
+			return err
 		}
-		err := x.one(ctx, []any{&gone}, `select disabled from users where org_id = $1 and id = $2`, org, t.As.User)
+		err := x.one(ctx, []any{&l.Gone}, `select disabled from users where org_id = $1 and id = $2`, org, l.As.User)
 		if errors.Is(err, tenancy.ErrNotFound) {
-			gone, err = true, nil
+			l.Gone, err = true, nil
 		}
 		return err
 	})
-	return t, request, gone, err
+	return l, err
 }
 
 // Advance writes a task as it is now, if it still has the revision t.Rev, and raises that; with what happened, with the sealed

@@ -22,6 +22,7 @@ type Executor interface {
 // Request is such a call.
 type Request struct {
 	As       tenancy.Identity // resolved again when the call is made: a key that is revoked by then makes none
+	Hash     tenancy.Hash     // of the key, for a node that has not heard of it yet; zero: it is in no database
 	Endpoint adapters.Endpoint
 	Body     []byte
 	Task     tenancy.ID // what the call is made for; empty: nothing that is kept

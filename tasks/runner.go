@@ -15,8 +15,8 @@ import (
 
 // Store keeps tasks. One method is one transaction.
 type Store interface {
-	// LoadTask gives a task and its sealed request, to be run. gone: it is a person's who may no longer call.
-	LoadTask(ctx context.Context, org, id tenancy.ID) (t *Task, request string, gone bool, err error)
+	// LoadTask gives a task with what it takes to run it.
+	LoadTask(ctx context.Context, org, id tenancy.ID) (*Loaded, error)
 	// Advance writes a task as it is now, if it still has the revision t.Rev, which it then raises; with what happened, with the
 	// answer if there is one, and with a wake-up if it is pending. False: somebody else was faster, and nothing was written.
 	Advance(ctx context.Context, t *Task, happened []Progress, answer string) (bool, error)
@@ -24,6 +24,14 @@ type Store interface {
 	AppendProgress(ctx context.Context, t *Task, happened []Progress) (bool, error)
 	// Stopping are the tasks of a node that were asked to end.
 	Stopping(ctx context.Context, node tenancy.ID) ([]tenancy.ID, error)
+}
+
+// Loaded is a task with what it takes to run it.
+type Loaded struct {
+	*Task
+	Request string       // sealed
+	Gone    bool         // it is a person's who may no longer call
+	Hash    tenancy.Hash // of its key, for a node that has not heard of that yet; zero: the key is not in the database
 }
 
 // Vault seals what tasks ask and answer. secrets.Keyring is one.
@@ -93,7 +101,7 @@ func NewRunner(node tenancy.ID, s Store, e Executor, v Vault, f *Feed, reg prome
 
 // Run runs a task. It is the Handler of the kind RunTask: whatever becomes of the task stands in its row.
 func (r *Runner) Run(ctx context.Context, j Job) error {
-	t, request, gone, err := r.load(ctx, j)
+	t, err := r.load(ctx, j)
 	if err != nil || t == nil {
 		return err
 	}
@@ -101,16 +109,16 @@ func (r *Runner) Run(ctx context.Context, j Job) error {
 		return nil // it was done, or will be by another job
 	}
 	switch {
-	case gone:
-		return r.refuse(ctx, t, &adapters.Error{Class: adapters.ClassInvalid, Code: "user_disabled", Message: "The user whose task it is is disabled or was deleted."})
+	case t.Gone:
+		return r.refuse(ctx, t.Task, &adapters.Error{Class: adapters.ClassInvalid, Code: "user_disabled", Message: "The user whose task it is is disabled or was deleted."})
 	case t.late(time.Now()):
-		return r.refuse(ctx, t, t.tooLate())
+		return r.refuse(ctx, t.Task, t.tooLate())
 	}
-	body, err := Content(r.vault, t.Org, t.ID, request)
+	body, err := Content(r.vault, t.Org, t.ID, t.Request)
 	if err != nil {
-		return r.refuse(ctx, t, &adapters.Error{Class: adapters.ClassInternal, Code: "unreadable", Message: "The request of the task was sealed with a key that this node does not have."})
+		return r.refuse(ctx, t.Task, &adapters.Error{Class: adapters.ClassInternal, Code: "unreadable", Message: "The request of the task was sealed with a key that this node does not have."})
 	}
-	if begun, err := r.begin(ctx, t); err != nil || !begun {
+	if begun, err := r.begin(ctx, t.Task); err != nil || !begun {
 		return err
 	}
 	r.running.Inc()
@@ -119,15 +127,15 @@ func (r *Runner) Run(ctx context.Context, j Job) error {
 }
 
 // load reads a task, and reads again while the database is away: a job comes once.
-func (r *Runner) load(ctx context.Context, j Job) (t *Task, request string, gone bool, err error) {
+func (r *Runner) load(ctx context.Context, j Job) (t *Loaded, err error) {
 	err = r.insist(ctx, func() error {
-		t, request, gone, err = r.store.LoadTask(ctx, j.Org, j.ID)
+		t, err = r.store.LoadTask(ctx, j.Org, j.ID)
 		return err
 	})
 	if errors.Is(err, tenancy.ErrNotFound) {
-		return nil, "", false, nil
+		return nil, nil
 	}
-	return t, request, gone, err
+	return t, err
 }
 
 // How long a node waits for the database to come back between two tries.
@@ -170,7 +178,7 @@ func (r *Runner) advance(ctx context.Context, t *Task, happened []Progress, answ
 
 // written tells whether a task stands in the database as it was to be written, by a commit of which nothing was heard.
 func (r *Runner) written(ctx context.Context, t *Task, rev int64) (bool, error) {
-	is, _, _, err := r.store.LoadTask(ctx, t.Org, t.ID)
+	is, err := r.store.LoadTask(ctx, t.Org, t.ID)
 	if err != nil || is.Rev != rev+1 || is.State != t.State || is.Node != t.Node || is.Seq != t.Seq {
 		return false, err
 	}
@@ -198,12 +206,13 @@ func (r *Runner) refuse(ctx context.Context, t *Task, why *adapters.Error) error
 }
 
 // try makes one call for a task, and writes down what came of it.
-func (r *Runner) try(ctx context.Context, t *Task, body []byte) error {
+func (r *Runner) try(ctx context.Context, l *Loaded, body []byte) error {
+	t := l.Task
 	call, stop := r.stoppable(ctx, t)
 	defer stop(nil)
 	s := newScribe(r, t, stop)
 	made, err := r.executor.Execute(call, &Request{
-		As: t.As, Endpoint: t.Endpoint, Body: body, Task: t.ID, Tags: t.tags(), Key: t.attemptKey(),
+		As: t.As, Hash: l.Hash, Endpoint: t.Endpoint, Body: body, Task: t.ID, Tags: t.tags(), Key: t.attemptKey(),
 	}, s.take)
 	rest := s.close()
 	var failed *adapters.Error

@@ -37,6 +37,7 @@ type Task struct {
 	Agent    tenancy.ID       // whose configuration made the request; empty: the request came as it is
 	Version  int64            // of the agent
 	Batch    tenancy.ID       // which it is an item of; empty: none
+	Once     string           // the request that has made it, so that it makes no other one; empty: it may be repeated
 	Endpoint adapters.Endpoint
 	Model    string // as it was asked for
 	Priority int    // 1 is first, 4 is last

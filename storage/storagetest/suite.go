@@ -76,6 +76,7 @@ func Run(t *testing.T, open func(t *testing.T) *storage.DB) {
 		"late workers":   lateWorkers,
 		"task limit":     taskLimit,
 		"task pages":     taskPages,
+		"tasks once":     tasksOnce,
 		"stopped tasks":  stoppedTasks,
 		"tasks of gone":  tasksOfTheGone,
 		"patrols":        patrols,

@@ -2,6 +2,7 @@ package storagetest
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -153,6 +154,35 @@ func taskLimit(t *testing.T, db *storage.DB) {
 	wants(t, "another one of the key", db.CreateTask(t.Context(), by, &tasks.Task{ID: "task_x", Org: o, As: other.As, Endpoint: adapters.Embeddings, Created: at, Due: at}, "r", 1), &tasks.Full{Most: 1})
 }
 
+// The same request makes one task, whoever asks for it again, and however many at the same time; who has enough gets it all the same.
+func tasksOnce(t *testing.T, db *storage.DB) {
+	o, user := someone(t, db)
+	const tries = 6
+	ids := make([]tenancy.ID, tries)
+	var asking sync.WaitGroup
+	for i := range tries {
+		asking.Go(func() {
+			for ids[i] == "" {
+				k := oneTask(o, user)
+				k.Once = "request 1"
+				if err := db.CreateTask(t.Context(), by, k, "r", 1); err == nil {
+					ids[i] = k.ID
+				} else if !errors.As(err, new(*tenancy.Taken)) { // the other one has not committed yet when this one looks
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	asking.Wait()
+	ids = slices.Compact(ids)
+	list, err := db.Tasks(t.Context(), tasks.Query{Org: o, Limit: 10})
+	must(t, err)
+	if len(ids) != 1 || len(list) != 1 || list[0].ID != ids[0] {
+		t.Errorf("%q are one task: %+v", ids, list)
+	}
+}
+
 // Tasks are listed by what they are, the newest first.
 func taskPages(t *testing.T, db *storage.DB) {
 	o, user := someone(t, db)
@@ -237,15 +267,21 @@ func tasksOfTheGone(t *testing.T, db *storage.DB) {
 	made(t, db, keyed)
 	gone := func(id tenancy.ID, want bool) {
 		t.Helper()
-		got, request, is, err := db.LoadTask(ctx, o, id)
+		got, err := db.LoadTask(ctx, o, id)
 		must(t, err)
-		same(t, "the request", request, "sealed request")
-		if is != want || got.ID != id {
-			t.Errorf("%s: gone %v, want %v", id, is, want)
+		same(t, "the request", got.Request, "sealed request")
+		if got.Gone != want || got.ID != id {
+			t.Errorf("%s: gone %v, want %v", id, got.Gone, want)
 		}
 	}
 	gone(k.ID, false)
 	gone(keyed.ID, false)
+	key := create(t, db.Keys(), tenancy.APIKey{Meta: meta(o, "key"), Hash: hash("key")})
+	keyed = oneTask(o, "")
+	keyed.As.Key = key.ID
+	l, err := db.LoadTask(ctx, o, made(t, db, keyed).ID)
+	must(t, err)
+	same(t, "the hash of its key", l.Hash, key.Hash)
 	u, err := db.Users().Get(ctx, o, user)
 	must(t, err)
 	u.Disabled = true
@@ -254,7 +290,7 @@ func tasksOfTheGone(t *testing.T, db *storage.DB) {
 	gone(k.ID, true)
 	must(t, db.Users().Delete(ctx, by, o, user, 0))
 	gone(k.ID, true)
-	_, _, _, err = db.LoadTask(ctx, o, "task_none")
+	_, err = db.LoadTask(ctx, o, "task_none")
 	wants(t, "one that is none", err, tenancy.ErrNotFound)
 }
 

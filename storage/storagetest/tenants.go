@@ -298,7 +298,7 @@ func tenants(t *testing.T, db *storage.DB) {
 			none("what a task said", err)
 		},
 		"LoadTask": func() {
-			_, _, _, err := db.LoadTask(ctx, me.org, other.task.ID)
+			_, err := db.LoadTask(ctx, me.org, other.task.ID)
 			none("a task", err)
 		},
 		"Tasks": func() {

@@ -3,7 +3,7 @@
 create table tasks (
   id text collate "C" primary key, org_id text collate "C" not null,
   owner text collate "C" not null, team_id text collate "C" not null, user_id text collate "C" not null, key_id text collate "C" not null,
-  agent_id text collate "C" not null, agent_version bigint not null, batch_id text collate "C" not null,
+  agent_id text collate "C" not null, agent_version bigint not null, batch_id text collate "C" not null, once text collate "C" not null,
   endpoint text not null, model text not null, priority bigint not null, labels text not null, attempts bigint not null, backoff_us bigint not null, retry_on text not null,
   state text not null, rev bigint not null, seq bigint not null, tries bigint not null, failures bigint not null, interrupted bigint not null,
   created_us bigint not null, due_us bigint not null, deadline_us bigint not null, began_us bigint not null, ended_us bigint not null, stopping_us bigint not null, archived_us bigint not null,
@@ -16,6 +16,7 @@ create index tasks_owner on tasks (org_id, owner, id);
 create index tasks_state on tasks (org_id, state, id);
 create index tasks_agent on tasks (agent_id, id) where agent_id <> '';
 create index tasks_batch on tasks (batch_id, id) where batch_id <> '';
+create unique index tasks_once on tasks (org_id, once) where once <> '';
 create index tasks_at_work on tasks (org_id, owner) where state in ('pending', 'running') and batch_id = '';
 create index tasks_node on tasks (node) where state = 'running';
 create index tasks_due on tasks (due_us) where state = 'pending';
