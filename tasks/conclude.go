@@ -50,7 +50,7 @@ func (r *Runner) outcome(t *Task, e *end, now time.Time) (Progress, []byte) {
 		return t.happens(HasSucceeded, now, told), e.answer.body(true)
 	case errors.Is(e.why, errStopped):
 		t.State, t.Ended, t.Outcome.Partial = Cancelled, now, true
-		return t.happens(WasCancelled, now, told), e.answer.body(false)
+		return t.happens(WasCancelled, now, tried(t, e.made, nil)), e.answer.body(false)
 	case errors.Is(e.why, errLate):
 		late := t.tooLate()
 		t.fails(late, now)
