@@ -107,6 +107,13 @@ func mayDo() map[string]string {
 		"diff-routes":    "    yes  yes   yes     no       yes    no    yes   no     who",
 		"get-price":      " yes  no    no      no       no     no    no    no     who",
 
+		"create-task":          "          no   yes   no      yes      yes    no    yes   no     who",
+		"list-tasks":           "           yes  yes   yes     yes      yes    no    yes   no     who",
+		"get-task":             "             yes  yes   yes     yes      yes    no    yes   no     who",
+		"cancel-task":          "          yes  yes   no      yes      yes    no    yes   no     who",
+		"stream-task":          "          yes  yes   yes     yes      yes    no    yes   no     who",
+		"stream-task-response": " yes  yes   yes     yes      yes    no    yes   no     who",
+
 		"purge-cache":  " yes  yes   no      no       no     no    yes   no     who",
 		"list-targets": " yes  no    no      no       no     no    no    no     who",
 		"reset-target": " yes  no    no      no       no     no    no    no     who",

@@ -244,10 +244,22 @@ func deeds() map[string]deed {
 		"verify-ledger": {status: ok},
 		"repair-ledger": {status: ok},
 
+		"create-task": {status: created, body: func(*tenant) members {
+			return members{"body": members{"model": "nothing", "messages": []members{{"role": "user", "content": "hello"}}}}
+		}},
+		"list-tasks":           {status: ok},
+		"get-task":             {on: "task", status: http.StatusNotFound}, // what is made of tasks stands in tasks_test.go
+		"cancel-task":          {on: "task", status: http.StatusNotFound},
+		"stream-task":          {on: "task", status: http.StatusNotFound},
+		"stream-task-response": {on: "task", status: http.StatusNotFound},
+
 		"get-secrets":    {status: ok},
 		"rotate-secrets": {status: ok},
 	}
 }
+
+// noTask is the id of a task that nobody has made.
+const noTask = "task_00000000000000000000000000000001"
 
 // noCall is the id of a call that nobody has made.
 const noCall = "req_00000000000000000000000000000001"
@@ -262,6 +274,8 @@ func (n *tenant) object(t *testing.T, d deed, by *caller) (id string) {
 		return n.org
 	case "session":
 		return by.session(t)
+	case "task":
+		return noTask
 	case "call":
 		return noCall
 	}

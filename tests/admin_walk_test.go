@@ -102,7 +102,7 @@ func (w *walk) values(place openapi.Parameter, o *openapi.Operation, d deed) (th
 	n := w.first
 	ids := map[string]string{
 		"organization": n.org, "tenant": n.org, "team": n.team, "user": n.user, "role": n.role, "key": n.key, "session": n.session, "call": noCall,
-		"limit": n.limit, "budget": n.budget,
+		"limit": n.limit, "budget": n.budget, "task": noTask,
 	}
 	one := func(kind string) (theirs, nobodys any, known bool) {
 		id, ok := ids[kind]
@@ -113,6 +113,11 @@ func (w *walk) values(place openapi.Parameter, o *openapi.Operation, d deed) (th
 	}
 	if (o.ID == "export-calls" || o.ID == "diff-routes") && place.Name != "organization" || o.ID == "list-calls" && place.Name == "after" {
 		return nil, nil, true // it narrows calls, whosever they are
+	}
+	if strings.Contains(o.ID, "-task") && slices.Contains([]string{
+		"state", "agent", "batch", "body", "deadline", "endpoint", "priority", "retry", "start_at", "tags", "last_event_id", "Last-Event-ID", "content",
+	}, place.Name) {
+		return nil, nil, true // it says what a task is, or narrows what is one's own
 	}
 	switch place {
 	case openapi.Parameter{Name: "id", In: "path"}:

@@ -20,13 +20,14 @@ type witness struct {
 	url  string
 	gone chan struct{} // closed with the test
 
-	mu   sync.Mutex     // guards seen
-	seen map[string]int // how often
+	mu   sync.Mutex      // guards what follows
+	seen map[string]int  // how often
+	cut  map[string]bool // whose client left while it was held
 }
 
 func newWitness(t *testing.T) *witness {
 	t.Helper()
-	w := &witness{gone: make(chan struct{}), seen: map[string]int{}}
+	w := &witness{gone: make(chan struct{}), seen: map[string]int{}, cut: map[string]bool{}}
 	s := httptest.NewServer(w)
 	t.Cleanup(func() { close(w.gone); s.Close() })
 	w.url = s.URL
@@ -41,6 +42,13 @@ func (w *witness) options(more string, env ...string) vel.Options {
 }
 
 func (w *witness) has(call string) bool { return w.times(call) > 0 }
+
+// left tells whether the client of a call that is held has left.
+func (w *witness) left(call string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cut[call]
+}
 
 // times is how often a call has come.
 func (w *witness) times(call string) int {
@@ -75,6 +83,9 @@ func (w *witness) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 		}
 		select {
 		case <-r.Context().Done():
+			w.mu.Lock()
+			w.cut[call] = true
+			w.mu.Unlock()
 		case <-w.gone:
 		}
 	case q.Stream:
