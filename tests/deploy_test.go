@@ -374,3 +374,27 @@ func documented(t *testing.T, readings ...vel.Metrics) {
 		}
 	}
 }
+
+// The script for k6 can be read, asks what the API has, and holds what it measures against the bars of docs/tasks.md.
+func TestLoadScript(t *testing.T) {
+	t.Parallel()
+	script, err := os.ReadFile("../deploy/k6/tasks.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	module := filepath.Join(t.TempDir(), "tasks.mjs")
+	if err := os.WriteFile(module, script, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("node", "--check", module).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for _, has := range []string{
+		"task_create: ['p(95)<500']", "task_status: ['p(95)<200']", "task_stream_open: ['p(95)<1000']", "task_failed: ['rate<0.01']",
+		"/api/tasks`", "urls.self", "urls.stream_response", "event: done",
+	} {
+		if !strings.Contains(string(script), has) {
+			t.Errorf("the script does not have %q", has)
+		}
+	}
+}

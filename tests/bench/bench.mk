@@ -3,8 +3,18 @@
 bench: ## Compare Vel's cost with nginx's and add the result to tests/bench/RESULTS.md
 	cd tests/bench && go run . $(BENCH)
 
-load: ## Measure what keys in a database and the API cost, and add the result to tests/bench/RESULTS.md
+load: load-control load-tasks ## Measure the API and tasks under many users, and add the results to tests/bench/RESULTS.md
+
+.PHONY: load-control
+load-control: ## Measure what keys in a database and the API cost, and add the result to tests/bench/RESULTS.md
 	cd tests/bench && go run . control $(LOAD)
+
+STAGE ?= 60s
+.PHONY: load-tasks
+load-tasks: ## Let up to 1,000 users make and follow tasks, each stage for STAGE (60s), and add what they saw to tests/bench/RESULTS.md
+	seen=$$(mktemp) && trap 'rm -f "$$seen"' EXIT && \
+		(cd tests && go test -count 1 -timeout 0 -v -run TestTaskLoad ./nodes -task-load $(STAGE) -report "$$seen") && \
+		cd tests/bench && go run . note -what tasks <"$$seen"
 
 .PHONY: bench-routing
 bench-routing: ## Compare routing with one provider alone on the reference mix, and add the result to tests/bench/RESULTS.md; fails when a bar is missed

@@ -19,6 +19,8 @@ type follower struct {
 	text  string // of /stream-response, since the last reset
 	done  bool   // it said so
 	times int    // how often both were opened
+
+	opened func() // is called when a stream is there; nil: nobody wants to know
 }
 
 // backAfter is how long a follower waits before it comes back.
@@ -86,6 +88,9 @@ func (f *follower) open(ctx context.Context, n *node, secret, path string, last 
 	}
 	if res.StatusCode != http.StatusOK {
 		return false, fmt.Errorf("status %d of %s behind %d", res.StatusCode, path, *last)
+	}
+	if f.opened != nil {
+		f.opened()
 	}
 	var id int
 	var kind, data string

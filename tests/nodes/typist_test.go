@@ -17,8 +17,9 @@ import (
 // typist is a provider that streams the same words for the same call, one by one, and remembers which calls have reached it and
 // which it has finished. A call is known by its whole prompt.
 type typist struct {
-	url  string
-	gone chan struct{} // closed with the test
+	url    string
+	gone   chan struct{} // closed with the test
+	stamps bool          // the first word says when it was written
 
 	mu       sync.Mutex
 	begun    map[string]int // guarded by mu
@@ -86,7 +87,11 @@ func (p *typist) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 			return
 		case <-time.After(between):
 		}
-		_, _ = fmt.Fprintf(out, head+`{"index":0,"delta":{"content":"%s-%d "},"finish_reason":null}]}`+"\n\n", call, i)
+		word := fmt.Sprintf("%s-%d", call, i)
+		if p.stamps && i == 0 {
+			word += fmt.Sprintf("@%d", time.Now().UnixNano())
+		}
+		_, _ = fmt.Fprintf(out, head+`{"index":0,"delta":{"content":"%s "},"finish_reason":null}]}`+"\n\n", word)
 		_ = http.NewResponseController(out).Flush()
 	}
 	_, _ = io.WriteString(out, head+`{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":25,"total_tokens":28}}`+"\n\ndata: [DONE]\n\n")
