@@ -54,6 +54,7 @@ func (s *Server) describe() {
 				{Name: "Audit", Description: "Who did what. What is older than a second or two can be proved: see docs/audit.md."},
 				{Name: "Calls", Description: "What was asked of models, what it used and what it cost."},
 				{Name: "Tasks", Description: "Calls that are made later, tried again when they fail, and kept with their answers."},
+				{Name: "Batches", Description: "Many tasks that are made together, so many at a time."},
 				{Name: "Health", Description: "Whether this node works."},
 			},
 		},

@@ -95,6 +95,14 @@ get-call-route          .     .       .       x       x      x     x     x     x
 dry-run-route           .     .       .       x       x      x     x     x     x   x
 diff-routes             .     .       .       x       x      x     x     x     x   x
 get-price               .     .       .       .       .      .     .     .     x   x
+create-batch            .     .       x       .       x      .     x     x     .   .
+add-batch-items         .     .       x       .       x      .     x     x     x   x
+start-batch             .     .       x       .       x      .     x     x     x   x
+cancel-batch            .     .       x       .       x      .     x     x     x   x
+retry-batch             .     .       x       .       x      .     x     x     x   x
+list-batches            .     .       x       x       x      x     x     x     x   x
+get-batch               .     .       x       x       x      x     x     x     x   x
+get-batch-results       .     .       x       x       x      x     x     x     x   x
 create-task             .     .       x       .       x      .     x     x     x   x
 list-tasks              .     .       x       x       x      x     x     x     x   x
 get-task                .     .       x       x       x      x     x     x     x   x
@@ -221,9 +229,9 @@ func TestOtherOrganizationsAreNotFound(t *testing.T) {
 		"teams": map[string]any{"name": "mine"}, "users": map[string]any{"name": "mine", "email": "mine@example.com"},
 		"roles": map[string]any{"name": "mine", "permissions": []string{}}, "keys": map[string]any{"name": "mine"},
 		"organizations": map[string]any{"name": "mine"}, "limits": map[string]any{"rpm": 1}, "cache": map[string]any{}, "budgets": map[string]any{"name": "mine", "usd": "1"},
-		"routes": map[string]any{"model": "m"}, "tasks": map[string]any{"body": map[string]any{"model": "m"}},
+		"routes": map[string]any{"model": "m"}, "tasks": map[string]any{"body": map[string]any{"model": "m"}}, "batches": map[string]any{"name": "mine"},
 	}
-	ids := map[string]string{"teams": "team_red", "users": "user_viewer", "roles": "role_clerk", "keys": "key_caller", "organizations": string(acme), "calls": "req_5", "limits": "limit:acme%2Fci", "budgets": "budget:acme", "tasks": "task_1"}
+	ids := map[string]string{"teams": "team_red", "users": "user_viewer", "roles": "role_clerk", "keys": "key_caller", "organizations": string(acme), "calls": "req_5", "limits": "limit:acme%2Fci", "budgets": "budget:acme", "tasks": "task_1", "batches": "batch_1"}
 	w.called()
 	before := w.db.shape()
 	walked := 0

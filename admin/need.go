@@ -145,6 +145,15 @@ func needs() map[string]need {
 		"get-costs": analytics,
 		"get-price": platform,
 
+		"create-batch":      execute,
+		"add-batch-items":   execute,
+		"start-batch":       execute,
+		"cancel-batch":      execute,
+		"retry-batch":       execute,
+		"list-batches":      tasksSeen,
+		"get-batch":         tasksSeen,
+		"get-batch-results": tasksSeen,
+
 		"create-task":          execute,
 		"cancel-task":          execute,
 		"list-tasks":           tasksSeen,

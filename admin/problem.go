@@ -105,6 +105,7 @@ var (
 	ambiguous       = kind{http.StatusConflict, "ambiguous", "Several organizations"}
 	running         = kind{http.StatusConflict, "running", "The first request is still running"}
 	unreadable      = kind{http.StatusConflict, "unreadable", "The first answer can not be read"}
+	inState         = kind{http.StatusConflict, "in-state", "Not in this state"}
 	stale           = kind{http.StatusPreconditionFailed, "stale", "Changed meanwhile"}
 	tooLarge        = kind{http.StatusRequestEntityTooLarge, "too-large", "Too large"}
 	notJSON         = kind{http.StatusUnsupportedMediaType, "not-json", "Not JSON"}

@@ -185,6 +185,7 @@ func NewServer(d Deps) *Server {
 	s.serveCosts()
 	s.servePrices()
 	s.serveTasks()
+	s.serveBatches()
 	s.serveDocument()
 	return s
 }

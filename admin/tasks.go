@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/tasks"
 	"github.com/vel-gateway/vel/tenancy"
 )
@@ -33,8 +34,13 @@ type TaskStore interface {
 // TaskWork is what the room needs of those who run tasks.
 type TaskWork struct {
 	Store   TaskStore
-	Feed    *tasks.Feed          // tells of progress
-	Stop    func(id tenancy.ID)  // ends a task that runs in this process
+	Batches BatchStore
+	Feed    *tasks.Feed         // tells of progress
+	Stop    func(id tenancy.ID) // ends a task that runs in this process
+
+	// Estimate is what a call may cost; nil: no calls are served here.
+	Estimate func(r *tasks.Request) (cost money.Nano, priced bool, err error)
+
 	PerUser func() int           // the most unfinished tasks of one user
 	Streams func() int           // the most event streams of one user at the same time
 	Hearts  func() time.Duration // how often a stream says that it lives
@@ -159,7 +165,7 @@ func (s *Server) serveTasks() {
 func (s *Server) asker(a *asking) (tenancy.Identity, error) {
 	switch {
 	case a.by.Org == tenancy.Platform:
-		return tenancy.Identity{}, notAllowed.new("Tasks belong to an organization: use one of its keys, or sign in as one of its people.")
+		return tenancy.Identity{}, notAllowed.new("You need the permission " + tenancy.ExecuteTask.String() + " in an organization: use one of its keys, or sign in as one of its people.")
 	case a.by.Key != "":
 		return a.keyed, nil
 	}
@@ -220,7 +226,7 @@ func (s *Server) newTask(a *asking, who tenancy.Identity, b *NewTaskBody) (*task
 		ID: tenancy.NewID("task"), Org: who.Org, As: who, Endpoint: endpointOf(b.Endpoint), Priority: priorities[b.Priority], Labels: b.Tags,
 		Retry: b.Retry.policy(), Created: now, Due: now,
 	}
-	body, model, err := tasks.Prepare(t.Endpoint, b.Body)
+	body, model, err := tasks.Prepare(t.Endpoint, b.Body, true)
 	if wrong, ok := errors.AsType[*tasks.Fault](err); ok {
 		return nil, nil, faulty(Fault{"body." + wrong.Path, wrong.Text})
 	}
@@ -282,15 +288,10 @@ func (s *Server) listTasks(ctx context.Context, in *tasksInput) (*tasksOutput, e
 	}
 	out := &tasksOutput{}
 	out.Body.Data = []TaskLine{}
-	if !in.ask.by.May.Has(tenancy.ViewAnalytics) {
-		who, err := s.asker(in.ask)
-		if err != nil {
-			return nil, err
-		}
-		if q.Owner != "" && q.Owner != owns(who) {
-			return out, nil
-		}
-		q.Owner = owns(who)
+	if mine, none, err := s.onlyOwn(in.ask, q.Owner); err != nil || none {
+		return out, err
+	} else if mine != "" {
+		q.Owner = mine
 	}
 	found, err := s.Work.Store.Tasks(ctx, q)
 	if err != nil {

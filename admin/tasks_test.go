@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/tasks"
 	"github.com/vel-gateway/vel/tenancy"
 )
@@ -126,7 +127,13 @@ func (w *world) answers(id tenancy.ID, answer string) {
 // work is what the world knows of tasks.
 func (w *world) work() TaskWork {
 	return TaskWork{
-		Store: w.tasks, Feed: w.feed, Stop: func(id tenancy.ID) { w.stopped = append(w.stopped, id) },
+		Store: w.tasks, Batches: w.batches, Feed: w.feed, Stop: func(id tenancy.ID) { w.stopped = append(w.stopped, id) },
+		Estimate: func(r *tasks.Request) (money.Nano, bool, error) {
+			if w.costs == nil {
+				return 0, false, nil
+			}
+			return w.costs(r)
+		},
 		PerUser: func() int { return 2 }, Streams: func() int { return 2 }, Hearts: func() time.Duration { return time.Hour },
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/vel-gateway/vel/accounting"
+	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/routing"
 	"github.com/vel-gateway/vel/secrets"
 	"github.com/vel-gateway/vel/tasks"
@@ -50,6 +51,8 @@ type world struct {
 	purged   purges
 	health   healths
 	tasks    *shelf
+	batches  *piles
+	costs    func(*tasks.Request) (money.Nano, bool, error)
 	feed     *tasks.Feed
 	stopped  []tenancy.ID
 }
@@ -81,7 +84,7 @@ func (l *lines) String() string {
 // and a key of the file.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, db: newDatabase(), tokens: map[string]string{"vel": adminKey}, log: &lines{}, problems: map[tenancy.ID]string{}, tasks: newShelf(), feed: tasks.NewFeed(nil, tasks.Looking{})}
+	w := &world{t: t, db: newDatabase(), tokens: map[string]string{"vel": adminKey}, log: &lines{}, problems: map[tenancy.ID]string{}, tasks: newShelf(), batches: newPiles(), feed: tasks.NewFeed(nil, tasks.Looking{})}
 	w.planned = func(a *routing.Ask, _ time.Time) *routing.Decision { return &routing.Decision{Asked: a.Model} }
 	w.proposed = func(string, bool, tenancy.ID) (now, then *routing.Table, faults []Fault, err error) {
 		return &routing.Table{}, &routing.Table{}, nil, nil

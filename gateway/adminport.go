@@ -47,7 +47,7 @@ func (a *adminPort) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	a.server.believe(r)
 	if h := a.mounts.find(r.RequestURI); h != nil {
-		r.Body = http.MaxBytesReader(w, r.Body, a.server.maxMounted())
+		r.Body = http.MaxBytesReader(w, r.Body, int64(a.server.maxMounted(r.RequestURI)))
 		h.ServeHTTP(w, r)
 		return
 	}

@@ -63,7 +63,11 @@ func (s *Server) mountedHead(h *fasthttp.RequestHeader, length int, chunked bool
 		return cfg
 	}
 	left := early{uri: string(h.RequestURI())}
-	cfg.MaxRequestBodySize, cfg.ReadTimeout = int(s.maxMounted()), timeFor(maxMountedBody)
+	cfg.MaxRequestBodySize = s.maxMounted(left.uri)
+	if chunked {
+		length = cfg.MaxRequestBodySize
+	}
+	cfg.ReadTimeout = timeFor(max(maxMountedBody, min(length, cfg.MaxRequestBodySize)))
 	if chunked && hasLengthField(h) {
 		left.why, cfg.MaxRequestBodySize = errTwoLengths, 1
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/vel-gateway/vel/adapters"
+	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/tasks"
 	"github.com/vel-gateway/vel/tenancy"
 )
@@ -117,4 +118,22 @@ func (f pieceWriter) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// Estimate is what a call may cost where it would go first, as it is held before it is made; priced tells whether that is known as
+// a whole. Nothing is held or sent. The error is an *adapters.Error in the words for a client.
+func (p *Pipeline) Estimate(r *tasks.Request) (cost money.Nano, priced bool, err error) {
+	c := p.acquire(newID())
+	defer p.release(c)
+	c.Content = adapters.Content{Endpoint: r.Endpoint, Method: "POST", Body: r.Body}
+	if c.Who, err = p.principalOf(c, r); err != nil {
+		return 0, false, c.forTask(err)
+	}
+	for _, phase := range [...]func(*Call) error{p.parse, p.route} {
+		if err := phase(c); err != nil {
+			return 0, false, c.forTask(err)
+		}
+	}
+	e := c.estimate(c.plan.Targets[0])
+	return e.Cost, !e.Unpriced, nil
 }

@@ -18,8 +18,15 @@ import (
 // them is not known before the handler has looked.
 const maxMountedBody = 1 << 20
 
-// maxMounted is that, or less where server.max_body is less.
-func (s *Server) maxMounted() int64 { return min(maxMountedBody, int64(s.config.Server.MaxBody)) }
+// maxMounted is that, or less where server.max_body is less; on a path that takes large bodies it is all of server.max_body.
+func (s *Server) maxMounted(uri string) int {
+	most := int(s.config.Server.MaxBody)
+	path, _, _ := strings.Cut(uri, "?")
+	if s.Large != nil && s.Large(path) {
+		return most
+	}
+	return min(maxMountedBody, most)
+}
 
 // mounts are the handlers of paths that are none of the data plane's.
 type mounts []mount
@@ -34,7 +41,7 @@ type mount struct {
 //
 // The handler's request is its own copy, its context ends when the client leaves or when a drain is over, and its
 // RemoteAddr is the client behind the trusted proxies, with port 0. It has X-Forwarded-Proto only from one of those. The
-// body has at most 1 MiB.
+// body has at most 1 MiB, unless Large says that its path takes large ones.
 func (s *Server) Mount(prefix string, h http.Handler) {
 	if s.admin != nil {
 		s.admin.mounts = append(s.admin.mounts, mount{prefix, h})

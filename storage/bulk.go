@@ -63,6 +63,8 @@ func (t pgTx) joined(a, b string) string { return a + " || " + b }
 
 func (t pgTx) joinedAll(column string) string { return "string_agg(" + column + ", ''::bytea)" }
 
+func (t liteTx) skipLocked() string { return "" } // nobody writes beside us
+
 func (t liteTx) bulk(ctx context.Context, into string, fields []field, then string, rows [][]any) (n int64, err error) {
 	if len(rows) == 0 {
 		return 0, nil

@@ -63,6 +63,8 @@ type tx interface {
 	joined(a, b string) string
 	// joinedAll is the expression for all the binary values of a column of a group, one behind the other.
 	joinedAll(column string) string
+	// skipLocked is what ends a select of rows for an update that passes over those that somebody else is changing.
+	skipLocked() string
 	// turn goes on in another scope.
 	turn(ctx context.Context, as scope) error
 }

@@ -166,6 +166,8 @@ func (t pgTx) each(ctx context.Context, f func(scan func(into ...any) error) err
 	return pgFault(rows.Err())
 }
 
+func (t pgTx) skipLocked() string { return " for update skip locked" }
+
 func (t pgTx) turn(ctx context.Context, as scope) error {
 	if !wellFormed(as.org) {
 		return tenancy.ErrNotFound

@@ -31,6 +31,8 @@ func taskColumns(t *tasks.Task) []taskColumn {
 		{"agent_id", true, &t.Agent},
 		{"agent_version", true, &t.Version},
 		{"batch_id", true, &t.Batch},
+		{"item", true, &t.Item},
+		{"custom_id", true, &t.Custom},
 		{"once", true, &t.Once},
 		{"endpoint", true, endpoint{&t.Endpoint}},
 		{"model", true, &t.Model},
@@ -237,6 +239,9 @@ func (db *DB) TaskContents(ctx context.Context, org, id tenancy.ID) (request, an
 func (db *DB) Tasks(ctx context.Context, q tasks.Query) (list []tasks.Task, err error) {
 	var args arguments
 	where := []string{"org_id = " + args.add(q.Org), "archived_us = 0"}
+	if q.Batch == "" {
+		where = append(where, "batch_id = ''") // items are listed with their batch
+	}
 	for _, c := range []struct{ column, value string }{
 		{"owner", string(q.Owner)}, {"agent_id", string(q.Agent)}, {"batch_id", string(q.Batch)}, {"model", q.Model}, {"provider", q.Provider}, {"state", string(q.State)},
 	} {
@@ -303,12 +308,7 @@ func (db *DB) LoadTask(ctx context.Context, org, id tenancy.ID) (l *tasks.Loaded
 // answer if there is one, and with a wake-up if it is pending. False: it was changed meanwhile, and nothing was written.
 func (db *DB) Advance(ctx context.Context, t *tasks.Task, happened []tasks.Progress, answer string) (done bool, err error) {
 	err = db.waking(ctx, tenant(t.Org), func(x tx, wake func(...tasks.Job)) error {
-		done, err = advance(ctx, x, t, happened, answer)
-		if err == nil && done && t.State == tasks.Pending {
-			next := *t
-			next.Rev++
-			wake(next.Job())
-		}
+		done, err = advance(ctx, x, t, happened, answer, wake)
 		return err
 	})
 	if err != nil {
@@ -321,7 +321,7 @@ func (db *DB) Advance(ctx context.Context, t *tasks.Task, happened []tasks.Progr
 }
 
 // advance is Advance within a transaction. t.Rev stays as it is.
-func advance(ctx context.Context, x tx, t *tasks.Task, happened []tasks.Progress, answer string) (bool, error) {
+func advance(ctx context.Context, x tx, t *tasks.Task, happened []tasks.Progress, answer string, wake func(...tasks.Job)) (bool, error) {
 	args := arguments{t.Org, t.ID, t.Rev}
 	sets := []string{"rev = rev + 1"}
 	for _, c := range taskColumns(t) {
@@ -344,7 +344,17 @@ func advance(ctx context.Context, x tx, t *tasks.Task, happened []tasks.Progress
 		return false, err
 	}
 	if answer != "" {
-		_, err = x.exec(ctx, `update task_contents set answer = $3 where org_id = $1 and id = $2`, t.Org, t.ID, answer)
+		if _, err = x.exec(ctx, `update task_contents set answer = $3 where org_id = $1 and id = $2`, t.Org, t.ID, answer); err != nil {
+			return false, err
+		}
+	}
+	switch {
+	case t.State == tasks.Pending:
+		next := *t
+		next.Rev++
+		wake(next.Job())
+	case t.State.Over() && t.Batch != "":
+		err = itemEnded(ctx, x, t, wake)
 	}
 	return err == nil, err
 }
@@ -353,7 +363,7 @@ func advance(ctx context.Context, x tx, t *tasks.Task, happened []tasks.Progress
 // it. It gives the task as it is then; one that has ended already is given as it is.
 func (db *DB) StopTask(ctx context.Context, by tenancy.Actor, org, id tenancy.ID) (t tasks.Task, err error) {
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	err = db.audited(ctx, tenant(org), by, func(x tx, log *trail) error {
+	err = db.waking(ctx, tenant(org), func(x tx, wake func(...tasks.Job)) error {
 		// Nobody else changes it from here on: on SQLite nobody writes beside us, on Postgres the row is locked.
 		if _, err := x.exec(ctx, `update tasks set stopping_us = stopping_us where org_id = $1 and id = $2`, org, id); err != nil {
 			return err
@@ -363,21 +373,30 @@ func (db *DB) StopTask(ctx context.Context, by tenancy.Actor, org, id tenancy.ID
 		}
 		p, stops := t.StopBy(now)
 		if !stops {
-			return errNothing
+			return nil
 		}
-		log.add(org, tenancy.ActionCancelTask, tenancy.AuditObject{Kind: "task", ID: id, Name: t.Model}, difference{})
-		if t.State == tasks.Running { // its node has its revision, and must find it so
-			_, err := x.exec(ctx, `update tasks set stopping_us = $3 where org_id = $1 and id = $2`, org, id, micros{&now})
+		if err := stop(ctx, x, &t, p, wake); err != nil {
 			return err
 		}
-		done, err := advance(ctx, x, &t, []tasks.Progress{p}, "")
-		if err == nil && !done {
-			return tenancy.ErrStale
-		}
-		t.Rev++
-		return err
+		log := trail{by: by, at: now}
+		log.add(org, tenancy.ActionCancelTask, tenancy.AuditObject{Kind: "task", ID: id, Name: t.Model}, difference{})
+		return log.write(ctx, x, tenant(org))
 	})
 	return t, err
+}
+
+// stop writes that a task was asked to end. The revision of one that runs stays: its node has that, and must find it so.
+func stop(ctx context.Context, x tx, t *tasks.Task, p tasks.Progress, wake func(...tasks.Job)) error {
+	if t.State == tasks.Running {
+		_, err := x.exec(ctx, `update tasks set stopping_us = $3 where org_id = $1 and id = $2`, t.Org, t.ID, micros{&t.Stopping})
+		return err
+	}
+	done, err := advance(ctx, x, t, []tasks.Progress{p}, "", wake)
+	if err == nil && !done {
+		return tenancy.ErrStale
+	}
+	t.Rev++
+	return err
 }
 
 // Stopping are the tasks that run on a node and were asked to end.

@@ -24,6 +24,17 @@ func (o orgOf) Scan(src any) error {
 	return err
 }
 
+// batchOrg is the same of a batch.
+type batchOrg struct{ b *tasks.Batch }
+
+func (o batchOrg) Value() (driver.Value, error) { return string(o.b.Org), nil }
+
+func (o batchOrg) Scan(src any) error {
+	id, err := text(src)
+	o.b.Org, o.b.As.Org = tenancy.ID(id), tenancy.ID(id)
+	return err
+}
+
 // endpoint is an endpoint by its name.
 type endpoint struct{ of *adapters.Endpoint }
 

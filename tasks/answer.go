@@ -21,6 +21,7 @@ var errTooLong = &adapters.Error{
 // without one.
 type answer struct {
 	endpoint adapters.Endpoint
+	stream   bool // it comes in events
 	size     int
 	whole    bytes.Buffer // of an answer that comes as one
 	events   sse.Scanner
@@ -34,7 +35,7 @@ func (a *answer) feed(piece []byte) (text string, tokens int64, err error) {
 	if a.size += len(piece); a.size > longestAnswer {
 		return "", 0, errTooLong
 	}
-	if !streams(a.endpoint) {
+	if !a.stream {
 		a.whole.Write(piece)
 		return "", 0, nil
 	}
@@ -124,7 +125,7 @@ func (a *answer) responseEvent(data []byte) string {
 // body is the answer as far as it has come; nil: nothing has. Nothing is fed after it.
 func (a *answer) body(ended bool) []byte {
 	switch {
-	case !streams(a.endpoint):
+	case !a.stream:
 		return a.whole.Bytes()
 	case a.endpoint == adapters.Responses:
 		return a.responseBody(ended)

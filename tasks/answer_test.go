@@ -90,7 +90,7 @@ data: {"type":"response.function_call_arguments.delta","delta":"{}"}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, size := range []int{1, 7, 1 << 20} {
-				a := answer{endpoint: c.endpoint}
+				a := answer{endpoint: c.endpoint, stream: streams(c.endpoint)}
 				var said strings.Builder
 				var tokens int64
 				for rest := c.stream; rest != ""; {
@@ -150,7 +150,7 @@ func TestPrepare(t *testing.T) {
 		{adapters.ChatCompletions, `{"model":""}`, "", "request.model"},
 		{adapters.Responses, `{"model":"m","background":true}`, "", "request.background"},
 	} {
-		body, model, err := Prepare(c.endpoint, []byte(c.body))
+		body, model, err := Prepare(c.endpoint, []byte(c.body), true)
 		if wrong, is := err.(*Fault); is && wrong.Path == c.fault { //nolint:errorlint // it is one, or the test fails
 			continue
 		}

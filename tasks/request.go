@@ -26,11 +26,11 @@ func fault(path, format string, args ...any) *Fault {
 	return &Fault{Path: path, Text: fmt.Sprintf(format, args...)}
 }
 
-// Prepare makes the body of a call out of what was asked for, and finds its model. An answer that can come token by token does:
-// what `stream` says there is about the answer of a task means nothing.
+// Prepare makes the body of a call out of what was asked for, and finds its model. Where followed, an answer that can come token by
+// token does: what `stream` says there is about the answer of a task means nothing.
 //
 // What else the body says is the data plane's to judge, when the call is made. The error is a *Fault.
-func Prepare(e adapters.Endpoint, body []byte) (prepared []byte, model string, err error) {
+func Prepare(e adapters.Endpoint, body []byte, followed bool) (prepared []byte, model string, err error) {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(body, &all); err != nil || all == nil {
 		return nil, "", fault("request", "expected a JSON object: the body of a call of /v1/%s", e)
@@ -43,7 +43,7 @@ func Prepare(e adapters.Endpoint, body []byte) (prepared []byte, model string, e
 	}
 	delete(all, "stream")
 	delete(all, "stream_options")
-	if streams(e) {
+	if followed && streams(e) {
 		all["stream"] = json.RawMessage("true")
 		if e != adapters.Responses {
 			all["stream_options"] = json.RawMessage(`{"include_usage":true}`)

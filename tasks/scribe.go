@@ -33,8 +33,10 @@ type scribe struct {
 }
 
 func newScribe(r *Runner, t *Task, stop context.CancelCauseFunc) *scribe {
-	s := &scribe{r: r, t: t, stop: stop, answer: &answer{endpoint: t.Endpoint}, ready: make(chan struct{}, 1), ended: make(chan struct{})}
-	s.writes.Go(s.run)
+	s := &scribe{r: r, t: t, stop: stop, answer: &answer{endpoint: t.Endpoint, stream: t.followed()}, ready: make(chan struct{}, 1), ended: make(chan struct{})}
+	if s.answer.stream {
+		s.writes.Go(s.run)
+	}
 	return s
 }
 

@@ -37,6 +37,8 @@ type Task struct {
 	Agent    tenancy.ID       // whose configuration made the request; empty: the request came as it is
 	Version  int64            // of the agent
 	Batch    tenancy.ID       // which it is an item of; empty: none
+	Item     int64            // its number there, from 0
+	Custom   string           // what the client calls it there
 	Once     string           // the request that has made it, so that it makes no other one; empty: it may be repeated
 	Endpoint adapters.Endpoint
 	Model    string // as it was asked for
@@ -113,6 +115,10 @@ func Endpoints() []adapters.Endpoint {
 func streams(e adapters.Endpoint) bool {
 	return e == adapters.ChatCompletions || e == adapters.Responses || e == adapters.Completions
 }
+
+// followed tells whether the answer of the task comes token by token, so that it can be followed. That of an item of a batch is
+// looked at when it is there.
+func (t *Task) followed() bool { return streams(t.Endpoint) && t.Batch == "" }
 
 // job wakes a worker for the task as it is.
 func (t *Task) job() Job {

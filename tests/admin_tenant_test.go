@@ -253,6 +253,15 @@ func deeds() map[string]deed {
 		"stream-task":          {on: "task", status: http.StatusNotFound},
 		"stream-task-response": {on: "task", status: http.StatusNotFound},
 
+		"create-batch":      {status: created, body: named},
+		"list-batches":      {status: ok},
+		"get-batch":         {on: "batch", status: http.StatusNotFound},
+		"add-batch-items":   {on: "batch", status: http.StatusNotFound, body: func(*tenant) members { return members{} }},
+		"start-batch":       {on: "batch", status: http.StatusNotFound},
+		"cancel-batch":      {on: "batch", status: http.StatusNotFound},
+		"retry-batch":       {on: "batch", status: http.StatusNotFound},
+		"get-batch-results": {on: "batch", status: http.StatusNotFound},
+
 		"get-secrets":    {status: ok},
 		"rotate-secrets": {status: ok},
 	}
@@ -260,6 +269,9 @@ func deeds() map[string]deed {
 
 // noTask is the id of a task that nobody has made.
 const noTask = "task_00000000000000000000000000000001"
+
+// noBatch is the id of a batch that nobody has made.
+const noBatch = "batch_00000000000000000000000000000001"
 
 // noCall is the id of a call that nobody has made.
 const noCall = "req_00000000000000000000000000000001"
@@ -276,6 +288,8 @@ func (n *tenant) object(t *testing.T, d deed, by *caller) (id string) {
 		return by.session(t)
 	case "task":
 		return noTask
+	case "batch":
+		return noBatch
 	case "call":
 		return noCall
 	}

@@ -102,7 +102,7 @@ func (w *walk) values(place openapi.Parameter, o *openapi.Operation, d deed) (th
 	n := w.first
 	ids := map[string]string{
 		"organization": n.org, "tenant": n.org, "team": n.team, "user": n.user, "role": n.role, "key": n.key, "session": n.session, "call": noCall,
-		"limit": n.limit, "budget": n.budget, "task": noTask,
+		"limit": n.limit, "budget": n.budget, "task": noTask, "batch": noBatch,
 	}
 	one := func(kind string) (theirs, nobodys any, known bool) {
 		id, ok := ids[kind]
@@ -114,8 +114,8 @@ func (w *walk) values(place openapi.Parameter, o *openapi.Operation, d deed) (th
 	if (o.ID == "export-calls" || o.ID == "diff-routes") && place.Name != "organization" || o.ID == "list-calls" && place.Name == "after" {
 		return nil, nil, true // it narrows calls, whosever they are
 	}
-	if strings.Contains(o.ID, "-task") && slices.Contains([]string{
-		"state", "agent", "batch", "body", "deadline", "endpoint", "priority", "retry", "start_at", "tags", "last_event_id", "Last-Event-ID", "content",
+	if (strings.Contains(o.ID, "-task") || strings.Contains(o.ID, "batch")) && slices.Contains([]string{
+		"state", "agent", "batch", "body", "deadline", "endpoint", "priority", "retry", "start_at", "tags", "last_event_id", "Last-Event-ID", "content", "parallel", "items", "draft", "format", "from",
 	}, place.Name) {
 		return nil, nil, true // it says what a task is, or narrows what is one's own
 	}
@@ -123,7 +123,7 @@ func (w *walk) values(place openapi.Parameter, o *openapi.Operation, d deed) (th
 	case openapi.Parameter{Name: "id", In: "path"}:
 		return one(d.on)
 	case openapi.Parameter{Name: "after", In: "query"}:
-		return one(strings.TrimSuffix(strings.Replace(strings.TrimPrefix(o.ID, "list-"), "audit-heads", "organizations", 1), "s"))
+		return one(strings.TrimSuffix(strings.NewReplacer("audit-heads", "organizations", "batches", "batchs").Replace(strings.TrimPrefix(o.ID, "list-")), "s"))
 	case openapi.Parameter{Name: "Idempotency-Key", In: "header"}:
 		return n.name + o.ID, w.second.word(), true
 	case openapi.Parameter{Name: "If-Match", In: "header"}, openapi.Parameter{Name: "limit", In: "query"}:

@@ -35,7 +35,7 @@ func (a *App) serveAdmin(cfg *config.Config) {
 	server := admin.NewServer(deps)
 	a.onStop(background(server.RecordRefusals))
 	a.server.Mount("/api", server)
-	a.server.Operator = server.Operates
+	a.server.Operator, a.server.Large = server.Operates, admin.TakesItems
 }
 
 // adminOver is what the control plane needs of a database and of the file.
@@ -49,7 +49,7 @@ func adminOver(db *storage.DB, keyring *secrets.Keyring, log *slog.Logger, file 
 		LimitStore:    tenancy.Declared(func() []accounting.Limits { return file().limits }, db.Limits()),
 		BudgetStore:   tenancy.Declared(func() []accounting.Budget { return file().budgets }, db.Budgets()), Ledger: db,
 		Work: admin.TaskWork{ // a task that is made without a server waits for one
-			Store: db, Feed: tasks.NewFeed(nil, tasks.Looking{}), Stop: func(tenancy.ID) {}, Hearts: func() time.Duration { return heartEvery },
+			Store: db, Batches: db, Feed: tasks.NewFeed(nil, tasks.Looking{}), Stop: func(tenancy.ID) {}, Hearts: func() time.Duration { return heartEvery },
 			PerUser: func() int { return tasks.Defaults().PerUser }, Streams: func() int { return tasks.Defaults().Streams },
 		},
 		Sessions: db, Passwords: db, Rotator: db, Requests: db, Subjects: db, Sealed: db, Audit: db, Calls: db,

@@ -107,7 +107,7 @@ func (a *App) showTasks(w *admin.TaskWork) {
 			return setting(&a.config.Tasks)
 		}
 	}
-	w.Feed, w.Stop = a.tasks.feed, a.tasks.runner.Stop
+	w.Feed, w.Stop, w.Estimate = a.tasks.feed, a.tasks.runner.Stop, a.pipeline.Estimate
 	w.PerUser = of(func(c *tasks.Config) int { return c.PerUser })
 	w.Streams = of(func(c *tasks.Config) int { return c.Streams })
 }

@@ -29,6 +29,7 @@ type tenant struct {
 	limits   accounting.Limits // of the key
 	budget   accounting.Budget // of the organization
 	task     *tasks.Task
+	pile     *tasks.Batch // with two items
 }
 
 func fill(t *testing.T, db *storage.DB, name string) tenant {
@@ -60,6 +61,8 @@ func fill(t *testing.T, db *storage.DB, name string) tenant {
 	others, err := db.KeepObjects(t.Context(), []routing.StoredObject{v.object})
 	must(t, err)
 	same(t, "objects of others", len(others), 0)
+	v.pile = oneBatch(v.org, v.user.ID, 1)
+	filled(t, db, v.pile, 2)
 	v.task = begun(t, db, v.org, v.user.ID, tenancy.ID("node of "+name))
 	return v
 }
@@ -91,6 +94,8 @@ func (v tenant) all(t *testing.T, db *storage.DB) (all []any) {
 	add(db.LedgerTotals(ctx, accounting.LedgerQuery{Org: v.org}))
 	add(db.Usage(ctx, accounting.UsageQuery{Org: v.org, By: []accounting.Dimension{accounting.ByKey}, Limit: 10}))
 	add(db.Task(ctx, v.org, v.task.ID))
+	add(db.Batch(ctx, v.org, v.pile.ID))
+	add(db.Items(ctx, tasks.ItemQuery{Org: v.org, Batch: v.pile.ID, After: -1, Limit: 10}))
 	add(db.Progress(ctx, v.org, v.task.ID, 0, true, 10))
 	return all
 }
@@ -330,6 +335,45 @@ func tenants(t *testing.T, db *storage.DB) {
 		"StopTask": func() {
 			_, err := db.StopTask(ctx, vel, me.org, other.task.ID)
 			none("a task", err)
+		},
+		"CreateBatch": func() {
+			stolen := oneBatch(me.org, me.user.ID, 1)
+			stolen.ID = other.pile.ID
+			wants(t, "a batch in the place of another one", db.CreateBatch(ctx, vel, stolen), &tenancy.Taken{Field: "id"})
+		},
+		"Batch": func() {
+			_, err := db.Batch(ctx, me.org, other.pile.ID)
+			none("a batch", err)
+		},
+		"Batches": func() {
+			for _, owner := range []tenancy.ID{"", other.user.ID} {
+				list, err := db.Batches(ctx, tasks.BatchQuery{Org: me.org, Owner: owner, Limit: 10})
+				must(t, err)
+				if len(list) > 1 || len(list) == 1 && (owner != "" || list[0].ID != me.pile.ID) {
+					t.Errorf("my batches: %+v", list)
+				}
+			}
+		},
+		"AddItems": func() {
+			_, err := db.AddItems(ctx, me.org, other.pile.ID, 2, itemsOf(me.pile, 2, 1))
+			none("a batch", err)
+		},
+		"StartBatch": func() {
+			_, err := db.StartBatch(ctx, vel, me.org, other.pile.ID)
+			none("a batch", err)
+		},
+		"StopBatch": func() {
+			_, err := db.StopBatch(ctx, vel, me.org, other.pile.ID)
+			none("a batch", err)
+		},
+		"RetryBatch": func() {
+			_, err := db.RetryBatch(ctx, vel, me.org, other.pile.ID)
+			none("a batch", err)
+		},
+		"Items": func() {
+			list, err := db.Items(ctx, tasks.ItemQuery{Org: me.org, Batch: other.pile.ID, After: -1, Limit: 10})
+			must(t, err)
+			same(t, "items of theirs", len(list), 0)
 		},
 		// These ask over all organizations, for the house itself.
 		"NoteBudget": nil,

@@ -143,6 +143,29 @@ func changing(t *testing.T, db *storage.DB, a tenant) map[string]leaving {
 			_, err := db.StopTask(ctx, by, a.org, a.task.ID)
 			must(t, err)
 		}, []string{"tasks.cancel"}},
+		"CreateBatch": {func() { must(t, db.CreateBatch(ctx, by, oneBatch(a.org, a.user.ID, 1))) }, []string{"batches.create"}},
+		"StartBatch": {func() {
+			b := oneBatch(a.org, a.user.ID, 1)
+			filled(t, db, b, 1)
+			_, err := db.StartBatch(ctx, by, a.org, b.ID)
+			must(t, err)
+		}, []string{"batches.create", "batches.start"}},
+		"StopBatch": {func() {
+			_, err := db.StopBatch(ctx, by, a.org, a.pile.ID)
+			must(t, err)
+		}, []string{"batches.cancel"}},
+		"RetryBatch": {func() {
+			b := oneBatch(a.org, a.user.ID, 1)
+			filled(t, db, b, 1)
+			_, err := db.StopBatch(ctx, by, a.org, b.ID)
+			must(t, err)
+			_, err = db.RetryBatch(ctx, by, a.org, b.ID)
+			must(t, err)
+		}, []string{"batches.cancel", "batches.create", "batches.retry"}},
+		"AddItems": {func() { // the start tells of it
+			_, err := db.AddItems(ctx, a.org, a.pile.ID, 0, itemsOf(a.pile, 0, 2))
+			must(t, err)
+		}, nil},
 		"Advance":        {func() { advances(t, db, a.task, true, "") }, nil}, // its history tells
 		"AppendProgress": {func() { _, err := db.AppendProgress(ctx, a.task, []tasks.Progress{{Seq: 3, At: at}}); must(t, err) }, nil},
 		"Append": {func() {
@@ -164,7 +187,7 @@ func traces(t *testing.T, db *storage.DB) {
 		"Seal", "SealNow", // they seal events and make none
 		"BatchSize", "Cursor", "Calls", "Call", "CountCalls", "Replay", "Usage", "ProveBatch",
 		"Spent", "LedgerTotals", "LedgerEntries", "Overruns",
-		"LoadTask", "PendingTasks", "Progress", "Queue", "Seqs", "Stopping", "Task", "TaskContents", "Tasks",
+		"Batch", "Batches", "Items", "LoadTask", "PendingTasks", "Progress", "Queue", "Seqs", "Stopping", "Task", "TaskContents", "Tasks",
 		"Patrol",        // what it changes, the history of each task tells
 		"Sum", "SumNow", // they add up what is there
 		"Close", "Migrate",

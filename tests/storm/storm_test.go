@@ -55,7 +55,7 @@ organizations:
 	for n := range 20 {
 		s.visit(t, &visitor{n: n, random: rand.New(rand.NewPCG(seed, uint64(n))), phase: whole})
 	}
-	before := rest(t, p, sim, state{goroutines: 40, fds: 30})
+	before := rest(t, p, sim, state{goroutines: 48, fds: 30})
 
 	next := atomic.Int64{}
 	next.Store(1000) // numbers of the warm-up stay out

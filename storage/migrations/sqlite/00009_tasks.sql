@@ -3,7 +3,7 @@
 create table tasks (
   id text primary key, org_id text not null,
   owner text not null, team_id text not null, user_id text not null, key_id text not null,
-  agent_id text not null, agent_version bigint not null, batch_id text not null, once text not null,
+  agent_id text not null, agent_version bigint not null, batch_id text not null, once text not null, item bigint not null, custom_id text not null,
   endpoint text not null, model text not null, priority bigint not null, labels text not null, attempts bigint not null, backoff_us bigint not null, retry_on text not null,
   state text not null, rev bigint not null, seq bigint not null, tries bigint not null, failures bigint not null, interrupted bigint not null,
   created_us bigint not null, due_us bigint not null, deadline_us bigint not null, began_us bigint not null, ended_us bigint not null, stopping_us bigint not null, archived_us bigint not null,
@@ -15,13 +15,26 @@ create index tasks_org on tasks (org_id, id);
 create index tasks_owner on tasks (org_id, owner, id);
 create index tasks_state on tasks (org_id, state, id);
 create index tasks_agent on tasks (agent_id, id) where agent_id <> '';
-create index tasks_batch on tasks (batch_id, id) where batch_id <> '';
+create index tasks_batch on tasks (batch_id, item) where batch_id <> '';
+create index tasks_unstarted on tasks (batch_id, item) where state = 'pending' and due_us = 0 and batch_id <> '';
 create unique index tasks_once on tasks (org_id, once) where once <> '';
 create index tasks_at_work on tasks (org_id, owner) where state in ('pending', 'running') and batch_id = '';
 create index tasks_node on tasks (node) where state = 'running';
 create index tasks_due on tasks (due_us) where state = 'pending';
 create index tasks_deadline on tasks (deadline_us) where state = 'pending' and deadline_us > 0;
 create index tasks_ended on tasks (ended_us) where ended_us > 0;
+
+-- Many tasks that are made together. Their numbers are counted here, in the transactions that end them.
+create table batches (
+  id text primary key, org_id text not null, name text not null,
+  owner text not null, team_id text not null, user_id text not null, key_id text not null, once text not null,
+  endpoint text not null, parallel bigint not null, labels text not null, attempts bigint not null, backoff_us bigint not null, retry_on text not null,
+  state text not null, rev bigint not null, created_us bigint not null, began_us bigint not null, ended_us bigint not null, stopping_us bigint not null,
+  total bigint not null, bytes bigint not null, succeeded bigint not null, failed bigint not null, cancelled bigint not null,
+  tokens_in bigint not null, tokens_out bigint not null, cost bigint not null, estimate bigint not null, unpriced bigint not null
+);
+create index batches_org on batches (org_id, id);
+create unique index batches_once on batches (org_id, once) where once <> '';
 
 -- What a task asks and what it was answered, sealed.
 create table task_contents (
