@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"reflect"
 	"strconv"
 	"time"
 
@@ -99,6 +100,8 @@ func (s *Server) serveBatchResults(op func(id, method, path, summary, descriptio
 	for _, media := range resultsMedia {
 		content[media] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
 	}
+	one := huma.SchemaFromType(s.api.OpenAPI().Components.Schemas, reflect.TypeFor[BatchResult]())
+	content[resultsMedia["json"]].Schema = &huma.Schema{Type: huma.TypeArray, Items: one}
 	s.api.OpenAPI().Paths[results.Path].Get.Responses["200"] = &huma.Response{Description: "The items.", Content: content}
 }
 
@@ -253,4 +256,9 @@ func (c *csvResults) end() error {
 	}
 	c.w.Flush()
 	return errors.Join(err, c.w.Error())
+}
+
+// TransformSchema says what may be null.
+func (BatchResult) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	return orNull(s, "error")
 }

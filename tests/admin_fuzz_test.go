@@ -22,10 +22,10 @@ func TestFuzzedByItsDocument(t *testing.T) {
 	st := filepath.Join(venv(t, "schemathesis.txt"), "bin", "st")
 	for name, run := range map[string]struct {
 		root bool
-		less []string // what may end the session that the run has: it tries the ids that it sees
+		less []string // what may end the session that the run has: it tries the ids that it sees; and what takes lines, which it can not write
 	}{
-		"a platform administrator, on Postgres":   {true, nil},
-		"an organization's, signed in, on SQLite": {false, []string{"logout", "refresh", "end-session", "change-user", "delete-user", "set-user-roles", "change-password"}},
+		"a platform administrator, on Postgres":   {true, []string{"add-batch-items"}},
+		"an organization's, signed in, on SQLite": {false, []string{"logout", "refresh", "end-session", "change-user", "delete-user", "set-user-roles", "change-password", "add-batch-items"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -45,6 +45,7 @@ type commands struct {
 	Cache       cacheCmd       `cmd:"" help:"About the answers that are kept for equal calls."`
 	Explain     explainCmd     `cmd:"" help:"Say where a call would go, and why."`
 	Tasks       tasksCmd       `cmd:"" help:"Run, list, show, watch and cancel tasks."`
+	Batches     batchesCmd     `cmd:"" help:"Submit, watch and read batches."`
 	Limits      limitsCmd      `cmd:"" help:"Manage limits: how fast calls may come."`
 	Budgets     budgetsCmd     `cmd:"" help:"Manage budgets: what calls may cost."`
 	Ledger      ledgerCmd      `cmd:"" help:"Verify what was spent, and repair what is counted."`

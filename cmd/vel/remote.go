@@ -44,6 +44,25 @@ func (r *remote) open(ctx context.Context, method, path string, query url.Values
 		}
 		body = bytes.NewReader(text)
 	}
+	return r.send(ctx, method, path, query, match, "application/json", body)
+}
+
+// sendLines sends lines of JSON, and reads the answer into out.
+func (r *remote) sendLines(ctx context.Context, path string, query url.Values, lines []byte, out any) error {
+	res, err := r.send(ctx, http.MethodPost, path, query, "", "application/x-ndjson", bytes.NewReader(lines))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := r.text(res)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, out)
+}
+
+// send is open with a body of any kind.
+func (r *remote) send(ctx context.Context, method, path string, query url.Values, match, media string, body io.Reader) (*http.Response, error) {
 	address := r.base + path
 	if len(query) > 0 {
 		address += "?" + query.Encode()
@@ -53,7 +72,7 @@ func (r *remote) open(ctx context.Context, method, path string, query url.Values
 		return nil, fmt.Errorf("VEL_URL is no address of a server: %s", r.base)
 	}
 	req.Header.Set("Authorization", "Bearer "+r.key)
-	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Content-Type", media)
 	req.Header.Set("User-Agent", "vel/"+thisBuild().Version)
 	if match != "" {
 		req.Header.Set("If-Match", match)

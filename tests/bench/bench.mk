@@ -61,3 +61,11 @@ AFFORDS ?= 1000
 .PHONY: soak-limits
 soak-limits: ## Let RACING (12800) calls race for a budget of AFFORDS (1000) on three nodes, and clients leave for a minute while one is killed
 	cd tests && go test -count 1 -timeout 0 -v -run 'TestBudgetOf' -parallel 1 ./nodes -racing $(RACING) -affords $(AFFORDS) -abort 60s
+
+ITEMS ?= 50000
+.PHONY: soak-tasks
+soak-tasks: ## Kill nodes while 2,000 tasks are made and followed, and while a batch of ITEMS (50000) runs, and add what was found to tests/bench/RESULTS.md
+	seen=$$(mktemp) && trap 'rm -f "$$seen"' EXIT && \
+		printf '| batch | items | sent in s | items/s | kills | calls made again | resident MiB |\n|---|---|---|---|---|---|---|\n' >"$$seen" && \
+		(cd tests && go test -count 1 -timeout 0 -v -run 'TestTasksSurviveKills|TestBatchSurvivesKills' -parallel 1 ./nodes -tasks 2000 -items $(ITEMS) -report "$$seen") && \
+		cd tests/bench && go run . note -what tasks-killed <"$$seen"
