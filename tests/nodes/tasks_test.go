@@ -207,13 +207,17 @@ func (h *estate) churn(p *typist, secret string) []*wanted {
 func (h *estate) judge(p *typist, secret string, list []*wanted) {
 	t := h.t
 	t.Helper()
-	records := map[string][]line{}
-	for i := range h.dirs {
-		h.nodes[i].ships(t, patience)
-	}
-	for _, l := range h.any(0).recorded(t) {
-		records[l.Tags["call"]] = append(records[l.Tags["call"]], l)
-	}
+	var records map[string][]line
+	soon(t, patience, "every call has its record", func() bool {
+		for i := range h.dirs { // a record on its way from one place to the next is in neither for a moment
+			h.nodes[i].ships(t, patience)
+		}
+		records = map[string][]line{}
+		for _, l := range h.any(0).recorded(t) {
+			records[l.Tags["call"]] = append(records[l.Tags["call"]], l)
+		}
+		return len(records) >= len(list)
+	})
 	again := 0
 	for i, w := range list {
 		s := h.any(i).task(t, secret, w.id)
