@@ -55,6 +55,7 @@ func (s *Server) describe() {
 				{Name: "Calls", Description: "What was asked of models, what it used and what it cost."},
 				{Name: "Tasks", Description: "Calls that are made later, tried again when they fail, and kept with their answers."},
 				{Name: "Batches", Description: "Many tasks that are made together, so many at a time."},
+				{Name: "Webhooks", Description: "Who is told what happens, and what became of that."},
 				{Name: "Health", Description: "Whether this node works."},
 			},
 		},

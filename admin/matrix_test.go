@@ -103,6 +103,16 @@ retry-batch             .     .       x       .       x      .     x     x     x
 list-batches            .     .       x       x       x      x     x     x     x   x
 get-batch               .     .       x       x       x      x     x     x     x   x
 get-batch-results       .     .       x       x       x      x     x     x     x   x
+list-webhooks           .     .       .       x       x      x     x     x     x   x
+get-webhook             .     .       .       x       x      x     x     x     x   x
+create-webhook          .     .       .       .       .      .     x     x     x   x
+change-webhook          .     .       .       .       .      .     x     x     x   x
+delete-webhook          .     .       .       .       .      .     x     x     x   x
+rotate-webhook          .     .       .       .       .      .     x     x     x   x
+test-webhook            .     .       .       .       .      .     x     x     x   x
+list-deliveries         .     .       .       .       .      .     x     x     x   x
+get-delivery            .     .       .       .       .      .     x     x     x   x
+redeliver               .     .       .       .       .      .     x     x     x   x
 create-task             .     .       x       .       x      .     x     x     x   x
 list-tasks              .     .       x       x       x      x     x     x     x   x
 get-task                .     .       x       x       x      x     x     x     x   x
@@ -229,9 +239,9 @@ func TestOtherOrganizationsAreNotFound(t *testing.T) {
 		"teams": map[string]any{"name": "mine"}, "users": map[string]any{"name": "mine", "email": "mine@example.com"},
 		"roles": map[string]any{"name": "mine", "permissions": []string{}}, "keys": map[string]any{"name": "mine"},
 		"organizations": map[string]any{"name": "mine"}, "limits": map[string]any{"rpm": 1}, "cache": map[string]any{}, "budgets": map[string]any{"name": "mine", "usd": "1"},
-		"routes": map[string]any{"model": "m"}, "tasks": map[string]any{"body": map[string]any{"model": "m"}}, "batches": map[string]any{"name": "mine"},
+		"routes": map[string]any{"model": "m"}, "tasks": map[string]any{"body": map[string]any{"model": "m"}}, "batches": map[string]any{"name": "mine"}, "webhooks": map[string]any{"name": "mine", "url": "https://example.com", "events": []string{"*"}},
 	}
-	ids := map[string]string{"teams": "team_red", "users": "user_viewer", "roles": "role_clerk", "keys": "key_caller", "organizations": string(acme), "calls": "req_5", "limits": "limit:acme%2Fci", "budgets": "budget:acme", "tasks": "task_1", "batches": "batch_1"}
+	ids := map[string]string{"teams": "team_red", "users": "user_viewer", "roles": "role_clerk", "keys": "key_caller", "organizations": string(acme), "calls": "req_5", "limits": "limit:acme%2Fci", "budgets": "budget:acme", "tasks": "task_1", "batches": "batch_1", "webhooks": "webhook_acme", "deliveries": "delivery_1"}
 	w.called()
 	before := w.db.shape()
 	walked := 0

@@ -145,6 +145,17 @@ func needs() map[string]need {
 		"get-costs": analytics,
 		"get-price": platform,
 
+		"list-webhooks":   view,
+		"get-webhook":     view,
+		"create-webhook":  organization,
+		"change-webhook":  organization,
+		"delete-webhook":  organization,
+		"rotate-webhook":  organization,
+		"test-webhook":    organization,
+		"list-deliveries": organization,
+		"get-delivery":    organization,
+		"redeliver":       organization,
+
 		"create-batch":      execute,
 		"add-batch-items":   execute,
 		"start-batch":       execute,

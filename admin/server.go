@@ -186,6 +186,7 @@ func NewServer(d Deps) *Server {
 	s.servePrices()
 	s.serveTasks()
 	s.serveBatches()
+	s.serveWebhooks()
 	s.serveDocument()
 	return s
 }

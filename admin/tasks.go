@@ -33,10 +33,14 @@ type TaskStore interface {
 
 // TaskWork is what the room needs of those who run tasks.
 type TaskWork struct {
-	Store   TaskStore
-	Batches BatchStore
-	Feed    *tasks.Feed         // tells of progress
-	Stop    func(id tenancy.ID) // ends a task that runs in this process
+	Store     TaskStore
+	Batches   BatchStore
+	Webhooks  tenancy.Store[tasks.Webhook]
+	Hooks     HookStore
+	Courier   Courier             // nil: nothing is sent from here
+	PlainHTTP bool                // webhooks may be plain HTTP
+	Feed      *tasks.Feed         // tells of progress
+	Stop      func(id tenancy.ID) // ends a task that runs in this process
 
 	// Estimate is what a call may cost; nil: no calls are served here.
 	Estimate func(r *tasks.Request) (cost money.Nano, priced bool, err error)

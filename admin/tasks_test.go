@@ -127,7 +127,7 @@ func (w *world) answers(id tenancy.ID, answer string) {
 // work is what the world knows of tasks.
 func (w *world) work() TaskWork {
 	return TaskWork{
-		Store: w.tasks, Batches: w.batches, Feed: w.feed, Stop: func(id tenancy.ID) { w.stopped = append(w.stopped, id) },
+		Store: w.tasks, Batches: w.batches, Webhooks: w.hooks, Hooks: w.hooks, Courier: w.hooks, Feed: w.feed, Stop: func(id tenancy.ID) { w.stopped = append(w.stopped, id) },
 		Estimate: func(r *tasks.Request) (money.Nano, bool, error) {
 			if w.costs == nil {
 				return 0, false, nil

@@ -45,6 +45,7 @@ type Config struct {
 	MaxAge    time.Duration  // how long keys of the database are believed while it is away
 	Retention Retention
 	Tasks     tasks.Config
+	Webhooks  tasks.WebhookConfig
 	Spool     Spool
 	Cache     Cache
 	SecretKey secrets.Secret   // what encrypts secrets at rest; no secret: it is not set
@@ -89,7 +90,7 @@ func parse(path string, text []byte, env environment) (*Config, error) {
 	simulated := d.wellKnown(&f.Routing)
 	c := &Config{
 		Path: path, Gateway: f.Config, Routing: f.Routing, Tenancy: f.Tenancy, SignOn: f.Admin.OIDC, Database: f.Database, MaxAge: f.SnapshotMaxAge,
-		Retention: f.Retention, Tasks: f.Tasks, Log: f.Log, OTel: f.OTel, Simulated: simulated, Offered: d.offered,
+		Retention: f.Retention, Tasks: f.Tasks, Webhooks: f.Webhooks, Log: f.Log, OTel: f.OTel, Simulated: simulated, Offered: d.offered,
 		SecretKey: d.variable("VEL_SECRET_KEY", 32), OldKeys: d.variables("VEL_SECRET_KEY_OLD", 32), AdminKey: d.variable("VEL_ADMIN_KEY", 24),
 	}
 	c.Gateway.AdminListen = f.Admin.Listen

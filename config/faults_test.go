@@ -48,7 +48,7 @@ zzz: 1
 vel.yaml:1: listne: is not a known key; did you mean "listen"?
 vel.yaml:2: server.drian: is not a known key; did you mean "drain"?
 vel.yaml:3: Log: is not a known key; did you mean "log"?
-vel.yaml:4: zzz: is not a known key; known are admin, cache, database, database_direct, defaults, listen, log, models, organizations, otel, providers, redis, retention, server, snapshot_max_age, spool, tasks
+vel.yaml:4: zzz: is not a known key; known are admin, cache, database, database_direct, defaults, listen, log, models, organizations, otel, providers, redis, retention, server, snapshot_max_age, spool, tasks, webhooks
 `},
 	{name: "wrong types", file: `
 listen: [a]

@@ -16,17 +16,18 @@ import (
 type file struct {
 	gateway.Config `yaml:",inline"`
 
-	Database       Database      `yaml:"database" jsonschema:"description=sqlite:PATH or postgres://…; DATABASE_URL wins."`
-	DatabaseDirect Database      `yaml:"database_direct" jsonschema:"description=Postgres without a pooler for LISTEN where database goes through PgBouncer."`
-	SnapshotMaxAge time.Duration `yaml:"snapshot_max_age" jsonschema:"description=How long keys that the database told of are believed while it does not answer."`
-	Redis          Redis         `yaml:"redis" jsonschema:"description=redis://… or rediss://…; several hosts are a Redis Cluster; REDIS_URL wins; empty: limits are kept in this process."`
-	Cache          Cache         `yaml:"cache" jsonschema:"description=Where the answers of models with a cache are kept."`
-	Spool          Spool         `yaml:"spool" jsonschema:"description=Where records wait that are not yet in the database."`
-	Admin          Admin         `yaml:"admin" jsonschema:"description=Who manages Vel and where."`
-	Log            Log           `yaml:"log" jsonschema:"description=What is logged and how."`
-	OTel           OTel          `yaml:"otel" jsonschema:"description=OpenTelemetry over OTLP/HTTP."`
-	Tasks          tasks.Config  `yaml:"tasks" jsonschema:"description=What is done later."`
-	Retention      Retention     `yaml:"retention" jsonschema:"description=How long records are kept."`
+	Database       Database            `yaml:"database" jsonschema:"description=sqlite:PATH or postgres://…; DATABASE_URL wins."`
+	DatabaseDirect Database            `yaml:"database_direct" jsonschema:"description=Postgres without a pooler for LISTEN where database goes through PgBouncer."`
+	SnapshotMaxAge time.Duration       `yaml:"snapshot_max_age" jsonschema:"description=How long keys that the database told of are believed while it does not answer."`
+	Redis          Redis               `yaml:"redis" jsonschema:"description=redis://… or rediss://…; several hosts are a Redis Cluster; REDIS_URL wins; empty: limits are kept in this process."`
+	Cache          Cache               `yaml:"cache" jsonschema:"description=Where the answers of models with a cache are kept."`
+	Spool          Spool               `yaml:"spool" jsonschema:"description=Where records wait that are not yet in the database."`
+	Admin          Admin               `yaml:"admin" jsonschema:"description=Who manages Vel and where."`
+	Log            Log                 `yaml:"log" jsonschema:"description=What is logged and how."`
+	OTel           OTel                `yaml:"otel" jsonschema:"description=OpenTelemetry over OTLP/HTTP."`
+	Tasks          tasks.Config        `yaml:"tasks" jsonschema:"description=What is done later."`
+	Webhooks       tasks.WebhookConfig `yaml:"webhooks" jsonschema:"description=Who may be told what happens."`
+	Retention      Retention           `yaml:"retention" jsonschema:"description=How long records are kept."`
 
 	Routing routing.Config `yaml:",inline"`
 	Tenancy tenancy.Config `yaml:",inline"`
@@ -88,6 +89,7 @@ func defaults() file {
 		Log:       Log{Level: "info", Format: "json"},
 		OTel:      OTel{Sample: 0.01},
 		Tasks:     tasks.Defaults(),
+		Webhooks:  tasks.WebhookDefaults(),
 		Retention: Retention{Calls: 30 * day, Rollups: 400 * day, Audit: 90 * day, Content: 7 * day, Tasks: 30 * day},
 		Routing:   routing.Defaults(),
 		Tenancy:   tenancy.Defaults(),

@@ -51,6 +51,7 @@ var treatments = [...]treatment{
 	{path: "otel", effect: enforced},
 	{path: "retention", effect: enforced},
 	{path: "tasks", effect: enforced},
+	{path: "webhooks", effect: enforced},
 
 	{path: "defaults.timeouts", effect: enforced},
 	{path: "defaults.attempts", effect: enforced},

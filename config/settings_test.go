@@ -69,6 +69,7 @@ var settings = map[string]string{
 	"log.level": "debug", "log.format": "text", "otel.endpoint": "http://h:1", "otel.sample": "0.5",
 	"retention.calls": "1d", "retention.rollups": "1d", "retention.audit": "1d", "retention.content": "1d", "retention.tasks": "1d",
 	"tasks.per_user": "7", "tasks.streams_per_user": "7", "tasks.workers": "7",
+	"webhooks.allow_private": "[10.0.0.0/8]", "webhooks.allow_http": "true", "webhooks.timeout": "7s",
 
 	"defaults.timeouts.connect": "1s", "defaults.timeouts.first_byte": "1s", "defaults.timeouts.idle": "1s", "defaults.timeouts.total": "1s",
 	"defaults.attempts": "7", "defaults.unpriced": "refuse", "defaults.unpriced_hold": "7", "defaults.backoff": "[7ms]",
@@ -223,6 +224,7 @@ func observe(t *testing.T, env []string) observed {
 		MaxAge   time.Duration
 		Kept     Retention
 		Tasks    tasks.Config
+		Webhooks tasks.WebhookConfig
 		Spool    Spool
 		Cache    Cache
 		SignOn   admin.OIDC
@@ -231,7 +233,7 @@ func observe(t *testing.T, env []string) observed {
 		Budgets  []accounting.Budget
 		Unpriced [2]string
 	}{
-		c.Gateway, c.Log, c.OTel, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Redis, c.Direct, c.MaxAge, c.Retention, c.Tasks, c.Spool, c.Cache, c.SignOn, costs(t, &c.Routing),
+		c.Gateway, c.Log, c.OTel, table, c.Tenancy.Orgs(), c.Tenancy.Keys(), c.Database, c.Redis, c.Direct, c.MaxAge, c.Retention, c.Tasks, c.Webhooks, c.Spool, c.Cache, c.SignOn, costs(t, &c.Routing),
 		accounting.DeclaredLimits(&c.Tenancy), accounting.DeclaredBudgets(&c.Tenancy),
 		[2]string{c.Routing.Defaults.Unpriced, c.Routing.Defaults.UnpricedHold},
 	}

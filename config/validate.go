@@ -29,6 +29,7 @@ func (f *file) validate(fault func(path, problem, hint string)) {
 	f.OTel.validate(fault)
 	f.Admin.OIDC.Validate(fault)
 	f.Tasks.Validate(fault)
+	f.Webhooks.Validate(fault)
 	for _, r := range []struct {
 		name string
 		days float64

@@ -231,7 +231,7 @@ func itemEnded(ctx context.Context, x tx, t *tasks.Task, wake func(...tasks.Job)
 	case err != nil:
 		return fmt.Errorf("count an item of a batch: %w", err)
 	case left == 0:
-		return endBatch(ctx, x, t.Org, t.Batch, now, stopping > 0)
+		return endBatch(ctx, x, t.Org, t.Batch, now, stopping > 0, wake)
 	case stopping > 0:
 		return nil
 	}
@@ -245,24 +245,31 @@ func one(is bool) int64 {
 	return 0
 }
 
-func endBatch(ctx context.Context, x tx, org, id tenancy.ID, now time.Time, cancelled bool) error {
+// endBatch ends a batch, and tells of it.
+func endBatch(ctx context.Context, x tx, org, id tenancy.ID, now time.Time, cancelled bool, wake func(...tasks.Job)) error {
 	state := tasks.BatchCompleted
 	if cancelled {
 		state = tasks.BatchCancelled
 	}
-	_, err := x.exec(ctx, `update batches set state = $3, ended_us = $4 where org_id = $1 and id = $2`, org, id, string(state), micros{&now})
-	return err
+	if _, err := x.exec(ctx, `update batches set state = $3, ended_us = $4 where org_id = $1 and id = $2`, org, id, string(state), micros{&now}); err != nil {
+		return err
+	}
+	var b tasks.Batch
+	if err := x.one(ctx, batchInto(&b), `select `+batchNames+` from batches where org_id = $1 and id = $2`, org, id); err != nil {
+		return err
+	}
+	return emit(ctx, x, wake, b.Notice())
 }
 
 // StopBatch asks a batch to end, for somebody: what has not begun is cancelled with it, what runs is ended by its node.
 func (db *DB) StopBatch(ctx context.Context, by tenancy.Actor, org, id tenancy.ID) (b tasks.Batch, err error) {
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	err = db.audited(ctx, tenant(org), by, func(x tx, log *trail) error {
+	err = db.waking(ctx, tenant(org), func(x tx, wake func(...tasks.Job)) error {
 		if err := x.one(ctx, batchInto(&b), `select `+batchNames+` from batches where org_id = $1 and id = $2`, org, id); err != nil {
 			return err
 		}
 		if b.State.Over() || !b.Stopping.IsZero() {
-			return errNothing
+			return nil
 		}
 		// Items before their batch, as everywhere: who ends an item has its row, and then takes the batch's.
 		n, err := cancelItems(ctx, x, org, id, now)
@@ -277,12 +284,13 @@ func (db *DB) StopBatch(ctx context.Context, by tenancy.Actor, org, id tenancy.I
 		}
 		if b.Stopping, b.Cancelled = now, b.Cancelled+n; b.Done() == b.Total {
 			b.State, b.Ended = tasks.BatchCancelled, now
-			if err := endBatch(ctx, x, org, id, now, true); err != nil {
+			if err := endBatch(ctx, x, org, id, now, true, wake); err != nil {
 				return err
 			}
 		}
+		log := trail{by: by, at: now}
 		log.add(org, tenancy.ActionCancelBatch, tenancy.AuditObject{Kind: "batch", ID: id, Name: b.Name}, difference{})
-		return nil
+		return log.write(ctx, x, tenant(org))
 	})
 	return b, err
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/money"
+	"github.com/vel-gateway/vel/tasks"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -65,7 +66,7 @@ const exhausted = 100
 // NoteBudget notes that a percent of a budget is spent in the window that begins at a time, and writes an event. first
 // tells whether nobody had noted it before: then somebody is to be told.
 func (db *DB) NoteBudget(ctx context.Context, b *accounting.Budget, window time.Time, percent int, spent money.Nano) (first bool, err error) {
-	err = db.dialect.write(ctx, ingest, func(t tx) error {
+	err = db.waking(ctx, ingest, func(t tx, wake func(...tasks.Job)) error {
 		first = false
 		log := trail{by: tenancy.Vel(), at: time.Now()}
 		n, err := t.exec(ctx, `insert into budget_notices (org_id, budget_id, window_us, percent, at_us) values ($1, $2, $3, $4, $5) on conflict do nothing`,
@@ -80,7 +81,23 @@ func (db *DB) NoteBudget(ctx context.Context, b *accounting.Budget, window time.
 		d := noticed{percent, spent.String(), b.Max.String(), moment(window)}
 		log.add(b.Org, action, tenancy.AuditObject{Kind: "budget", ID: b.ID, Name: b.Name}, difference{after: jsonText(d)})
 		first = true
-		return appendEvents(ctx, t, log.events)
+		if err := appendEvents(ctx, t, log.events); err != nil {
+			return err
+		}
+		if err := t.turn(ctx, tenant(b.Org)); err != nil {
+			return err
+		}
+		return emit(ctx, t, wake, tasks.Notice{Org: b.Org, Type: noticeTypes[action], Object: b.ID, At: log.at, Data: []byte(jsonText(budgetNotice{string(b.ID), b.Name, d}))})
 	})
 	return first && err == nil, err
+}
+
+// noticeTypes are what webhooks are told of what the audit log says of budgets.
+var noticeTypes = map[string]string{tenancy.ActionBudgetWarning: "budget.warning", tenancy.ActionBudgetExhausted: "budget.exhausted"}
+
+// budgetNotice is what they are told of it.
+type budgetNotice struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	noticed
 }

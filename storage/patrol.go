@@ -21,12 +21,14 @@ type Patrol struct {
 // How often a node says that it lives, and how long it may be silent; how long a task may be due before it is woken again; how
 // long the tokens of a task are kept one by one after its end; and how often what has had its time is taken away.
 const (
-	patrolEvery   = time.Second
-	nodeLife      = 5 * time.Second
-	overdueAfter  = 5 * time.Minute
-	tokensKept    = time.Hour
-	tasksCleaning = 10 * time.Minute
-	rescuedAtOnce = 500
+	patrolEvery  = time.Second
+	nodeLife     = 5 * time.Second
+	overdueAfter = 5 * time.Minute
+	tokensKept   = time.Hour
+	// A delivery is claimed for as long as a receiver may take, and some time.
+	undeliveredFor = 2 * time.Minute
+	tasksCleaning  = 10 * time.Minute
+	rescuedAtOnce  = 500
 )
 
 // patrol looks after tasks for one node.
@@ -127,6 +129,9 @@ func (w *patrol) lead(ctx context.Context, now time.Time) error {
 		return err
 	}
 	if err := w.rouse(ctx, now.Add(-overdueAfter), now); err != nil {
+		return err
+	}
+	if err := w.rouseDeliveries(ctx, now.Add(-undeliveredFor), now); err != nil {
 		return err
 	}
 	if now.Sub(w.cleaned) < tasksCleaning {
@@ -270,6 +275,40 @@ func (w *patrol) rouse(ctx context.Context, before, now time.Time) error {
 	})
 }
 
+// rouseDeliveries is the same for deliveries: one that was claimed by a node which is gone, or whose node could not write what
+// became of it.
+func (w *patrol) rouseDeliveries(ctx context.Context, before, now time.Time) error {
+	var due []tasks.Delivery
+	err := w.db.dialect.read(ctx, system.inBackground(), func(t tx) error {
+		due = nil
+		return t.each(ctx, func(scan func(...any) error) error {
+			var d tasks.Delivery
+			err := scan(deliveryInto(&d)...)
+			due = append(due, d)
+			return err
+		}, deliverySelection+` where state = 'pending' and due_us <= $1 and woken_us <= $1 order by due_us limit $2`, micros{&before}, rescuedAtOnce)
+	})
+	if err != nil || len(due) == 0 {
+		return err
+	}
+	return w.db.waking(ctx, system.inBackground(), func(t tx, wake func(...tasks.Job)) error {
+		for i := range due {
+			d := &due[i]
+			if err := t.turn(ctx, tenant(d.Org)); err != nil {
+				return err
+			}
+			n, err := t.exec(ctx, `update deliveries set woken_us = $4 where org_id = $1 and id = $2 and rev = $3`, d.Org, d.ID, d.Rev, micros{&now})
+			if err != nil {
+				return err
+			}
+			if n == 1 {
+				wake(d.Job())
+			}
+		}
+		return nil
+	})
+}
+
 // tasksOf reads tasks of all organizations.
 func (w *patrol) tasksOf(ctx context.Context, where string, args ...any) (list []tasks.Task, err error) {
 	err = w.db.dialect.read(ctx, system.inBackground(), func(t tx) error {
@@ -293,6 +332,9 @@ func (w *patrol) clean(ctx context.Context, now time.Time) error {
 			where t.ended_us > 0 and t.ended_us < $1 limit $2)`, whole},
 		{`delete from task_contents where id in (select c.id from task_contents c where c.id` + ended + ` limit $2)`, whole},
 		{`delete from tasks where id in (select id from tasks where ended_us > 0 and ended_us < $1 limit $2)`, whole},
+		{`delete from batches where id in (select id from batches where ended_us > 0 and ended_us < $1 limit $2)`, whole},
+		{`delete from deliveries where id in (select id from deliveries where ended_us > 0 and ended_us < $1 limit $2)`, whole},
+		{`delete from notices where id in (select id from notices where at_us < $1 and not exists (select 1 from deliveries d where d.notice_id = notices.id) limit $2)`, whole},
 	} {
 		for more := true; more && ctx.Err() == nil; {
 			err := w.db.dialect.write(ctx, system.inBackground(), func(t tx) error {
@@ -308,18 +350,19 @@ func (w *patrol) clean(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// PendingTasks are the wake-ups of all tasks that wait: what a queue in memory begins with.
-func (db *DB) PendingTasks(ctx context.Context) (jobs []tasks.Job, err error) {
+// PendingJobs are the wake-ups of all that waits: what a queue in memory begins with.
+func (db *DB) PendingJobs(ctx context.Context) (jobs []tasks.Job, err error) {
 	err = db.dialect.read(ctx, system, func(t tx) error {
 		jobs = nil
 		return t.each(ctx, func(scan func(...any) error) error {
-			var k tasks.Task
-			if err := scan(&k.ID, &k.Org, &k.Rev, &k.Priority, micros{&k.Due}); err != nil {
+			var j tasks.Job
+			if err := scan((*string)(&j.Kind), &j.ID, &j.Org, &j.Rev, &j.Priority, micros{&j.Due}); err != nil {
 				return err
 			}
-			jobs = append(jobs, k.Job())
+			jobs = append(jobs, j)
 			return nil
-		}, `select id, org_id, rev, priority, due_us from tasks where state = 'pending' and due_us > 0`)
+		}, `select 'task', id, org_id, rev, priority, due_us from tasks where state = 'pending' and due_us > 0
+			union all select 'delivery', id, org_id, rev, 2, due_us from deliveries where state = 'pending'`)
 	})
 	return jobs, err
 }

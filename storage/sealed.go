@@ -21,6 +21,8 @@ func sealedColumns() []sealedColumn {
 		{table: "idempotency", column: "answer"},
 		{table: "task_contents", column: "request"},
 		{table: "task_contents", column: "answer"},
+		{table: "webhooks", column: "secret"},
+		{table: "webhooks", column: "old_secret"},
 	}
 }
 

@@ -355,6 +355,8 @@ func advance(ctx context.Context, x tx, t *tasks.Task, happened []tasks.Progress
 		wake(next.Job())
 	case t.State.Over() && t.Batch != "":
 		err = itemEnded(ctx, x, t, wake)
+	case t.State.Over():
+		err = emit(ctx, x, wake, t.Notice())
 	}
 	return err == nil, err
 }

@@ -32,7 +32,7 @@ func (db *DB) Queue() (tasks.Queue, error) {
 }
 
 func (db *liteDB) newQueue(of *DB) (tasks.Queue, error) {
-	return tasks.NewScheduler(of.PendingTasks, of.log), nil
+	return tasks.NewScheduler(of.PendingJobs, of.log), nil
 }
 
 func (db *liteDB) migrateQueue(context.Context, *slog.Logger) error { return nil }

@@ -169,7 +169,7 @@ func TestRolesMayDoWhatTheyNeed(t *testing.T) {
 	// What is not listed is denied; a list of rows that a policy hides is no right to read.
 	may := map[string][]string{
 		"vel_system delete": {
-			"audit_events", "batches", "budget_notices", "call_contents", "call_replaced", "call_terms", "calls", "idempotency", "ledger", "ledger_sums", "sessions", "stored_objects", "task_contents", "task_owners", "task_progress", "tasks", "usage_days", "usage_hours", "usage_minutes",
+			"audit_events", "batches", "budget_notices", "call_contents", "call_replaced", "call_terms", "calls", "deliveries", "idempotency", "ledger", "ledger_sums", "notices", "sessions", "stored_objects", "task_contents", "task_owners", "task_progress", "tasks", "usage_days", "usage_hours", "usage_minutes",
 		},
 		"vel_system insert": {"audit_checkpoints", "audit_heads", "audit_seals", "call_replaced", "usage_days", "usage_hours"},
 		"vel_ingest select": {"key_usage", "ledger_sums", "stored_objects", "usage_minutes"},

@@ -29,7 +29,7 @@ func (a *App) serveAdmin(cfg *config.Config) {
 	deps.FindFresh = a.pipeline.FindFresh
 	deps.PricesOf, deps.Planner, deps.Proposer = a.PricesOf, a.plan, a.propose
 	deps.Targets = a
-	a.showTasks(&deps.Work)
+	a.showTasks(&deps.Work, cfg)
 	deps.AdminKey, deps.Providers, deps.Registerer = cfg.AdminKey, a.providers, a.registry
 	deps.SignOn, deps.Uses, deps.CounterStore, deps.Cache = cfg.SignOn, a.ledger, a.counters.store, a.cache
 	server := admin.NewServer(deps)
@@ -49,7 +49,7 @@ func adminOver(db *storage.DB, keyring *secrets.Keyring, log *slog.Logger, file 
 		LimitStore:    tenancy.Declared(func() []accounting.Limits { return file().limits }, db.Limits()),
 		BudgetStore:   tenancy.Declared(func() []accounting.Budget { return file().budgets }, db.Budgets()), Ledger: db,
 		Work: admin.TaskWork{ // a task that is made without a server waits for one
-			Store: db, Batches: db, Feed: tasks.NewFeed(nil, tasks.Looking{}), Stop: func(tenancy.ID) {}, Hearts: func() time.Duration { return heartEvery },
+			Store: db, Batches: db, Webhooks: db.Webhooks(), Hooks: db, Feed: tasks.NewFeed(nil, tasks.Looking{}), Stop: func(tenancy.ID) {}, Hearts: func() time.Duration { return heartEvery },
 			PerUser: func() int { return tasks.Defaults().PerUser }, Streams: func() int { return tasks.Defaults().Streams },
 		},
 		Sessions: db, Passwords: db, Rotator: db, Requests: db, Subjects: db, Sealed: db, Audit: db, Calls: db,
@@ -112,6 +112,7 @@ func openLocal(ctx context.Context, cfg *config.Config, log *slog.Logger) (r *re
 	}
 	file := declaredIn(cfg)
 	deps := adminOver(db, keyring, log, func() declared { return file })
+	deps.Work.PlainHTTP = cfg.Webhooks.AllowHTTP
 	deps.Prober = &prober{pool, keyring, func() routing.DefaultsConfig { return cfg.Routing.Defaults }}
 	deps.Problem = func(tenancy.ID) string { return "" } // nothing is in force here
 	deps.PricesOf = func(string, string) (*accounting.Price, map[tenancy.ID]*accounting.Price, bool) {

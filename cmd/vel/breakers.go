@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/vel-gateway/vel/routing"
+	"github.com/vel-gateway/vel/tasks"
 	"github.com/vel-gateway/vel/tenancy"
 )
 
@@ -33,13 +36,17 @@ func (a *App) breakerChanged(target, from, to string) {
 	}
 }
 
+// providerNotices are what webhooks of the platform are told.
+var providerNotices = map[string]string{tenancy.ActionTargetOpened: "provider.opened", tenancy.ActionTargetClosed: "provider.closed"}
+
 // auditBreakers writes into the audit log which targets were left alone, and which came back.
 func (a *App) auditBreakers(ctx context.Context) {
 	for {
 		select {
 		case c := <-a.breakers:
 			e := tenancy.NewAuditEvent(tenancy.Vel(), tenancy.Platform, c.action, tenancy.AuditObject{Kind: "target", ID: tenancy.ID(c.target), Name: c.target}, c.at)
-			if err := a.db.Record(ctx, []tenancy.AuditEvent{e}); err != nil && ctx.Err() == nil {
+			n := tasks.Notice{Org: tenancy.Platform, Type: providerNotices[c.action], Object: tenancy.ID(c.target), At: c.at, Data: json.RawMessage(`{"target":` + strconv.Quote(c.target) + `}`)}
+			if err := a.db.Emit(ctx, e, n); err != nil && ctx.Err() == nil {
 				a.log.Warn("a breaker's change is not in the audit log", slog.String("target", c.target), slog.Any("reason", err))
 			}
 		case <-ctx.Done():

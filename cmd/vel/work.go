@@ -17,10 +17,11 @@ import (
 
 // taskWork runs tasks on this node.
 type taskWork struct {
-	runner *tasks.Runner
-	feed   *tasks.Feed
-	queue  tasks.Queue
-	drain  time.Duration
+	runner  *tasks.Runner
+	courier *tasks.Courier
+	feed    *tasks.Feed
+	queue   tasks.Queue
+	drain   time.Duration
 }
 
 // How often a node looks for tasks that were asked to end on another one; how often it looks for progress that others made, where
@@ -31,6 +32,7 @@ const (
 	lookBeside = 2 * time.Second
 	queueBegin = 10 * time.Second
 	heartEvery = 15 * time.Second
+	couriers   = 32 // deliveries at the same time
 )
 
 // beginTasks begins to run what is to be done later. What a node has begun when it stops, others begin anew.
@@ -42,6 +44,9 @@ func (a *App) beginTasks(cfg *config.Config) error {
 	}
 	w := &taskWork{feed: feed, drain: cfg.Gateway.Server.Drain}
 	w.runner = tasks.NewRunner(node, a.db, a.pipeline, a.keyring, feed, a.registry, a.log)
+	sender := tasks.NewSender(cfg.Webhooks, thisBuild().Version, nil)
+	a.onStop(func() error { sender.Close(); return nil })
+	w.courier = tasks.NewCourier(a.db, sender, a.keyring, a.registry, a.log)
 	if w.queue, err = a.db.Queue(); err != nil {
 		return err
 	}
@@ -54,7 +59,7 @@ func (a *App) beginTasks(cfg *config.Config) error {
 	a.onStop(a.every(stopEvery, "look for tasks that were asked to end", w.runner.StopAsked))
 	ctx, cancel := context.WithTimeout(context.Background(), queueBegin)
 	defer cancel()
-	if err := w.queue.Start(ctx, tasks.Workers{tasks.RunTask: cfg.Tasks.Workers}, w.handle); err != nil {
+	if err := w.queue.Start(ctx, tasks.Workers{tasks.RunTask: cfg.Tasks.Workers, tasks.RunDelivery: couriers}, w.handle); err != nil {
 		return err
 	}
 	a.tasks = w
@@ -63,7 +68,12 @@ func (a *App) beginTasks(cfg *config.Config) error {
 }
 
 // handle does a job of any kind.
-func (w *taskWork) handle(ctx context.Context, j tasks.Job) error { return w.runner.Run(ctx, j) }
+func (w *taskWork) handle(ctx context.Context, j tasks.Job) error {
+	if j.Kind == tasks.RunDelivery {
+		return w.courier.Run(ctx, j)
+	}
+	return w.runner.Run(ctx, j)
+}
 
 // stop lets what runs end for as long as a drain may take; the rest is given back. It may be called twice.
 func (w *taskWork) stop() error {
@@ -99,7 +109,7 @@ func (a *App) newFeed(cfg *config.Config) (*tasks.Feed, error) {
 }
 
 // showTasks is what the control plane needs of the tasks of this node.
-func (a *App) showTasks(w *admin.TaskWork) {
+func (a *App) showTasks(w *admin.TaskWork, cfg *config.Config) {
 	of := func(setting func(c *tasks.Config) int) func() int {
 		return func() int {
 			a.mu.Lock()
@@ -107,6 +117,7 @@ func (a *App) showTasks(w *admin.TaskWork) {
 			return setting(&a.config.Tasks)
 		}
 	}
+	w.Courier, w.PlainHTTP = a.tasks.courier, cfg.Webhooks.AllowHTTP
 	w.Feed, w.Stop, w.Estimate = a.tasks.feed, a.tasks.runner.Stop, a.pipeline.Estimate
 	w.PerUser = of(func(c *tasks.Config) int { return c.PerUser })
 	w.Streams = of(func(c *tasks.Config) int { return c.Streams })

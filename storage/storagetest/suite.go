@@ -84,6 +84,8 @@ func Run(t *testing.T, open func(t *testing.T) *storage.DB) {
 		"batches of tasks": batchLives,
 		"batch items":      batchItems,
 		"stopped batch":    stoppedBatch,
+		"webhooks":         webhooks,
+		"deliveries":       deliveries,
 		"batch at once":    batchAtOnce,
 	} {
 		t.Run(name, func(t *testing.T) {

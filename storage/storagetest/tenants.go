@@ -30,6 +30,8 @@ type tenant struct {
 	budget   accounting.Budget // of the organization
 	task     *tasks.Task
 	pile     *tasks.Batch // with two items
+	hook     tasks.Webhook
+	delivery tasks.Delivery
 }
 
 func fill(t *testing.T, db *storage.DB, name string) tenant {
@@ -61,6 +63,9 @@ func fill(t *testing.T, db *storage.DB, name string) tenant {
 	others, err := db.KeepObjects(t.Context(), []routing.StoredObject{v.object})
 	must(t, err)
 	same(t, "objects of others", len(others), 0)
+	v.hook = hooked(t, db, v.org, "hook", "*")
+	emitted(t, db, v.org, "provider.opened", "target")
+	v.delivery = delivered(t, db, v.hook)[len(delivered(t, db, v.hook))-1]
 	v.pile = oneBatch(v.org, v.user.ID, 1)
 	filled(t, db, v.pile, 2)
 	v.task = begun(t, db, v.org, v.user.ID, tenancy.ID("node of "+name))
@@ -94,6 +99,8 @@ func (v tenant) all(t *testing.T, db *storage.DB) (all []any) {
 	add(db.LedgerTotals(ctx, accounting.LedgerQuery{Org: v.org}))
 	add(db.Usage(ctx, accounting.UsageQuery{Org: v.org, By: []accounting.Dimension{accounting.ByKey}, Limit: 10}))
 	add(db.Task(ctx, v.org, v.task.ID))
+	add(db.Webhooks().Get(ctx, v.org, v.hook.ID))
+	add(db.Delivery(ctx, v.org, v.delivery.ID))
 	add(db.Batch(ctx, v.org, v.pile.ID))
 	add(db.Items(ctx, tasks.ItemQuery{Org: v.org, Batch: v.pile.ID, After: -1, Limit: 10}))
 	add(db.Progress(ctx, v.org, v.task.ID, 0, true, 10))
@@ -375,9 +382,39 @@ func tenants(t *testing.T, db *storage.DB) {
 			must(t, err)
 			same(t, "items of theirs", len(list), 0)
 		},
+		"Webhooks": func() { trespass(t, db.Webhooks(), me.org, other.hook.ID) },
+		"RotateWebhook": func() {
+			_, err := db.RotateWebhook(ctx, vel, me.org, other.hook.ID, 0, "mine", time.Time{})
+			none("a webhook", err)
+		},
+		"Emit": func() { // whoever is told, it is those of the organization
+			emitted(t, db, me.org, "provider.closed", "target")
+		},
+		"LoadDelivery": func() {
+			_, err := db.LoadDelivery(ctx, me.org, other.delivery.ID, other.delivery.Rev)
+			none("a delivery", err)
+		},
+		"EndDelivery": func() {
+			stolen := tasks.Parcel{Delivery: other.delivery, Webhook: other.hook}
+			stolen.Delivery.Org, stolen.State = me.org, tasks.Dead
+			must(t, db.EndDelivery(ctx, &stolen, "mine"))
+		},
+		"Delivery": func() {
+			_, err := db.Delivery(ctx, me.org, other.delivery.ID)
+			none("a delivery", err)
+		},
+		"Deliveries": func() {
+			list, err := db.Deliveries(ctx, tasks.DeliveryQuery{Org: me.org, Webhook: other.hook.ID, Limit: 10})
+			must(t, err)
+			same(t, "deliveries of theirs", len(list), 0)
+		},
+		"Redeliver": func() {
+			_, err := db.Redeliver(ctx, vel, me.org, other.delivery.ID)
+			none("a delivery", err)
+		},
 		// These ask over all organizations, for the house itself.
 		"NoteBudget": nil,
-		"Patrol":     nil, "PendingTasks": nil, "Queue": nil, "Seqs": nil, "Stopping": nil,
+		"Patrol":     nil, "PendingJobs": nil, "Queue": nil, "Seqs": nil, "Stopping": nil,
 		"SealedBy": nil, "Reseal": nil,
 		"BatchSize": nil, "Cursor": nil, "ProveBatch": nil, "Sum": nil, "SumNow": nil,
 		"Record": nil, "Seal": nil, "SealNow": nil,

@@ -143,6 +143,25 @@ func changing(t *testing.T, db *storage.DB, a tenant) map[string]leaving {
 			_, err := db.StopTask(ctx, by, a.org, a.task.ID)
 			must(t, err)
 		}, []string{"tasks.cancel"}},
+		"Webhooks": {func() {
+			walk(t, db.Webhooks(), tasks.Webhook{Meta: meta(a.org, "x"), URL: "https://example.com", Events: []string{"*"}, Secret: "s"})
+		}, []string{"webhooks.create", "webhooks.update", "webhooks.delete"}},
+		"RotateWebhook": {func() {
+			_, err := db.RotateWebhook(ctx, by, a.org, a.hook.ID, 0, "new", time.Time{})
+			must(t, err)
+		}, []string{"webhooks.rotate"}},
+		"Emit": {func() { emitted(t, db, a.org, "provider.closed", "t") }, []string{"targets.opened"}},
+		"EndDelivery": {func() {
+			d := delivered(t, db, a.hook)[0]
+			p, err := db.LoadDelivery(ctx, a.org, d.ID, d.Rev)
+			must(t, err)
+			p.State = tasks.Dead
+			must(t, db.EndDelivery(ctx, p, "it is gone"))
+		}, []string{"webhooks.disable"}},
+		"Redeliver": {func() {
+			_, err := db.Redeliver(ctx, by, a.org, a.delivery.ID)
+			must(t, err)
+		}, []string{"deliveries.retry"}},
 		"CreateBatch": {func() { must(t, db.CreateBatch(ctx, by, oneBatch(a.org, a.user.ID, 1))) }, []string{"batches.create"}},
 		"StartBatch": {func() {
 			b := oneBatch(a.org, a.user.ID, 1)
@@ -187,7 +206,8 @@ func traces(t *testing.T, db *storage.DB) {
 		"Seal", "SealNow", // they seal events and make none
 		"BatchSize", "Cursor", "Calls", "Call", "CountCalls", "Replay", "Usage", "ProveBatch",
 		"Spent", "LedgerTotals", "LedgerEntries", "Overruns",
-		"Batch", "Batches", "Items", "LoadTask", "PendingTasks", "Progress", "Queue", "Seqs", "Stopping", "Task", "TaskContents", "Tasks",
+		"Deliveries", "Delivery", "LoadDelivery", // a claim is no change that anybody made
+		"Batch", "Batches", "Items", "LoadTask", "PendingJobs", "Progress", "Queue", "Seqs", "Stopping", "Task", "TaskContents", "Tasks",
 		"Patrol",        // what it changes, the history of each task tells
 		"Sum", "SumNow", // they add up what is there
 		"Close", "Migrate",
