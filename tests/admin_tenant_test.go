@@ -27,6 +27,7 @@ type tenant struct {
 	limit    string // of a key of its own
 	budget   string
 	admin    *caller // an org_admin who has signed in
+	webhook  string
 	made     atomic.Int32
 }
 
@@ -42,7 +43,7 @@ func (o *office) tenant(t *testing.T, name string) *tenant {
 	n.session = n.admin.session(t)
 	key := o.root.create(t, "/api/keys", members{"organization": n.org, "name": n.word(), "team": n.team, "user": n.user, "role": n.role})
 	n.key, n.secret = key["id"].(string), key["secret"].(string)
-	n.limit, n.budget = n.fresh(t, "limit"), n.fresh(t, "budget")
+	n.limit, n.budget, n.webhook = n.fresh(t, "limit"), n.fresh(t, "budget"), n.fresh(t, "webhook")
 	return n
 }
 
@@ -95,6 +96,8 @@ func (n *tenant) fresh(t *testing.T, kind string) (id string) {
 		body["targets"] = n.targets(t)
 	case "limit": // there is one of each key
 		body = members{"rpm": 1, "key": n.fresh(t, "key")}
+	case "webhook":
+		body["url"], body["events"] = "https://127.0.0.1:9/hooks", []string{"batch.*"}
 	case "budget":
 		body["usd"], body["per"] = "1", "day"
 	}
@@ -132,6 +135,9 @@ func deeds() map[string]deed {
 	user := func(n *tenant) members {
 		name := n.word()
 		return members{"name": name, "email": name + "@example.com"}
+	}
+	hook := func(n *tenant) members {
+		return members{"name": n.word(), "url": "https://127.0.0.1:9/hooks", "events": []string{"batch.*"}}
 	}
 	role := func(n *tenant) members {
 		return members{"name": n.word(), "permissions": []string{"view_organization"}}
@@ -262,6 +268,17 @@ func deeds() map[string]deed {
 		"retry-batch":       {on: "batch", status: http.StatusNotFound},
 		"get-batch-results": {on: "batch", status: http.StatusNotFound},
 
+		"list-webhooks":   {status: ok},
+		"get-webhook":     {on: "webhook", status: ok},
+		"create-webhook":  {status: created, body: hook},
+		"change-webhook":  {on: "webhook", status: ok, body: hook},
+		"delete-webhook":  {on: "webhook", status: empty},
+		"rotate-webhook":  {on: "webhook", status: ok, body: func(*tenant) members { return members{"overlap_seconds": 60} }},
+		"test-webhook":    {on: "webhook", status: ok}, // it is told that nothing answers there
+		"list-deliveries": {on: "webhook", status: ok},
+		"get-delivery":    {on: "delivery", status: http.StatusNotFound},
+		"redeliver":       {on: "delivery", status: http.StatusNotFound},
+
 		"get-secrets":    {status: ok},
 		"rotate-secrets": {status: ok},
 	}
@@ -272,6 +289,9 @@ const noTask = "task_00000000000000000000000000000001"
 
 // noBatch is the id of a batch that nobody has made.
 const noBatch = "batch_00000000000000000000000000000001"
+
+// noDelivery is the id of a delivery that nobody gets.
+const noDelivery = "delivery_00000000000000000000000000000001"
 
 // noCall is the id of a call that nobody has made.
 const noCall = "req_00000000000000000000000000000001"
@@ -288,6 +308,8 @@ func (n *tenant) object(t *testing.T, d deed, by *caller) (id string) {
 		return by.session(t)
 	case "task":
 		return noTask
+	case "delivery":
+		return noDelivery
 	case "batch":
 		return noBatch
 	case "call":

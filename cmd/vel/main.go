@@ -46,6 +46,7 @@ type commands struct {
 	Explain     explainCmd     `cmd:"" help:"Say where a call would go, and why."`
 	Tasks       tasksCmd       `cmd:"" help:"Run, list, show, watch and cancel tasks."`
 	Batches     batchesCmd     `cmd:"" help:"Submit, watch and read batches."`
+	Webhooks    webhooksCmd    `cmd:"" help:"Manage webhooks: who is told what happens."`
 	Limits      limitsCmd      `cmd:"" help:"Manage limits: how fast calls may come."`
 	Budgets     budgetsCmd     `cmd:"" help:"Manage budgets: what calls may cost."`
 	Ledger      ledgerCmd      `cmd:"" help:"Verify what was spent, and repair what is counted."`
