@@ -40,7 +40,7 @@ func (h *hooks) Delivery(_ context.Context, org, id tenancy.ID) (tasks.Parcel, e
 
 func (h *hooks) Deliveries(_ context.Context, q tasks.DeliveryQuery) (list []tasks.Delivery, err error) {
 	for _, p := range h.parcels {
-		if p.Org == q.Org && p.Delivery.Webhook == q.Webhook && (q.State == "" || p.State == q.State) && (q.Before == "" || p.Delivery.ID < q.Before) {
+		if p.Org == q.Org && p.Delivery.Webhook == q.Webhook && (q.State == "" || p.State == q.State) && (q.Before == "" || p.ID < q.Before) {
 			list = append(list, p.Delivery)
 		}
 	}

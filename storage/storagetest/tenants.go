@@ -396,7 +396,7 @@ func tenants(t *testing.T, db *storage.DB) {
 		},
 		"EndDelivery": func() {
 			stolen := tasks.Parcel{Delivery: other.delivery, Webhook: other.hook}
-			stolen.Delivery.Org, stolen.State = me.org, tasks.Dead
+			stolen.Org, stolen.State = me.org, tasks.Dead
 			must(t, db.EndDelivery(ctx, &stolen, "mine"))
 		},
 		"Delivery": func() {
