@@ -199,7 +199,10 @@ func (w *patrol) bury(ctx context.Context, node tenancy.ID) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
+	now := time.Now() // whoever else is at one of these delivers it too: at least once is what is promised
+	if err := w.rouseDeliveries(ctx, now.Add(-patrolEvery), now); err != nil {
+		return err
+	}
 	return w.rouse(ctx, now.Add(-patrolEvery), now)
 }
 
