@@ -29,14 +29,15 @@ const (
 	amongOthers = 3 // prompts that are made of a line among sentences that say nothing
 )
 
-// readPrompts reads all files of a directory. Their form is described in training/README.md.
-func readPrompts(dir string) ([]prompt, error) {
+// readPrompts reads all files of a directory. Their form is described in training/README.md. Of each line it makes
+// also that many prompts among sentences that say nothing.
+func readPrompts(dir string, others int) ([]prompt, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.txt"))
 	if err != nil {
 		return nil, err
 	}
 	slices.Sort(files)
-	r := &lines{}
+	r := &lines{others: others}
 	context := func(name string) bool { return strings.HasPrefix(filepath.Base(name), "context-") }
 	for _, name := range files {
 		if context(name) {
@@ -58,6 +59,7 @@ func readPrompts(dir string) ([]prompt, error) {
 type lines struct {
 	around, behind map[string][]string // what says nothing, by language
 
+	others   int // prompts that are made of a line among sentences that say nothing
 	prompts  []prompt
 	blanks   map[string][]string
 	language string
@@ -126,7 +128,7 @@ func (r *lines) among(line string, random *rand.Rand) error {
 	if len(around) == 0 {
 		around = r.around["en"]
 	}
-	for range amongOthers {
+	for range r.others {
 		filled, err := r.fill(line, random)
 		if err != nil {
 			return err
