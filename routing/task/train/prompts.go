@@ -106,7 +106,7 @@ func (r *lines) read(line string) error {
 	}
 	r.line++
 	times := 1
-	if strings.Contains(line, "{") {
+	if r.blank(line) {
 		times = perLine
 	}
 	seed := fnv.New64a()
@@ -120,6 +120,16 @@ func (r *lines) read(line string) error {
 		r.prompts = append(r.prompts, prompt{r.line, r.language, r.name, r.number, r.label, messages(filled, random)})
 	}
 	return r.among(line, random)
+}
+
+// blank tells whether a line has one: a brace that encloses no name of a list is text.
+func (r *lines) blank(line string) bool {
+	for name := range r.blanks {
+		if strings.Contains(line, "{"+name+"}") {
+			return true
+		}
+	}
+	return false
 }
 
 // among adds the prompts of a line among sentences that say nothing.
@@ -183,7 +193,7 @@ func (r *lines) readContext(name string) error {
 	return nil
 }
 
-// fill puts a word into every blank. A brace that encloses no name of a list is text.
+// fill puts a word into every blank.
 func (r *lines) fill(line string, random *rand.Rand) (string, error) {
 	var out strings.Builder
 	for {
