@@ -10,6 +10,7 @@ package main
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"log"
 	"math"
 	"math/rand/v2"
@@ -160,6 +161,7 @@ func (s *school) examine(part func(*prompt) int, folds int, show bool) error {
 		}
 	}
 	r.print()
+	fmt.Printf("  there are %d prompts\n", len(s.prompts))
 	return nil
 }
 

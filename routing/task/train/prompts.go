@@ -26,7 +26,7 @@ type prompt struct {
 
 const (
 	perLine     = 4 // prompts that are made of a line with blanks
-	amongOthers = 3 // prompts that are made of a line among sentences that say nothing
+	amongOthers = 4 // prompts that are made of a line among sentences that say nothing
 )
 
 // readPrompts reads all files of a directory. Their form is described in training/README.md. Of each line it makes
