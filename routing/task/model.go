@@ -125,7 +125,7 @@ func (m *Model) score(r *reader, s *marks) (score [classes]float32) {
 }
 
 // besides is what all words beside what is asked count for, where those that ask count for 1.
-const besides = 0.25
+const besides = 0.4
 
 // share is what one word counts for: of those that ask, or of those beside.
 func (r *reader) share(part int) float32 { return float32(share(part, r.words[part])) }

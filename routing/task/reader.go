@@ -7,7 +7,7 @@ import (
 
 const (
 	buckets = 1 << 17 // of the words' weights
-	begins  = 4       // runes of a longer word that are its beginning
+	begins  = 5       // runes of a longer word that are its beginning
 )
 
 // The seeds of what a word can be. A seed is for what is asked; what is attached has the one after it.

@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	headSize = 224 // how much of the beginning of a turn is read
-	tailSize = 288 // and of its end, where it is longer
+	headSize = 400 // how much of the beginning of a turn is read
+	tailSize = 600 // and of its end, where it is longer
 )
 
 // turn is what a request asks, decoded from its JSON: the user's last turn, of a long one the beginning and the end.

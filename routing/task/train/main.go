@@ -1,6 +1,7 @@
 // Command train makes the weights of the task model out of the prompts in ../training: run it in routing/task as
 //
 //	go run ./train            cross-validates and says how often it was right
+//	go run ./train -validate  learns from all prompts and examines those in ../validation, which are never learned from
 //	go run ./train -write     learns from all prompts and writes weights.bin
 //
 // It is for people who change the prompts or the cues; no build and no test runs it.
@@ -33,9 +34,10 @@ func main() {
 	held := flag.String("held", "", "hold out the files with these names instead of parts of all")
 	whole := flag.Bool("files", false, "hold out whole files, so that what is examined was written at another time than what was learned")
 	every := flag.Bool("every", false, "examine every prompt of a line, not only the first")
+	validate := flag.Bool("validate", false, "learn from all prompts and examine those of validation")
 	show := flag.Bool("show", false, "name the prompts that were judged wrong")
 	flag.Parse()
-	all, err := readPrompts("training")
+	all, err := readPrompts("training", amongOthers)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -54,6 +56,12 @@ func main() {
 			err = os.WriteFile("weights.bin", l.Pack(), 0o644)
 		}
 		if err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
+	if *validate {
+		if err := s.validate(*show); err != nil {
 			log.Fatal(err)
 		}
 		return
@@ -136,8 +144,7 @@ func (s *school) pupil(with func(p *prompt) bool, seed uint64) (*task.Learner, e
 
 // examine holds out one part of the lines after the other. All prompts that were made of one line are in one part.
 func (s *school) examine(part func(*prompt) int, folds int, show bool) error {
-	type tally struct{ right, all int }
-	whole, byLanguage, confused := tally{}, map[string]tally{}, [5][5]int{}
+	r := report{show: show, by: map[string]score{}}
 	for fold := range folds {
 		l, err := s.teach(func(p *prompt) bool { return part(p) != fold })
 		if err != nil {
@@ -150,24 +157,28 @@ func (s *school) examine(part func(*prompt) int, folds int, show bool) error {
 				continue
 			}
 			seen = p.line
-			e := l.Example(p.body, p.label)
-			guess, t := l.Guess(&e), byLanguage[p.language]
-			confused[p.label][guess]++
-			t.all, whole.all = t.all+1, whole.all+1
-			if guess == p.label {
-				t.right, whole.right = t.right+1, whole.right+1
-			} else if show {
-				fmt.Printf("%s taken for %s: %s\n", p.label, guess, p.body)
-			}
-			byLanguage[p.language] = t
+			r.ask(l, p, p.language)
 		}
 	}
-	fmt.Printf("%d of %d lines, %.1f %%; of %d prompts\n", whole.right, whole.all, 100*float64(whole.right)/float64(whole.all), len(s.prompts))
-	for name, t := range byLanguage {
-		fmt.Printf("  %s %d of %d, %.1f %%\n", name, t.right, t.all, 100*float64(t.right)/float64(t.all))
+	r.print()
+	fmt.Printf("  there are %d prompts\n", len(s.prompts))
+	return nil
+}
+
+// validate examines the prompts that are never learned from.
+func (s *school) validate(show bool) error {
+	held, err := readPrompts("validation", 0)
+	if err != nil {
+		return err
 	}
-	for l := task.Code; l <= task.Simple; l++ {
-		fmt.Printf("  %-10s %v\n", l, confused[l][1:])
+	l, err := s.teach(func(*prompt) bool { return true })
+	if err != nil {
+		return err
 	}
+	r := report{show: show, by: map[string]score{}}
+	for i := range held {
+		r.ask(l, &held[i], held[i].file)
+	}
+	r.print()
 	return nil
 }

@@ -26,17 +26,18 @@ type prompt struct {
 
 const (
 	perLine     = 4 // prompts that are made of a line with blanks
-	amongOthers = 3 // prompts that are made of a line among sentences that say nothing
+	amongOthers = 4 // prompts that are made of a line among sentences that say nothing
 )
 
-// readPrompts reads all files of a directory. Their form is described in training/README.md.
-func readPrompts(dir string) ([]prompt, error) {
+// readPrompts reads all files of a directory. Their form is described in training/README.md. Of each line it makes
+// also that many prompts among sentences that say nothing.
+func readPrompts(dir string, others int) ([]prompt, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.txt"))
 	if err != nil {
 		return nil, err
 	}
 	slices.Sort(files)
-	r := &lines{}
+	r := &lines{others: others}
 	context := func(name string) bool { return strings.HasPrefix(filepath.Base(name), "context-") }
 	for _, name := range files {
 		if context(name) {
@@ -58,6 +59,7 @@ func readPrompts(dir string) ([]prompt, error) {
 type lines struct {
 	around, behind map[string][]string // what says nothing, by language
 
+	others   int // prompts that are made of a line among sentences that say nothing
 	prompts  []prompt
 	blanks   map[string][]string
 	language string
@@ -104,7 +106,7 @@ func (r *lines) read(line string) error {
 	}
 	r.line++
 	times := 1
-	if strings.Contains(line, "{") {
+	if r.blank(line) {
 		times = perLine
 	}
 	seed := fnv.New64a()
@@ -120,13 +122,23 @@ func (r *lines) read(line string) error {
 	return r.among(line, random)
 }
 
+// blank tells whether a line has one: a brace that encloses no name of a list is text.
+func (r *lines) blank(line string) bool {
+	for name := range r.blanks {
+		if strings.Contains(line, "{"+name+"}") {
+			return true
+		}
+	}
+	return false
+}
+
 // among adds the prompts of a line among sentences that say nothing.
 func (r *lines) among(line string, random *rand.Rand) error {
 	around := r.around[r.language]
 	if len(around) == 0 {
 		around = r.around["en"]
 	}
-	for range amongOthers {
+	for range r.others {
 		filled, err := r.fill(line, random)
 		if err != nil {
 			return err
@@ -181,7 +193,7 @@ func (r *lines) readContext(name string) error {
 	return nil
 }
 
-// fill puts a word into every blank. A brace that encloses no name of a list is text.
+// fill puts a word into every blank.
 func (r *lines) fill(line string, random *rand.Rand) (string, error) {
 	var out strings.Builder
 	for {
