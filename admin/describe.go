@@ -53,6 +53,7 @@ func (s *Server) describe() {
 				{Name: "Secrets", Description: "The keys that encrypt secrets at rest."},
 				{Name: "Audit", Description: "Who did what. What is older than a second or two can be proved: see docs/audit.md."},
 				{Name: "Calls", Description: "What was asked of models, what it used and what it cost."},
+				{Name: "Agents", Description: "Configurations of chats that have a name, and all that they were."},
 				{Name: "Tasks", Description: "Calls that are made later, tried again when they fail, and kept with their answers."},
 				{Name: "Batches", Description: "Many tasks that are made together, so many at a time."},
 				{Name: "Webhooks", Description: "Who is told what happens, and what became of that."},

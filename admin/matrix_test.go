@@ -113,6 +113,17 @@ test-webhook            .     .       .       .       .      .     x     x     x
 list-deliveries         .     .       .       .       .      .     x     x     x   x
 get-delivery            .     .       .       .       .      .     x     x     x   x
 redeliver               .     .       .       .       .      .     x     x     x   x
+list-agents             .     .       .       x       x      x     x     x     x   x
+get-agent               .     .       .       x       x      x     x     x     x   x
+list-agent-versions     .     .       .       x       x      x     x     x     x   x
+diff-agent              .     .       .       x       x      x     x     x     x   x
+create-agent            .     .       .       .       x      .     x     x     x   x
+change-agent            .     .       .       .       x      .     x     x     x   x
+delete-agent            .     .       .       .       x      .     x     x     x   x
+activate-agent          .     .       .       .       x      .     x     x     x   x
+deactivate-agent        .     .       .       .       x      .     x     x     x   x
+restore-agent           .     .       .       .       x      .     x     x     x   x
+test-agent              .     .       .       .       x      .     x     x     .   .
 create-task             .     .       x       .       x      .     x     x     x   x
 list-tasks              .     .       x       x       x      x     x     x     x   x
 get-task                .     .       x       x       x      x     x     x     x   x
@@ -239,9 +250,9 @@ func TestOtherOrganizationsAreNotFound(t *testing.T) {
 		"teams": map[string]any{"name": "mine"}, "users": map[string]any{"name": "mine", "email": "mine@example.com"},
 		"roles": map[string]any{"name": "mine", "permissions": []string{}}, "keys": map[string]any{"name": "mine"},
 		"organizations": map[string]any{"name": "mine"}, "limits": map[string]any{"rpm": 1}, "cache": map[string]any{}, "budgets": map[string]any{"name": "mine", "usd": "1"},
-		"routes": map[string]any{"model": "m"}, "tasks": map[string]any{"body": map[string]any{"model": "m"}}, "batches": map[string]any{"name": "mine"}, "webhooks": map[string]any{"name": "mine", "url": "https://example.com", "events": []string{"*"}},
+		"routes": map[string]any{"model": "m"}, "tasks": map[string]any{"body": map[string]any{"model": "m"}}, "batches": map[string]any{"name": "mine"}, "agents": map[string]any{"name": "mine", "model": "m"}, "webhooks": map[string]any{"name": "mine", "url": "https://example.com", "events": []string{"*"}},
 	}
-	ids := map[string]string{"teams": "team_red", "users": "user_viewer", "roles": "role_clerk", "keys": "key_caller", "organizations": string(acme), "calls": "req_5", "limits": "limit:acme%2Fci", "budgets": "budget:acme", "tasks": "task_1", "batches": "batch_1", "webhooks": "webhook_acme", "deliveries": "delivery_1"}
+	ids := map[string]string{"teams": "team_red", "users": "user_viewer", "roles": "role_clerk", "keys": "key_caller", "organizations": string(acme), "calls": "req_5", "limits": "limit:acme%2Fci", "budgets": "budget:acme", "tasks": "task_1", "batches": "batch_1", "webhooks": "webhook_acme", "agents": "agent_acme", "deliveries": "delivery_1"}
 	w.called()
 	before := w.db.shape()
 	walked := 0
@@ -262,6 +273,10 @@ func TestOtherOrganizationsAreNotFound(t *testing.T) {
 			body = map[string]any{"rpm": 1}
 		case id == "diff-routes":
 			body = map[string]any{"with": "models: {}"}
+		case id == "restore-agent":
+			body = map[string]any{"version": 1}
+		case id == "test-agent":
+			body = map[string]any{"dry_run": true}
 		case id == "create-budget":
 			body = map[string]any{"name": "mine", "usd": "1", "per": "day"}
 		case op.body:

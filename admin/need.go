@@ -42,6 +42,7 @@ func needs() map[string]need {
 		audit        = need(tenancy.ViewAudit)
 		analytics    = need(tenancy.ViewAnalytics)
 		execute      = need(tenancy.ExecuteTask)
+		agent        = need(tenancy.CreateAgent)
 	)
 	return map[string]need{
 		"get-health": public,
@@ -144,6 +145,18 @@ func needs() map[string]need {
 		"get-usage": analytics,
 		"get-costs": analytics,
 		"get-price": platform,
+
+		"list-agents":         view,
+		"get-agent":           view,
+		"list-agent-versions": view,
+		"diff-agent":          view,
+		"create-agent":        agent,
+		"change-agent":        agent,
+		"delete-agent":        agent,
+		"activate-agent":      agent,
+		"deactivate-agent":    agent,
+		"restore-agent":       agent,
+		"test-agent":          agent,
 
 		"list-webhooks":   view,
 		"get-webhook":     view,

@@ -184,6 +184,7 @@ func NewServer(d Deps) *Server {
 	s.serveUsage()
 	s.serveCosts()
 	s.servePrices()
+	s.serveAgents()
 	s.serveTasks()
 	s.serveBatches()
 	s.serveWebhooks()

@@ -36,6 +36,9 @@ type TaskWork struct {
 	Store     TaskStore
 	Batches   BatchStore
 	Webhooks  tenancy.Store[tasks.Webhook]
+	Agents    tenancy.Store[tasks.Agent]
+	Agented   AgentHistory
+	Executor  tasks.Executor // makes calls; nil: none are served here
 	Hooks     HookStore
 	Courier   Courier             // nil: nothing is sent from here
 	PlainHTTP bool                // webhooks may be plain HTTP
@@ -54,7 +57,10 @@ type TaskWork struct {
 type NewTaskBody struct {
 	NewIn
 	Endpoint string            `json:"endpoint,omitempty" default:"chat/completions" enum:"chat/completions,responses,completions,embeddings,moderations" doc:"The path below /v1."`
-	Body     json.RawMessage   `json:"body" doc:"The whole request, as a client would send it there. stream and stream_options mean nothing: the answer of a task is kept as a whole, and can be followed token by token."`
+	Agent    Ref               `json:"agent,omitempty" nullable:"true" doc:"An agent, whose configuration makes the request; then input or messages stand in the place of body."`
+	Input    string            `json:"input,omitempty" maxLength:"524288" doc:"What a user says to the agent."`
+	Messages json.RawMessage   `json:"messages,omitempty" doc:"A whole conversation with the agent, as in a chat."`
+	Body     json.RawMessage   `json:"body,omitempty" doc:"The whole request, as a client would send it there. stream and stream_options mean nothing: the answer of a task is kept as a whole, and can be followed token by token."`
 	Priority string            `json:"priority,omitempty" default:"normal" enum:"high,normal,low" doc:"Which of the tasks that wait for a worker is begun first."`
 	StartAt  *time.Time        `json:"start_at,omitempty" nullable:"true" doc:"Not before this time; left out: at once."`
 	Deadline *time.Time        `json:"deadline,omitempty" nullable:"true" doc:"If it has not ended by then, it fails; left out: there is none."`
@@ -92,6 +98,16 @@ func (b *NewTaskBody) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
 		}
 		if problem := tagsProblem(b.Tags); problem != "" {
 			fault("tags", problem)
+		}
+		switch said := b.Input != "" || len(b.Messages) > 0; {
+		case b.Agent == "" && said:
+			fault("agent", "must be named where there is input or messages")
+		case b.Agent == "" && len(b.Body) == 0:
+			fault("body", "is needed: the whole request, or an agent and input")
+		case b.Agent != "" && (len(b.Body) > 0 || (b.Input != "") == (len(b.Messages) > 0)):
+			fault("agent", "goes with either input or messages, and without body")
+		case b.Agent != "" && b.Endpoint != "" && b.Endpoint != "chat/completions":
+			fault("endpoint", "is chat/completions for an agent")
 		}
 	})
 }
@@ -169,7 +185,7 @@ func (s *Server) serveTasks() {
 func (s *Server) asker(a *asking) (tenancy.Identity, error) {
 	switch {
 	case a.by.Org == tenancy.Platform:
-		return tenancy.Identity{}, notAllowed.new("You need the permission " + tenancy.ExecuteTask.String() + " in an organization: use one of its keys, or sign in as one of its people.")
+		return tenancy.Identity{}, notAllowed.new("You need the permission " + tenancy.ExecuteTask.String() + ", or " + tenancy.CreateAgent.String() + " for agents, in an organization: use one of its keys, or sign in as one of its people.")
 	case a.by.Key != "":
 		return a.keyed, nil
 	}
@@ -196,7 +212,7 @@ func (s *Server) createTask(ctx context.Context, in *createTaskInput) (*createOu
 	if err != nil {
 		return nil, err
 	}
-	t, body, err := s.newTask(in.ask, who, &in.Body)
+	t, body, err := s.newTask(ctx, in.ask, who, &in.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -224,11 +240,16 @@ func (s *Server) createTask(ctx context.Context, in *createTaskInput) (*createOu
 func taskPath(id tenancy.ID) string { return "/api/tasks/" + url.PathEscape(string(id)) }
 
 // newTask makes a task of what was asked for, with the body of its call.
-func (s *Server) newTask(a *asking, who tenancy.Identity, b *NewTaskBody) (*tasks.Task, []byte, error) {
+func (s *Server) newTask(ctx context.Context, a *asking, who tenancy.Identity, b *NewTaskBody) (*tasks.Task, []byte, error) {
 	now := a.now.UTC().Truncate(time.Microsecond)
 	t := &tasks.Task{
 		ID: tenancy.NewID("task"), Org: who.Org, As: who, Endpoint: endpointOf(b.Endpoint), Priority: priorities[b.Priority], Labels: b.Tags,
 		Retry: b.Retry.policy(), Created: now, Due: now,
+	}
+	if b.Agent != "" {
+		if err := s.taskOfAgent(ctx, who.Org, b, t); err != nil {
+			return nil, nil, err
+		}
 	}
 	body, model, err := tasks.Prepare(t.Endpoint, b.Body, true)
 	if wrong, ok := errors.AsType[*tasks.Fault](err); ok {

@@ -127,7 +127,7 @@ func (w *world) answers(id tenancy.ID, answer string) {
 // work is what the world knows of tasks.
 func (w *world) work() TaskWork {
 	return TaskWork{
-		Store: w.tasks, Batches: w.batches, Webhooks: w.hooks, Hooks: w.hooks, Courier: w.hooks, Feed: w.feed, Stop: func(id tenancy.ID) { w.stopped = append(w.stopped, id) },
+		Store: w.tasks, Batches: w.batches, Webhooks: w.hooks, Hooks: w.hooks, Courier: w.hooks, Agents: w.staff, Agented: w.staff, Executor: w.staff, Feed: w.feed, Stop: func(id tenancy.ID) { w.stopped = append(w.stopped, id) },
 		Estimate: func(r *tasks.Request) (money.Nano, bool, error) {
 			if w.costs == nil {
 				return 0, false, nil
@@ -192,7 +192,7 @@ func TestCreateTaskFaults(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for body, location := range map[string]string{
-		`{}`:                       "body",
+		`{}`:                       "body.body",
 		`{"body":"x"}`:             "body.request",
 		`{"body":{"messages":[]}}`: "body.request.model",
 		`{"body":{"model":7}}`:     "body.request.model",

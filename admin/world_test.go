@@ -53,6 +53,7 @@ type world struct {
 	tasks    *shelf
 	batches  *piles
 	hooks    *hooks
+	staff    *staff
 	costs    func(*tasks.Request) (money.Nano, bool, error)
 	feed     *tasks.Feed
 	stopped  []tenancy.ID
@@ -85,7 +86,7 @@ func (l *lines) String() string {
 // and a key of the file.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, db: newDatabase(), tokens: map[string]string{"vel": adminKey}, log: &lines{}, problems: map[tenancy.ID]string{}, tasks: newShelf(), batches: newPiles(), hooks: newHooks(), feed: tasks.NewFeed(nil, tasks.Looking{})}
+	w := &world{t: t, db: newDatabase(), tokens: map[string]string{"vel": adminKey}, log: &lines{}, problems: map[tenancy.ID]string{}, tasks: newShelf(), batches: newPiles(), hooks: newHooks(), staff: newStaff(), feed: tasks.NewFeed(nil, tasks.Looking{})}
 	w.planned = func(a *routing.Ask, _ time.Time) *routing.Decision { return &routing.Decision{Asked: a.Model} }
 	w.proposed = func(string, bool, tenancy.ID) (now, then *routing.Table, faults []Fault, err error) {
 		return &routing.Table{}, &routing.Table{}, nil, nil
@@ -101,6 +102,8 @@ func newWorld(t *testing.T) *world {
 	w.key("caller", acme, "")
 	w.key("far", other, tenancy.OrgAdmin)
 	w.hooks.rows["webhook_acme"] = tasks.Webhook{Meta: meta("webhook_acme", acme, "ops"), URL: "https://example.com", Events: []string{"*"}}
+	w.staff.rows["agent_acme"] = tasks.Agent{Meta: meta("agent_acme", acme, "first"), Active: true, Config: tasks.AgentConfig{Model: "m"}}
+	w.staff.were["agent_acme"] = []tasks.AgentVersion{{Number: 1}}
 	keyring, err := secrets.NewKeyring(secrets.New(strings.Repeat("k", 32)))
 	if err != nil {
 		t.Fatal(err)

@@ -26,7 +26,7 @@ func (db *DB) orgs() *table[tenancy.Org, *tenancy.Org] {
 			if err := db.buryLimits(ctx, t, rev, o.ID, "", ""); err != nil {
 				return err
 			}
-			for _, of := range []string{"sessions", "key_usage", "users", "roles", "teams", "idempotency", "stored_objects", "deliveries", "notices", "webhooks", "tasks", "task_contents", "task_progress", "task_owners", "batches"} {
+			for _, of := range []string{"sessions", "key_usage", "users", "roles", "teams", "idempotency", "stored_objects", "deliveries", "notices", "webhooks", "tasks", "task_contents", "task_progress", "task_owners", "batches", "agents", "agent_versions"} {
 				if _, err := t.exec(ctx, `delete from `+of+` where org_id = $1`, o.ID); err != nil {
 					return err
 				}

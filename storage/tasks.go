@@ -36,6 +36,7 @@ func taskColumns(t *tasks.Task) []taskColumn {
 		{"once", true, &t.Once},
 		{"endpoint", true, endpoint{&t.Endpoint}},
 		{"model", true, &t.Model},
+		{"fallbacks", true, list[string]{&t.Fallbacks}},
 		{"priority", true, &t.Priority},
 		{"labels", true, asJSON{&t.Labels}},
 		{"attempts", true, &t.Retry.Attempts},

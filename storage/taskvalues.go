@@ -76,6 +76,9 @@ func (j asJSON) Value() (driver.Value, error) {
 	return string(b), err
 }
 
+// MarshalJSON is how an audit event shows it.
+func (j asJSON) MarshalJSON() ([]byte, error) { return json.Marshal(j.of) }
+
 func (j asJSON) Scan(src any) error {
 	t, err := text(src)
 	if err != nil {

@@ -52,3 +52,16 @@ func Prepare(e adapters.Endpoint, body []byte, followed bool) (prepared []byte, 
 	prepared, err = json.Marshal(all)
 	return prepared, model, err
 }
+
+// withModel is the request of the next try: after failures that count, with one of the fallbacks in the place of the model.
+func (t *Task) withModel(body []byte) []byte {
+	if t.Failures == 0 || len(t.Fallbacks) == 0 {
+		return body
+	}
+	var all map[string]json.RawMessage
+	if json.Unmarshal(body, &all) != nil {
+		return body // it was JSON when it was made
+	}
+	all["model"] = asJSON(t.Fallbacks[min(t.Failures, len(t.Fallbacks))-1])
+	return asJSON(all)
+}

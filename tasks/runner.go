@@ -211,6 +211,7 @@ func (r *Runner) try(ctx context.Context, l *Loaded, body []byte) error {
 	call, stop := r.stoppable(ctx, t)
 	defer stop(nil)
 	s := newScribe(r, t, stop)
+	body = t.withModel(body)
 	made, err := r.executor.Execute(call, &Request{
 		As: t.As, Hash: l.Hash, Endpoint: t.Endpoint, Body: body, Task: t.ID, Tags: t.tags(), Key: t.attemptKey(),
 	}, s.take)

@@ -32,19 +32,20 @@ func (s State) Over() bool { return s != Pending && s != Running }
 //
 // The request and the answer are no part of it: they are sealed, and read by those who may.
 type Task struct {
-	ID, Org  tenancy.ID
-	As       tenancy.Identity // who it is made for
-	Agent    tenancy.ID       // whose configuration made the request; empty: the request came as it is
-	Version  int64            // of the agent
-	Batch    tenancy.ID       // which it is an item of; empty: none
-	Item     int64            // its number there, from 0
-	Custom   string           // what the client calls it there
-	Once     string           // the request that has made it, so that it makes no other one; empty: it may be repeated
-	Endpoint adapters.Endpoint
-	Model    string // as it was asked for
-	Priority int    // 1 is first, 4 is last
-	Labels   map[string]string
-	Retry    Retry
+	ID, Org   tenancy.ID
+	As        tenancy.Identity // who it is made for
+	Agent     tenancy.ID       // whose configuration made the request; empty: the request came as it is
+	Version   int64            // of the agent
+	Batch     tenancy.ID       // which it is an item of; empty: none
+	Item      int64            // its number there, from 0
+	Custom    string           // what the client calls it there
+	Once      string           // the request that has made it, so that it makes no other one; empty: it may be repeated
+	Endpoint  adapters.Endpoint
+	Model     string   // as it was asked for
+	Fallbacks []string // models for the second try that counts, the third and so on
+	Priority  int      // 1 is first, 4 is last
+	Labels    map[string]string
+	Retry     Retry
 
 	State       State
 	Rev         int64 // grows with every change of the state: who acts on another one acts on nothing

@@ -28,6 +28,7 @@ type tenant struct {
 	budget   string
 	admin    *caller // an org_admin who has signed in
 	webhook  string
+	agent    string
 	made     atomic.Int32
 }
 
@@ -43,7 +44,7 @@ func (o *office) tenant(t *testing.T, name string) *tenant {
 	n.session = n.admin.session(t)
 	key := o.root.create(t, "/api/keys", members{"organization": n.org, "name": n.word(), "team": n.team, "user": n.user, "role": n.role})
 	n.key, n.secret = key["id"].(string), key["secret"].(string)
-	n.limit, n.budget, n.webhook = n.fresh(t, "limit"), n.fresh(t, "budget"), n.fresh(t, "webhook")
+	n.limit, n.budget, n.webhook, n.agent = n.fresh(t, "limit"), n.fresh(t, "budget"), n.fresh(t, "webhook"), n.fresh(t, "agent")
 	return n
 }
 
@@ -96,6 +97,8 @@ func (n *tenant) fresh(t *testing.T, kind string) (id string) {
 		body["targets"] = n.targets(t)
 	case "limit": // there is one of each key
 		body = members{"rpm": 1, "key": n.fresh(t, "key")}
+	case "agent":
+		body["model"] = "sim-fast"
 	case "webhook":
 		body["url"], body["events"] = "https://127.0.0.1:9/hooks", []string{"batch.*"}
 	case "budget":
@@ -136,6 +139,7 @@ func deeds() map[string]deed {
 		name := n.word()
 		return members{"name": name, "email": name + "@example.com"}
 	}
+	chats := func(n *tenant) members { return members{"name": n.word(), "model": "sim-fast"} }
 	hook := func(n *tenant) members {
 		return members{"name": n.word(), "url": "https://127.0.0.1:9/hooks", "events": []string{"batch.*"}}
 	}
@@ -267,6 +271,18 @@ func deeds() map[string]deed {
 		"cancel-batch":      {on: "batch", status: http.StatusNotFound},
 		"retry-batch":       {on: "batch", status: http.StatusNotFound},
 		"get-batch-results": {on: "batch", status: http.StatusNotFound},
+
+		"list-agents":         {status: ok},
+		"get-agent":           {on: "agent", status: ok},
+		"list-agent-versions": {on: "agent", status: ok},
+		"diff-agent":          {on: "agent", status: ok},
+		"create-agent":        {status: created, body: chats},
+		"change-agent":        {on: "agent", status: ok, body: chats},
+		"delete-agent":        {on: "agent", status: empty},
+		"activate-agent":      {on: "agent", status: ok},
+		"deactivate-agent":    {on: "agent", status: ok},
+		"restore-agent":       {on: "agent", status: ok, body: func(*tenant) members { return members{"version": 1} }},
+		"test-agent":          {on: "agent", status: ok, body: func(*tenant) members { return members{"dry_run": true} }},
 
 		"list-webhooks":   {status: ok},
 		"get-webhook":     {on: "webhook", status: ok},

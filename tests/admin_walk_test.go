@@ -102,7 +102,7 @@ func (w *walk) values(place openapi.Parameter, o *openapi.Operation, d deed) (th
 	n := w.first
 	ids := map[string]string{
 		"organization": n.org, "tenant": n.org, "team": n.team, "user": n.user, "role": n.role, "key": n.key, "session": n.session, "call": noCall,
-		"limit": n.limit, "budget": n.budget, "task": noTask, "batch": noBatch, "webhook": n.webhook, "delivery": noDelivery, "deliverie": noDelivery,
+		"limit": n.limit, "budget": n.budget, "task": noTask, "batch": noBatch, "webhook": n.webhook, "agent": n.agent, "delivery": noDelivery, "deliverie": noDelivery,
 	}
 	one := func(kind string) (theirs, nobodys any, known bool) {
 		id, ok := ids[kind]
@@ -114,11 +114,17 @@ func (w *walk) values(place openapi.Parameter, o *openapi.Operation, d deed) (th
 	if (o.ID == "export-calls" || o.ID == "diff-routes") && place.Name != "organization" || o.ID == "list-calls" && place.Name == "after" {
 		return nil, nil, true // it narrows calls, whosever they are
 	}
+	if strings.Contains(o.ID, "agent") && slices.Contains([]string{
+		"description", "model", "fallbacks", "system_prompt", "temperature", "top_p", "max_tokens", "response_format", "tools", "task_types", "attempts", "backoff_s", "retry_on", "timeout_s",
+		"active", "version", "from", "to", "dry_run", "input",
+	}, place.Name) {
+		return nil, nil, true // it says what an agent is, or narrows what is one's own
+	}
 	if (strings.Contains(o.ID, "webhook") || o.ID == "list-deliveries") && slices.Contains([]string{"url", "events", "state"}, place.Name) {
 		return nil, nil, true // it says what a webhook is, or narrows what is one's own
 	}
 	if (strings.Contains(o.ID, "-task") || strings.Contains(o.ID, "batch")) && slices.Contains([]string{
-		"state", "agent", "batch", "body", "deadline", "endpoint", "priority", "retry", "start_at", "tags", "last_event_id", "Last-Event-ID", "content", "parallel", "items", "draft", "format", "from",
+		"state", "agent", "input", "messages", "batch", "body", "deadline", "endpoint", "priority", "retry", "start_at", "tags", "last_event_id", "Last-Event-ID", "content", "parallel", "items", "draft", "format", "from",
 	}, place.Name) {
 		return nil, nil, true // it says what a task is, or narrows what is one's own
 	}
@@ -263,7 +269,7 @@ func (e *errand) set(place openapi.Parameter, value any) {
 
 // lists are those that show all of an organization.
 func lists() []string {
-	return []string{"/api/organizations", "/api/teams", "/api/users", "/api/roles", "/api/keys", "/api/limits", "/api/budgets", "/api/webhooks"}
+	return []string{"/api/organizations", "/api/teams", "/api/users", "/api/roles", "/api/keys", "/api/limits", "/api/budgets", "/api/webhooks", "/api/agents"}
 }
 
 // everything is all that the tenant's administrator sees.
@@ -299,7 +305,7 @@ const common = "common"
 // share makes what has the common name.
 func (n *tenant) share(t *testing.T) {
 	t.Helper()
-	for _, id := range []string{"create-team", "create-user", "create-role", "create-key", "create-budget", "create-webhook"} {
+	for _, id := range []string{"create-team", "create-user", "create-role", "create-key", "create-budget", "create-webhook", "create-agent"} {
 		e := n.errand(t, n.office.document.Operation(id), deeds()[id], n.admin)
 		e.set(openapi.Parameter{Name: "name", In: "body"}, common)
 		if e.body["email"] != nil {

@@ -49,7 +49,7 @@ func adminOver(db *storage.DB, keyring *secrets.Keyring, log *slog.Logger, file 
 		LimitStore:    tenancy.Declared(func() []accounting.Limits { return file().limits }, db.Limits()),
 		BudgetStore:   tenancy.Declared(func() []accounting.Budget { return file().budgets }, db.Budgets()), Ledger: db,
 		Work: admin.TaskWork{ // a task that is made without a server waits for one
-			Store: db, Batches: db, Webhooks: db.Webhooks(), Hooks: db, Feed: tasks.NewFeed(nil, tasks.Looking{}), Stop: func(tenancy.ID) {}, Hearts: func() time.Duration { return heartEvery },
+			Store: db, Batches: db, Webhooks: db.Webhooks(), Hooks: db, Agents: db.Agents(), Agented: db, Feed: tasks.NewFeed(nil, tasks.Looking{}), Stop: func(tenancy.ID) {}, Hearts: func() time.Duration { return heartEvery },
 			PerUser: func() int { return tasks.Defaults().PerUser }, Streams: func() int { return tasks.Defaults().Streams },
 		},
 		Sessions: db, Passwords: db, Rotator: db, Requests: db, Subjects: db, Sealed: db, Audit: db, Calls: db,

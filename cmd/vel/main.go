@@ -44,6 +44,7 @@ type commands struct {
 	Targets     targetsCmd     `cmd:"" help:"Show how targets do, and reset their breakers."`
 	Cache       cacheCmd       `cmd:"" help:"About the answers that are kept for equal calls."`
 	Explain     explainCmd     `cmd:"" help:"Say where a call would go, and why."`
+	Agents      agentsCmd      `cmd:"" help:"Manage agents: configurations of chats that have a name."`
 	Tasks       tasksCmd       `cmd:"" help:"Run, list, show, watch and cancel tasks."`
 	Batches     batchesCmd     `cmd:"" help:"Submit, watch and read batches."`
 	Webhooks    webhooksCmd    `cmd:"" help:"Manage webhooks: who is told what happens."`

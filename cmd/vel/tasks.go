@@ -42,6 +42,7 @@ type tasksRunCmd struct {
 	within
 	Prompt   string            `arg:"" optional:"" help:"What to ask, as one message of a user; or --body."`
 	Model    string            `help:"The model to ask."`
+	Agent    string            `placeholder:"ID" help:"The agent to ask, instead of a model."`
 	Body     string            `placeholder:"FILE" help:"A file with the whole body of the call; - reads it from standard input."`
 	Endpoint string            `default:"chat/completions" help:"The path below /v1."`
 	Priority string            `enum:"high,normal,low" default:"normal" help:"high, normal or low."`
@@ -62,8 +63,10 @@ func (c *tasksRunCmd) request() (body json.RawMessage, err error) {
 		return io.ReadAll(io.LimitReader(os.Stdin, answerLimit))
 	case c.Body != "":
 		return os.ReadFile(c.Body)
+	case c.Agent != "":
+		return nil, nil // the agent makes the request
 	case c.Model == "":
-		return nil, errors.New("name a model with --model")
+		return nil, errors.New("name a model with --model, or an agent with --agent")
 	}
 	return json.Marshal(map[string]any{"model": c.Model, "messages": []map[string]string{{"role": "user", "content": c.Prompt}}})
 }
@@ -71,7 +74,7 @@ func (c *tasksRunCmd) request() (body json.RawMessage, err error) {
 func (c *tasksRunCmd) members(request json.RawMessage) map[string]any {
 	retry := given(member{"attempts", c.Attempts, c.Attempts > 0}, member{"backoff_s", c.Backoff, c.Backoff > 0})
 	return given(
-		member{"body", request, true}, text("endpoint", c.Endpoint), text("priority", c.Priority), member{"start_at", c.StartAt, c.StartAt != nil},
+		member{"body", request, c.Agent == ""}, text("agent", c.Agent), member{"input", c.Prompt, c.Agent != ""}, text("endpoint", c.Endpoint), text("priority", c.Priority), member{"start_at", c.StartAt, c.StartAt != nil},
 		member{"deadline", c.Deadline, c.Deadline != nil}, member{"tags", c.Tag, len(c.Tag) > 0}, member{"retry", retry, len(retry) > 0},
 	)
 }
@@ -82,7 +85,7 @@ func (c *tasksRunCmd) Run(ctx context.Context, o *output) error {
 	if err != nil {
 		return err
 	}
-	if !json.Valid(request) {
+	if c.Agent == "" && !json.Valid(request) {
 		return fmt.Errorf("%s is not JSON", c.Body)
 	}
 	return c.with(ctx, o, func(r *remote) error {

@@ -117,6 +117,7 @@ func (a *App) showTasks(w *admin.TaskWork, cfg *config.Config) {
 			return setting(&a.config.Tasks)
 		}
 	}
+	w.Executor = a.pipeline
 	w.Courier, w.PlainHTTP = a.tasks.courier, cfg.Webhooks.AllowHTTP
 	w.Feed, w.Stop, w.Estimate = a.tasks.feed, a.tasks.runner.Stop, a.pipeline.Estimate
 	w.PerUser = of(func(c *tasks.Config) int { return c.PerUser })

@@ -85,6 +85,7 @@ func Run(t *testing.T, open func(t *testing.T) *storage.DB) {
 		"batch items":      batchItems,
 		"stopped batch":    stoppedBatch,
 		"webhooks":         webhooks,
+		"agents":           agents,
 		"deliveries":       deliveries,
 		"batch at once":    batchAtOnce,
 	} {

@@ -31,6 +31,7 @@ type tenant struct {
 	task     *tasks.Task
 	pile     *tasks.Batch // with two items
 	hook     tasks.Webhook
+	agent    tasks.Agent
 	delivery tasks.Delivery
 }
 
@@ -63,6 +64,7 @@ func fill(t *testing.T, db *storage.DB, name string) tenant {
 	others, err := db.KeepObjects(t.Context(), []routing.StoredObject{v.object})
 	must(t, err)
 	same(t, "objects of others", len(others), 0)
+	v.agent = create(t, db.Agents(), oneAgent(v.org, "agent"))
 	v.hook = hooked(t, db, v.org, "hook", "*")
 	emitted(t, db, v.org, "provider.opened", "target")
 	v.delivery = delivered(t, db, v.hook)[len(delivered(t, db, v.hook))-1]
@@ -99,6 +101,8 @@ func (v tenant) all(t *testing.T, db *storage.DB) (all []any) {
 	add(db.LedgerTotals(ctx, accounting.LedgerQuery{Org: v.org}))
 	add(db.Usage(ctx, accounting.UsageQuery{Org: v.org, By: []accounting.Dimension{accounting.ByKey}, Limit: 10}))
 	add(db.Task(ctx, v.org, v.task.ID))
+	add(db.Agents().Get(ctx, v.org, v.agent.ID))
+	add(db.AgentVersions(ctx, v.org, v.agent.ID))
 	add(db.Webhooks().Get(ctx, v.org, v.hook.ID))
 	add(db.Delivery(ctx, v.org, v.delivery.ID))
 	add(db.Batch(ctx, v.org, v.pile.ID))
@@ -381,6 +385,12 @@ func tenants(t *testing.T, db *storage.DB) {
 			list, err := db.Items(ctx, tasks.ItemQuery{Org: me.org, Batch: other.pile.ID, After: -1, Limit: 10})
 			must(t, err)
 			same(t, "items of theirs", len(list), 0)
+		},
+		"Agents": func() { trespass(t, db.Agents(), me.org, other.agent.ID) },
+		"AgentVersions": func() {
+			list, err := db.AgentVersions(ctx, me.org, other.agent.ID)
+			must(t, err)
+			same(t, "versions of theirs", len(list), 0)
 		},
 		"Webhooks": func() { trespass(t, db.Webhooks(), me.org, other.hook.ID) },
 		"RotateWebhook": func() {

@@ -143,6 +143,7 @@ func changing(t *testing.T, db *storage.DB, a tenant) map[string]leaving {
 			_, err := db.StopTask(ctx, by, a.org, a.task.ID)
 			must(t, err)
 		}, []string{"tasks.cancel"}},
+		"Agents": {func() { walk(t, db.Agents(), oneAgent(a.org, "x")) }, []string{"agents.create", "agents.update", "agents.delete"}},
 		"Webhooks": {func() {
 			walk(t, db.Webhooks(), tasks.Webhook{Meta: meta(a.org, "x"), URL: "https://example.com", Events: []string{"*"}, Secret: "s"})
 		}, []string{"webhooks.create", "webhooks.update", "webhooks.delete"}},
@@ -207,7 +208,7 @@ func traces(t *testing.T, db *storage.DB) {
 		"BatchSize", "Cursor", "Calls", "Call", "CountCalls", "Replay", "Usage", "ProveBatch",
 		"Spent", "LedgerTotals", "LedgerEntries", "Overruns",
 		"Deliveries", "Delivery", "LoadDelivery", // a claim is no change that anybody made
-		"Batch", "Batches", "Items", "LoadTask", "PendingJobs", "Progress", "Queue", "Seqs", "Stopping", "Task", "TaskContents", "Tasks",
+		"AgentVersions", "Batch", "Batches", "Items", "LoadTask", "PendingJobs", "Progress", "Queue", "Seqs", "Stopping", "Task", "TaskContents", "Tasks",
 		"Patrol",        // what it changes, the history of each task tells
 		"Sum", "SumNow", // they add up what is there
 		"Close", "Migrate",
