@@ -64,8 +64,8 @@ soak-limits: ## Let RACING (12800) calls race for a budget of AFFORDS (1000) on 
 
 ITEMS ?= 50000
 .PHONY: soak-tasks
-soak-tasks: ## Kill nodes while 2,000 tasks are made and followed, and while a batch of ITEMS (50000) runs, and add what was found to tests/bench/RESULTS.md
+soak-tasks: ## Kill nodes while 2,000 tasks are made and followed, and while a batch of ITEMS (50000) runs, measure calls beside one, and add what was found to tests/bench/RESULTS.md
 	seen=$$(mktemp) && trap 'rm -f "$$seen"' EXIT && \
 		printf '| batch | items | sent in s | items/s | kills | calls made again | resident MiB |\n|---|---|---|---|---|---|---|\n' >"$$seen" && \
-		(cd tests && go test -count 1 -timeout 0 -v -run 'TestTasksSurviveKills|TestBatchSurvivesKills' -parallel 1 ./nodes -tasks 2000 -items $(ITEMS) -report "$$seen") && \
+		(cd tests && go test -count 1 -timeout 0 -v -run 'TestTasksSurviveKills|TestBatchSurvivesKills|TestCallsBesideABatch' -parallel 1 ./nodes -tasks 2000 -items $(ITEMS) -beside 30s -report "$$seen") && \
 		cd tests/bench && go run . note -what tasks-killed <"$$seen"
