@@ -2,8 +2,8 @@ package gateway
 
 import (
 	"errors"
-	"slices"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
