@@ -19,7 +19,7 @@ import (
 
 // AgentTestBody says how an agent is tried.
 type AgentTestBody struct {
-	DryRun bool   `json:"dry_run,omitempty" doc:"Only look: nothing is sent, and nothing costs anything."`
+	DryRun bool   `json:"dry_run,omitempty" nullable:"true" doc:"Only look: nothing is sent, and nothing costs anything."`
 	Input  string `json:"input,omitempty" nullable:"true" maxLength:"65536" default:"Say hello in one sentence." doc:"What a user says to it."`
 }
 
