@@ -1,14 +1,11 @@
 package admin
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -43,12 +40,6 @@ type NewBatchBody struct {
 	Draft    bool              `json:"draft,omitempty" doc:"Do not start it yet although it has items: look at its estimate first."`
 }
 
-// BatchItemBody is one item.
-type BatchItemBody struct {
-	CustomID string          `json:"custom_id,omitempty" maxLength:"200" doc:"What you call it."`
-	Body     json.RawMessage `json:"body" doc:"The whole request."`
-}
-
 // Resolve is called by huma when the body has been read.
 func (b *NewBatchBody) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
 	return faultsAt(at, func(fault func(field, problem string)) {
@@ -64,12 +55,6 @@ type (
 		InOrganization
 		Idempotent
 		Body NewBatchBody
-	}
-	addItemsInput struct {
-		Asked
-		Item
-		From    int64  `query:"from" minimum:"0" default:"0" doc:"How many items there are before these: who is not sure that a part has arrived sends it again."`
-		RawBody []byte `contentType:"application/x-ndjson"`
 	}
 	batchesInput struct {
 		Asked
@@ -95,11 +80,7 @@ func (s *Server) serveBatches() {
 	create := op("create-batch", http.MethodPost, "/api/batches", "Create batch", "Many tasks that are made together. With items it starts at once, unless it is to be a draft.")
 	create.DefaultStatus = http.StatusCreated
 	add(s, create, s.createBatch, withBody(http.StatusNotFound, http.StatusConflict)...)
-	items := op("add-batch-items", http.MethodPost, "/api/batches/{id}/items", "Add items",
-		"Lines of JSON, each an item: {\"custom_id\": …, \"body\": {…}}; those of OpenAI's batches are taken too. A part has at most server.max_body bytes; send as many as you need, one after the other, with from.")
-	items.MaxBodyBytes = mostOfItems
-	items.BodyReadTimeout = -1 // the listener has its own
-	add(s, items, s.addItems, withBody(http.StatusNotFound, http.StatusConflict)...)
+	s.serveItems(op)
 	add(s, op("start-batch", http.MethodPost, "/api/batches/{id}/start", "Start batch", "Its items begin in their order, so many at a time."), s.startBatch, http.StatusNotFound, http.StatusConflict)
 	add(s, op("list-batches", http.MethodGet, "/api/batches", "List batches", "Your own, or with the permission view_analytics all of the organization."), s.listBatches, http.StatusNotFound)
 	add(s, op("get-batch", http.MethodGet, "/api/batches/{id}", "Get batch", "How far it is, and what it has cost."), s.getBatch, http.StatusNotFound)
@@ -164,63 +145,6 @@ func (s *Server) makeBatch(ctx context.Context, a *asking, b *tasks.Batch, items
 	return &is, err
 }
 
-// itemsAtOnce is how many items are stored in one transaction.
-const itemsAtOnce = 500
-
-// TakesItems tells whether a path takes the items of a batch, which are more than other bodies have.
-func TakesItems(path string) bool {
-	rest, ok := strings.CutPrefix(path, "/api/batches/")
-	return ok && strings.HasSuffix(rest, "/items") && strings.Count(rest, "/") == 1
-}
-
-// mostOfItems is how large a part of items may be at all; the listener's own limit may be less.
-const mostOfItems = 1 << 30
-
-func (s *Server) addInParts(ctx context.Context, b *tasks.Batch, from int64, items []tasks.NewItem) (total int64, err error) {
-	for begin := 0; begin < len(items); begin += itemsAtOnce {
-		part := items[begin:min(begin+itemsAtOnce, len(items))]
-		if total, err = s.batchStore().AddItems(ctx, b.Org, b.ID, from+int64(begin), part); err != nil {
-			return total, ofBatch(err)
-		}
-	}
-	return total, nil
-}
-
-// itemsOf makes the items of a batch that its body has.
-func (s *Server) itemsOf(b *tasks.Batch, bodies []BatchItemBody) ([]tasks.NewItem, error) {
-	items := make([]tasks.NewItem, 0, len(bodies))
-	for i := range bodies {
-		item, err := s.item(b, int64(i), &bodies[i])
-		if err != nil {
-			return nil, itemFault("body.items["+strconv.Itoa(i)+"]", err)
-		}
-		items = append(items, item)
-	}
-	return items, nil
-}
-
-// item makes one item: its request is checked, sealed and estimated.
-func (s *Server) item(b *tasks.Batch, number int64, of *BatchItemBody) (tasks.NewItem, error) {
-	body, model, err := tasks.Prepare(b.Endpoint, of.Body, false)
-	if err != nil {
-		return tasks.NewItem{}, err
-	}
-	t := b.Item(number, of.CustomID, model)
-	item := tasks.NewItem{Task: t, Request: tasks.SealContent(s.Keyring, t.Org, t.ID, body), Bytes: int64(len(body))}
-	if s.Work.Estimate != nil { // what can not be called now may be when it is
-		item.Cost, item.Priced, _ = s.Work.Estimate(&tasks.Request{As: b.As, Endpoint: b.Endpoint, Body: body})
-	}
-	return item, nil
-}
-
-// itemFault says what is wrong with an item, and where.
-func itemFault(at string, err error) error {
-	if wrong, ok := errors.AsType[*tasks.Fault](err); ok {
-		return faulty(Fault{at + "." + wrong.Path, wrong.Text})
-	}
-	return err
-}
-
 // ofBatch says in words why something can not be done with a batch.
 func ofBatch(err error) error {
 	switch {
@@ -263,52 +187,6 @@ func (s *Server) ownBatch(ctx context.Context, a *asking, in *Item) (b tasks.Bat
 	}
 	return b, err
 }
-
-func (s *Server) addItems(ctx context.Context, in *addItemsInput) (*batchOutput, error) {
-	b, err := s.ownBatch(ctx, in.ask, &in.Item)
-	if err != nil {
-		return nil, err
-	}
-	var items []tasks.NewItem
-	from, number := in.From, 0
-	for line := range bytes.Lines(in.RawBody) {
-		if number++; len(bytes.TrimSpace(line)) == 0 {
-			continue
-		}
-		item, err := s.line(&b, from+int64(len(items)), line)
-		if err != nil {
-			return nil, itemFault("body.line["+strconv.Itoa(number)+"]", err)
-		}
-		if items = append(items, item); len(items) == itemsAtOnce { // what is stored need not be held
-			if _, err := s.addInParts(ctx, &b, from, items); err != nil {
-				return nil, err
-			}
-			from, items = from+int64(len(items)), items[:0]
-		}
-	}
-	if _, err := s.addInParts(ctx, &b, from, items); err != nil {
-		return nil, err
-	}
-	if b, err = s.batchStore().Batch(ctx, b.Org, b.ID); err != nil {
-		return nil, err
-	}
-	names := s.namer(ctx)
-	return &batchOutput{viewBatch(&b, names)}, names.err
-}
-
-// line makes an item of a line.
-func (s *Server) line(b *tasks.Batch, number int64, line []byte) (tasks.NewItem, error) {
-	var of BatchItemBody
-	if err := json.Unmarshal(line, &of); err != nil || len(of.Body) == 0 {
-		return tasks.NewItem{}, &tasks.Fault{Path: "body", Text: `expected a line such as {"custom_id": "1", "body": {"model": …}}`}
-	}
-	if len(of.CustomID) > longestCustomID {
-		return tasks.NewItem{}, &tasks.Fault{Path: "custom_id", Text: "expected at most 200 characters"}
-	}
-	return s.item(b, number, &of)
-}
-
-const longestCustomID = 200
 
 func (s *Server) startBatch(ctx context.Context, in *itemInput) (*batchOutput, error) {
 	return s.changeBatch(ctx, in, s.batchStore().StartBatch)

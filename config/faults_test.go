@@ -114,7 +114,7 @@ vel.yaml: there is more than one document; remove what follows the line ---
 listen: example.com:99999
 server:
   max_body: 0
-  max_body_in_flight: 1KiB
+  max_upload: 0
   tls: {cert: a.pem}
   cors: {origins: [https://a.example/path]}
 admin: {listen: nowhere, oidc: {client_id: a}}
@@ -126,6 +126,7 @@ retention: {calls: 1h}
 vel.yaml:1: listen: "99999" is not a port; write a number from 0 to 65535; 0 takes a free port
 vel.yaml:1: listen: "example.com" is not an IP address of this machine; write 127.0.0.1, 0.0.0.0, [::] or localhost
 vel.yaml:3: server.max_body: must be more than 0; write a size such as 64MiB
+vel.yaml:4: server.max_upload: must be more than 0; write a size such as 256MiB
 vel.yaml:5: server.tls: names only one of cert and key; name both files, or neither for plain HTTP
 vel.yaml:6: server.cors.origins[0]: "https://a.example/path" is not an origin; write scheme and host without a path, such as https://app.example.com, or *
 vel.yaml:7: admin.listen: "nowhere" is not an address with a port; write it as 127.0.0.1:8080, [::1]:8080 or :8080

@@ -57,7 +57,7 @@ database: postgres://here/vel
 // settings has, for every value of the file, another one than settingsFile or the defaults say. {pem} is a file
 // with a certificate.
 var settings = map[string]string{
-	"listen": "127.0.0.1:1", "server.max_body": "1MiB", "server.max_body_in_flight": "2GiB", "server.drain": "1s",
+	"listen": "127.0.0.1:1", "server.max_body": "1MiB", "server.max_upload": "1MiB", "server.max_body_in_flight": "2GiB", "server.drain": "1s",
 	"server.tls.cert": "c", "server.tls.key": "c", "server.trusted_proxies": "[10.0.0.0/8]", "server.cors.origins": "['*']",
 	"database": "postgres://there/vel", "snapshot_max_age": "1m", "database_direct": "postgres://h/d", "redis": "redis://h:1",
 	"cache.max_bytes": "100MiB", "cache.max_answer": "2MiB", "cache.redis": "redis://h:2",

@@ -250,13 +250,13 @@ func TestBridgeRequestIsACopy(t *testing.T) {
 
 func TestBridgeBodies(t *testing.T) {
 	t.Parallel()
-	h := quiet(t, mounting(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))
+	h := quiet(t, mounting(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }), takesFiles)
 	c := h.dial()
-	for _, size := range []int{1, largeBody + 1, maxMountedBody} { // without any key
+	for size, path := range map[int]string{1: "/api", largeBody + 1: "/api", maxMountedBody: "/api", 3 << 20: "/api/file?name=x"} { // without any key
 		body := strings.Repeat("x", size)
 		for framing, ask := range map[string]string{
-			"a length": request("POST", "/api", body),
-			"chunks":   "POST /api HTTP/1.1\r\nHost: vel\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(body[:size-size/2]) + lastOf(body[size-size/2:]),
+			"a length": request("POST", path, body),
+			"chunks":   "POST " + path + " HTTP/1.1\r\nHost: vel\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(body[:size-size/2]) + lastOf(body[size-size/2:]),
 		} {
 			c.write(ask)
 			if g := c.answer(); g.StatusCode != 200 || g.body != body {

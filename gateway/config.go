@@ -26,6 +26,7 @@ type Config struct {
 // ServerConfig bounds what clients may send and says whom to believe.
 type ServerConfig struct {
 	MaxBody         Size           `yaml:"max_body" jsonschema:"description=The largest request body; a larger one gets 413."`
+	MaxUpload       Size           `yaml:"max_upload" jsonschema:"description=The largest file that is sent to the API in one request, such as the items of a batch; a larger one gets 413. At most server.max_body_in_flight counts."`
 	MaxBodyInFlight Size           `yaml:"max_body_in_flight" jsonschema:"description=The memory that all request bodies may take together."`
 	Drain           time.Duration  `yaml:"drain" jsonschema:"description=How long a stop waits for open streams."`
 	TLS             TLSConfig      `yaml:"tls" jsonschema:"description=Files that are read again when they change; empty: plain HTTP behind a load balancer."`
@@ -48,7 +49,7 @@ type CORSConfig struct {
 func Defaults() Config {
 	return Config{
 		Listen: "127.0.0.1:8080",
-		Server: ServerConfig{MaxBody: 64 << 20, MaxBodyInFlight: 1 << 30, Drain: 30 * time.Second},
+		Server: ServerConfig{MaxBody: 64 << 20, MaxUpload: 256 << 20, MaxBodyInFlight: 1 << 30, Drain: 30 * time.Second},
 	}
 }
 
@@ -68,6 +69,9 @@ func (c *Config) Validate(fault func(path, problem, hint string)) {
 func (s *ServerConfig) validate(fault func(path, problem, hint string)) {
 	if s.MaxBody <= 0 {
 		fault("server.max_body", "must be more than 0", "write a size such as 64MiB")
+	}
+	if s.MaxUpload <= 0 {
+		fault("server.max_upload", "must be more than 0", "write a size such as 256MiB")
 	}
 	if s.MaxBodyInFlight < s.MaxBody {
 		fault("server.max_body_in_flight", fmt.Sprintf("is less than server.max_body (%s), so the largest body could never be taken", s.MaxBody),

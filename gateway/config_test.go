@@ -28,6 +28,7 @@ func TestValidate(t *testing.T) {
 		"second address":      {change: func(c *Config) { c.AdminListen = "127.0.0.1:8081" }},
 		"second is the first": {change: func(c *Config) { c.AdminListen = c.Listen }, want: []string{"admin.listen"}},
 		"no bodies":           {change: func(c *Config) { c.Server.MaxBody = 0 }, want: []string{"server.max_body"}},
+		"no uploads":          {change: func(c *Config) { c.Server.MaxUpload = 0 }, want: []string{"server.max_upload"}},
 		"too little memory":   {change: func(c *Config) { c.Server.MaxBodyInFlight = 1 }, want: []string{"server.max_body_in_flight"}},
 		"half a certificate":  {change: func(c *Config) { c.Server.TLS.Key = "key.pem" }, want: []string{"server.tls"}},
 		"origins":             {change: func(c *Config) { c.Server.CORS.Origins = []string{"*", "https://a.example", "http://localhost:3000"} }},

@@ -18,14 +18,13 @@ import (
 // them is not known before the handler has looked.
 const maxMountedBody = 1 << 20
 
-// maxMounted is that, or less where server.max_body is less; on a path that takes large bodies it is all of server.max_body.
+// maxMounted is that, or less where server.max_body is less; on a path that takes files it is server.max_upload.
 func (s *Server) maxMounted(uri string) int {
-	most := int(s.config.Server.MaxBody)
 	path, _, _ := strings.Cut(uri, "?")
-	if s.Large != nil && s.Large(path) {
-		return most
+	if s.Uploads != nil && s.Uploads(path) {
+		return int(min(s.config.Server.MaxUpload, s.config.Server.MaxBodyInFlight))
 	}
-	return min(maxMountedBody, most)
+	return min(maxMountedBody, int(s.config.Server.MaxBody))
 }
 
 // mounts are the handlers of paths that are none of the data plane's.
@@ -41,7 +40,7 @@ type mount struct {
 //
 // The handler's request is its own copy, its context ends when the client leaves or when a drain is over, and its
 // RemoteAddr is the client behind the trusted proxies, with port 0. It has X-Forwarded-Proto only from one of those. The
-// body has at most 1 MiB, unless Large says that its path takes large ones.
+// body has at most 1 MiB, unless Uploads says that its path takes files.
 func (s *Server) Mount(prefix string, h http.Handler) {
 	if s.admin != nil {
 		s.admin.mounts = append(s.admin.mounts, mount{prefix, h})
@@ -78,8 +77,8 @@ func (s *Server) serveMounted(ctx *fasthttp.RequestCtx, h http.Handler) {
 	s.bridge(ctx, h)
 }
 
-// standard makes a request for net/http. All that it says is copied: a handler may keep it, and fasthttp uses its own
-// memory again.
+// standard makes a request for net/http. All that it says is copied, for a handler may keep it and fasthttp uses its own
+// memory again; only a large body is taken away from there instead, so that it is in memory once.
 func (s *Server) standard(ctx *fasthttp.RequestCtx) (*http.Request, error) {
 	h := &ctx.Request.Header
 	uri := string(h.RequestURI())
@@ -87,7 +86,7 @@ func (s *Server) standard(ctx *fasthttp.RequestCtx) (*http.Request, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the path: %w", err)
 	}
-	body := bytes.Clone(ctx.Request.Body())
+	body := ownBody(&ctx.Request)
 	r := &http.Request{
 		Method: string(h.Method()), URL: parsed, RequestURI: uri, Host: string(h.Host()), Header: http.Header{},
 		Proto: string(h.Protocol()), ProtoMajor: 1, Body: http.NoBody, ContentLength: int64(len(body)),
@@ -106,6 +105,14 @@ func (s *Server) standard(ctx *fasthttp.RequestCtx) (*http.Request, error) {
 	}
 	s.distrust(r, connOf(ctx).peer)
 	return r, nil
+}
+
+// ownBody gives the body in memory that is the caller's alone.
+func ownBody(r *fasthttp.Request) []byte {
+	if len(r.Body()) > largeBody {
+		return r.SwapBody(nil)
+	}
+	return bytes.Clone(r.Body())
 }
 
 // distrust takes away what only a trusted proxy may say of the client's side.

@@ -79,6 +79,12 @@ func (h *house) admin(path string, fields ...string) got {
 	return c.answerTo("GET")
 }
 
+// takesFiles makes /api/file a path that takes files of 3 MiB, three times what a body may have.
+func takesFiles(h *house) {
+	h.config.Server.MaxBody, h.config.Server.MaxUpload = maxMountedBody, 3<<20
+	h.before = append(h.before, func(s *Server) { s.Uploads = func(path string) bool { return path == "/api/file" } })
+}
+
 // The second port has the same handlers in the same manner: the client behind the proxies, bounded bodies, an end of
 // its streams in a drain.
 func TestMountedOnTheSecondPort(t *testing.T) {
@@ -88,7 +94,7 @@ func TestMountedOnTheSecondPort(t *testing.T) {
 		switch r.URL.Path {
 		case "/api/client":
 			_, _ = io.WriteString(w, r.RemoteAddr)
-		case "/api/body":
+		case "/api/body", "/api/file":
 			n, err := io.Copy(io.Discard, r.Body)
 			_, large := errors.AsType[*http.MaxBytesError](err)
 			_, _ = fmt.Fprint(w, n, large)
@@ -103,6 +109,7 @@ func TestMountedOnTheSecondPort(t *testing.T) {
 		}
 	}), func(h *house) {
 		h.config.AdminListen, h.config.Server.Drain = "127.0.0.1:0", 10*time.Millisecond
+		takesFiles(h)
 		h.config.Server.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	})
 	for fields, want := range map[string]string{"X-A: b": "127.0.0.1:0", "X-Forwarded-For: 127.0.0.1, 203.0.113.9": "203.0.113.9:0", "X-Forwarded-For: 2001:db8::1": "[2001:db8::1]:0"} {
@@ -110,11 +117,18 @@ func TestMountedOnTheSecondPort(t *testing.T) {
 			t.Errorf("%s: client %s, want %s", fields, g.body, want)
 		}
 	}
-	for size, want := range map[int]string{maxMountedBody: "1048576 false", maxMountedBody + 1: "1048576 true"} {
+	for _, b := range []struct {
+		path string
+		size int
+		want string
+	}{
+		{"/api/body", maxMountedBody, "1048576 false"}, {"/api/body", maxMountedBody + 1, "1048576 true"},
+		{"/api/file", 3 << 20, "3145728 false"}, {"/api/file", 3<<20 + 1, "3145728 true"},
+	} {
 		c := h.dialAdmin()
-		c.write(request("POST", "/api/body", strings.Repeat("x", size)))
-		if g := c.answer(); g.body != want {
-			t.Errorf("a body of %d: %s, want %s", size, g.body, want)
+		c.write(request("POST", b.path, strings.Repeat("x", b.size)))
+		if g := c.answer(); g.body != b.want {
+			t.Errorf("%s with %d bytes: %s, want %s", b.path, b.size, g.body, b.want)
 		}
 	}
 	c := h.dialAdmin()

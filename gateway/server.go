@@ -38,8 +38,8 @@ const endWithin = 2 * time.Second
 type Server struct {
 	// Operator tells whether a credential opens /metrics from another machine. It may be nil; it is set before Start.
 	Operator func(credential []byte) bool
-	// Large tells whether a mounted path takes bodies of up to server.max_body. It may be nil; it is set before Start.
-	Large func(path string) bool
+	// Uploads tells whether a mounted path takes files of up to server.max_upload. It may be nil; it is set before Start.
+	Uploads func(path string) bool
 
 	config   Config
 	pipe     *Pipeline

@@ -35,7 +35,7 @@ func (a *App) serveAdmin(cfg *config.Config) {
 	server := admin.NewServer(deps)
 	a.onStop(background(server.RecordRefusals))
 	a.server.Mount("/api", server)
-	a.server.Operator, a.server.Large = server.Operates, admin.TakesItems
+	a.server.Operator, a.server.Uploads = server.Operates, admin.TakesItems
 }
 
 // adminOver is what the control plane needs of a database and of the file.
