@@ -42,6 +42,15 @@ func (l *Ledger) Reserve(ctx context.Context, r *Reservation, e Estimate) error 
 		l.refusals.WithLabelValues("unpriced", OfOrganization.String()).Inc()
 		return ErrUnpriced
 	}
+	err := l.hold(ctx, r, e)
+	if no, ok := errors.AsType[*Denied](err); ok {
+		l.refusals.WithLabelValues(kinds[no.Unit], no.Level.String()).Inc()
+	}
+	return err
+}
+
+// hold holds an estimate, all or nothing.
+func (l *Ledger) hold(ctx context.Context, r *Reservation, e Estimate) error {
 	if len(r.measures) > ratelimit.Widest {
 		return fmt.Errorf("hold a call: %d limits and budgets count it, at most %d can", len(r.measures), ratelimit.Widest)
 	}
@@ -83,7 +92,6 @@ func (l *Ledger) denied(r *Reservation, d *ratelimit.Decision) error {
 			no.Never = no.Never && r.hold.Takes[i].N > m.limit.Max
 		}
 		no.Never = no.Never && !no.Away
-		l.refusals.WithLabelValues(kinds[m.unit], m.level.String()).Inc()
 		return no
 	}
 	return errors.New("hold a call: the limiter refuses for a limit that it was not asked about")

@@ -34,11 +34,13 @@ func (l *Ledger) sweepAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// sweep ends a hold with what was held.
+// sweep ends a hold with what was held, if that may have been spent.
 func (l *Ledger) sweep(ctx context.Context, h *ratelimit.Hold) error {
 	held := make([]int64, len(h.Takes))
-	for i := range h.Takes {
-		held[i] = h.Takes[i].N
+	if costs(h) {
+		for i := range h.Takes {
+			held[i] = h.Takes[i].N
+		}
 	}
 	if err := l.counter.Sweep(ctx, h, held); err != nil {
 		return fmt.Errorf("sweep the hold %s: %w", h.ID, err)

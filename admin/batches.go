@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/tasks"
 	"github.com/vel-gateway/vel/tenancy"
 )
@@ -38,6 +39,7 @@ type NewBatchBody struct {
 	Tags     map[string]string `json:"tags,omitempty" doc:"As in x-vel-tags, for the calls of all items."`
 	Items    []BatchItemBody   `json:"items,omitempty" nullable:"false" maxItems:"10000" doc:"Its items. Without them it is a draft: send them to /api/batches/{id}/items, and start it."`
 	Draft    bool              `json:"draft,omitempty" doc:"Do not start it yet although it has items: look at its estimate first."`
+	Over     bool              `json:"over_budget,omitempty" doc:"Start it although its estimate is more than its budgets have left."`
 }
 
 // Resolve is called by huma when the body has been read.
@@ -55,6 +57,11 @@ type (
 		InOrganization
 		Idempotent
 		Body NewBatchBody
+	}
+	beginBatchInput struct {
+		Asked
+		Item
+		Over bool `query:"over_budget" doc:"Begin although the estimate is more than the budgets have left: items fail when the money is spent."`
 	}
 	batchesInput struct {
 		Asked
@@ -79,13 +86,13 @@ func (s *Server) serveBatches() {
 	}
 	create := op("create-batch", http.MethodPost, "/api/batches", "Create batch", "Many tasks that are made together. With items it starts at once, unless it is to be a draft.")
 	create.DefaultStatus = http.StatusCreated
-	add(s, create, s.createBatch, withBody(http.StatusNotFound, http.StatusConflict)...)
+	add(s, create, s.createBatch, withBody(http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests)...)
 	s.serveItems(op)
-	add(s, op("start-batch", http.MethodPost, "/api/batches/{id}/start", "Start batch", "Its items begin in their order, so many at a time."), s.startBatch, http.StatusNotFound, http.StatusConflict)
+	add(s, op("start-batch", http.MethodPost, "/api/batches/{id}/start", "Start batch", "Its items begin in their order, so many at a time. While it runs, what they may cost is held in its owner's budgets."), s.startBatch, http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests)
 	add(s, op("list-batches", http.MethodGet, "/api/batches", "List batches", "Your own, or with the permission view_analytics all of the organization."), s.listBatches, http.StatusNotFound)
 	add(s, op("get-batch", http.MethodGet, "/api/batches/{id}", "Get batch", "How far it is, and what it has cost."), s.getBatch, http.StatusNotFound)
 	add(s, op("cancel-batch", http.MethodPost, "/api/batches/{id}/cancel", "Cancel batch", "What has not begun never will; what runs is ended within a second. Answers that are there stay."), s.cancelBatch, http.StatusNotFound)
-	add(s, op("retry-batch", http.MethodPost, "/api/batches/{id}/retry", "Retry batch", "The items that failed or were cancelled begin anew. It must have ended."), s.retryBatch, http.StatusNotFound, http.StatusConflict)
+	add(s, op("retry-batch", http.MethodPost, "/api/batches/{id}/retry", "Retry batch", "The items that failed or were cancelled begin anew. It must have ended."), s.retryBatch, http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests)
 	s.serveBatchResults(op)
 }
 
@@ -114,6 +121,11 @@ func (s *Server) createBatch(ctx context.Context, in *createBatchInput) (*create
 		b.Once = requestID(in.ask, in.IdempotencyKey)
 	}
 	return once(ctx, s, in.ask, in.IdempotencyKey, []any{"batch", who.Org, in.Body}, func() (*createOutput[Batch], error) {
+		if cost := costOf(items); !in.Body.Draft && !in.Body.Over {
+			if err := s.afford(ctx, b, cost); err != nil {
+				return nil, err
+			}
+		}
 		made, err := s.makeBatch(ctx, in.ask, b, items, in.Body.Draft)
 		if err != nil {
 			return nil, err
@@ -188,24 +200,38 @@ func (s *Server) ownBatch(ctx context.Context, a *asking, in *Item) (b tasks.Bat
 	return b, err
 }
 
-func (s *Server) startBatch(ctx context.Context, in *itemInput) (*batchOutput, error) {
-	return s.changeBatch(ctx, in, s.batchStore().StartBatch)
+func (s *Server) startBatch(ctx context.Context, in *beginBatchInput) (*batchOutput, error) {
+	return s.changeBatch(ctx, in.ask, &in.Item, s.batchStore().StartBatch, func(b *tasks.Batch) money.Nano {
+		if in.Over || b.State != tasks.Draft {
+			return 0
+		}
+		return b.Estimate
+	})
 }
 
 func (s *Server) cancelBatch(ctx context.Context, in *itemInput) (*batchOutput, error) {
-	return s.changeBatch(ctx, in, s.batchStore().StopBatch)
+	return s.changeBatch(ctx, in.ask, &in.Item, s.batchStore().StopBatch, func(*tasks.Batch) money.Nano { return 0 })
 }
 
-func (s *Server) retryBatch(ctx context.Context, in *itemInput) (*batchOutput, error) {
-	return s.changeBatch(ctx, in, s.batchStore().RetryBatch)
+func (s *Server) retryBatch(ctx context.Context, in *beginBatchInput) (*batchOutput, error) {
+	return s.changeBatch(ctx, in.ask, &in.Item, s.batchStore().RetryBatch, func(b *tasks.Batch) money.Nano {
+		if in.Over || !b.State.Over() {
+			return 0
+		}
+		return b.ToRetry()
+	})
 }
 
-func (s *Server) changeBatch(ctx context.Context, in *itemInput, change func(context.Context, tenancy.Actor, tenancy.ID, tenancy.ID) (tasks.Batch, error)) (*batchOutput, error) {
-	b, err := s.ownBatch(ctx, in.ask, &in.Item)
+// changeBatch changes the state of a batch, if its budgets have room for what that may cost.
+func (s *Server) changeBatch(ctx context.Context, a *asking, of *Item, change func(context.Context, tenancy.Actor, tenancy.ID, tenancy.ID) (tasks.Batch, error), cost func(b *tasks.Batch) money.Nano) (*batchOutput, error) {
+	b, err := s.ownBatch(ctx, a, of)
 	if err != nil {
 		return nil, err
 	}
-	if b, err = change(ctx, in.ask.by, b.Org, b.ID); err != nil {
+	if err := s.afford(ctx, &b, cost(&b)); err != nil {
+		return nil, err
+	}
+	if b, err = change(ctx, a.by, b.Org, b.ID); err != nil {
 		return nil, ofBatch(err)
 	}
 	names := s.namer(ctx)

@@ -8,8 +8,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/money"
+	"github.com/vel-gateway/vel/ratelimit"
 	"github.com/vel-gateway/vel/tasks"
 	"github.com/vel-gateway/vel/tenancy"
 )
@@ -138,6 +141,44 @@ func TestCreateBatch(t *testing.T) {
 	if p.Errors[0].Location != "body.items[1].request.model" {
 		t.Errorf("%+v", p.Errors)
 	}
+}
+
+// A batch that may cost more than a budget has left does not begin, unless it is to; the same holds for what begins anew.
+func TestBatchOverBudget(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.costs = func(*tasks.Request) (money.Nano, bool, error) { return 3, true, nil }
+	left := money.Nano(5)
+	w.affords = func(_ context.Context, b *tasks.Batch, cost money.Nano) error {
+		if b.As.Org == acme && cost <= left {
+			return nil
+		}
+		return &accounting.Denied{Level: accounting.OfTag, Tag: accounting.Tag{Key: "a", Value: "b"}, Unit: accounting.Dollars, Per: ratelimit.Day, Max: 7, Ends: w.Now().Add(time.Hour)}
+	}
+	two := `"items":[{"body":{"model":"m"}},{"body":{"model":"m"}}]}`
+	refused := w.do("executor", "POST", "/api/batches", json.RawMessage(`{`+two))
+	if p := refused.problem(overBudget); !strings.Contains(p.Detail, "0.000000006 USD") || !strings.Contains(p.Detail, "tag 'a=b', 0.000000007 USD per day") || refused.header.Get("Retry-After") != "3600" {
+		t.Errorf("%s, %v", p.Detail, refused.header)
+	}
+	if len(w.batches.rows) > 0 {
+		t.Error("a batch that was refused is there")
+	}
+	var b Batch
+	w.do("executor", "POST", "/api/batches", json.RawMessage(`{"over_budget":true,`+two)).want(201).into(&b)
+	w.do("executor", "POST", "/api/batches", json.RawMessage(`{"draft":true,`+two)).want(201).into(&b)
+	at := "/api/batches/" + string(b.ID)
+	w.do("executor", "POST", at+"/start", nil).problem(overBudget)
+	w.do("executor", "POST", at+"/start?over_budget=true", nil).want(200)
+	w.do("executor", "POST", at+"/start", nil).want(200) // it has begun: nothing more is asked
+	w.do("executor", "POST", at+"/cancel", nil).want(200)
+	w.batches.rows[b.ID].Cancelled = 2
+	w.do("executor", "POST", at+"/retry", nil).problem(overBudget)
+	w.batches.rows[b.ID].Cancelled = 1 // three of five
+	w.do("executor", "POST", at+"/retry", nil).want(200)
+	w.affords = func(context.Context, *tasks.Batch, money.Nano) error {
+		return &accounting.Denied{Unit: accounting.Dollars, Away: true}
+	}
+	w.do("executor", "POST", "/api/batches", json.RawMessage(`{`+two)).problem(unavailable)
 }
 
 // lines sends lines of JSON.

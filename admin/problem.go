@@ -112,6 +112,7 @@ var (
 	invalid         = kind{http.StatusUnprocessableEntity, "invalid", "Invalid request"}
 	otherRequest    = kind{http.StatusUnprocessableEntity, "other-request", "Idempotency-Key of another request"}
 	tooMany         = kind{http.StatusTooManyRequests, "too-many", "Too many tries"}
+	overBudget      = kind{http.StatusTooManyRequests, "over-budget", "More than the budget has"}
 	tooManyTasks    = kind{http.StatusTooManyRequests, "too-many-tasks", "Too many tasks at once"}
 	internal        = kind{http.StatusInternalServerError, "internal", "Internal error"}
 	unavailable     = kind{http.StatusServiceUnavailable, "unavailable", "Not available now"}

@@ -48,6 +48,10 @@ type TaskWork struct {
 	// Estimate is what a call may cost; nil: no calls are served here.
 	Estimate func(r *tasks.Request) (cost money.Nano, priced bool, err error)
 
+	// Affords tells whether the budgets of a batch have room for what is to begin of it; *accounting.Denied says which has not. nil: nobody
+	// counts here.
+	Affords func(ctx context.Context, b *tasks.Batch, cost money.Nano) error
+
 	PerUser func() int           // the most unfinished tasks of one user
 	Streams func() int           // the most event streams of one user at the same time
 	Hearts  func() time.Duration // how often a stream says that it lives

@@ -134,6 +134,12 @@ func (w *world) work() TaskWork {
 			}
 			return w.costs(r)
 		},
+		Affords: func(ctx context.Context, b *tasks.Batch, cost money.Nano) error {
+			if w.affords == nil {
+				return nil
+			}
+			return w.affords(ctx, b, cost)
+		},
 		PerUser: func() int { return 2 }, Streams: func() int { return 2 }, Hearts: func() time.Duration { return time.Hour },
 	}
 }

@@ -55,6 +55,7 @@ type world struct {
 	hooks    *hooks
 	staff    *staff
 	costs    func(*tasks.Request) (money.Nano, bool, error)
+	affords  func(ctx context.Context, b *tasks.Batch, cost money.Nano) error // nil: everything
 	feed     *tasks.Feed
 	stopped  []tenancy.ID
 }

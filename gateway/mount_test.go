@@ -122,8 +122,10 @@ func TestMountedOnTheSecondPort(t *testing.T) {
 		size int
 		want string
 	}{
-		{"/api/body", maxMountedBody, "1048576 false"}, {"/api/body", maxMountedBody + 1, "1048576 true"},
-		{"/api/file", 3 << 20, "3145728 false"}, {"/api/file", 3<<20 + 1, "3145728 true"},
+		{"/api/body", maxMountedBody, "1048576 false"},
+		{"/api/body", maxMountedBody + 1, "1048576 true"},
+		{"/api/file", 3 << 20, "3145728 false"},
+		{"/api/file", 3<<20 + 1, "3145728 true"},
 	} {
 		c := h.dialAdmin()
 		c.write(request("POST", b.path, strings.Repeat("x", b.size)))

@@ -106,8 +106,13 @@ func (db *DB) Batch(ctx context.Context, org, id tenancy.ID) (b tasks.Batch, err
 	return b, err
 }
 
+// runningBatches are those of all organizations that run and are not asked to end.
+func (db *DB) runningBatches(ctx context.Context) ([]tasks.Batch, error) {
+	return db.batchesBy(ctx, system, `state = 'running' and stopping_us = 0 order by id`)
+}
+
 // Batches gives a page of batches, the newest first.
-func (db *DB) Batches(ctx context.Context, q tasks.BatchQuery) (list []tasks.Batch, err error) {
+func (db *DB) Batches(ctx context.Context, q tasks.BatchQuery) ([]tasks.Batch, error) {
 	var args arguments
 	where := []string{"org_id = " + args.add(q.Org)}
 	if q.Owner != "" {
@@ -119,15 +124,19 @@ func (db *DB) Batches(ctx context.Context, q tasks.BatchQuery) (list []tasks.Bat
 	if q.Before != "" {
 		where = append(where, "id < "+args.add(q.Before))
 	}
-	query := `select ` + batchNames + ` from batches where ` + strings.Join(where, " and ") + ` order by id desc limit ` + args.add(q.Limit)
-	err = db.dialect.read(ctx, tenant(q.Org), func(x tx) error {
+	return db.batchesBy(ctx, tenant(q.Org), strings.Join(where, " and ")+` order by id desc limit `+args.add(q.Limit), args...)
+}
+
+// batchesBy gives the batches of which something holds.
+func (db *DB) batchesBy(ctx context.Context, s scope, where string, args ...any) (list []tasks.Batch, err error) {
+	err = db.dialect.read(ctx, s, func(x tx) error {
 		list = nil
 		return x.each(ctx, func(scan func(...any) error) error {
 			var b tasks.Batch
 			err := scan(batchInto(&b)...)
 			list = append(list, b)
 			return err
-		}, query, args...)
+		}, `select `+batchNames+` from batches where `+where, args...)
 	})
 	return list, err
 }

@@ -16,6 +16,9 @@ type Patrol struct {
 	Runs func(id tenancy.ID) bool      // tells whether a task runs in this process
 	Told func(id tenancy.ID, to int64) // hears of tasks whose history went on
 	Keep func() time.Duration          // how long tasks are kept after their end
+
+	// Running hears each second, while this node looks after all, which batches run; and then once of none.
+	Running func(ctx context.Context, batches []tasks.Batch)
 }
 
 // How often a node says that it lives, and how long it may be silent; how long a task may be due before it is woken again; how
@@ -77,6 +80,7 @@ func (w *patrol) stop(ctx context.Context) {
 		_, err := t.exec(ctx, `delete from task_nodes where node = $1`, w.Node)
 		return err
 	})
+	w.Running(ctx, nil)
 	if w.lease.held {
 		_ = w.lease.resign(ctx, w.db)
 	}
@@ -98,6 +102,7 @@ func (w *patrol) round(ctx context.Context) error {
 	err := w.db.dialect.write(ctx, leader, func(t tx) error { return w.lease.beat(ctx, t) })
 	if errors.Is(err, errNotHeld) {
 		clear(w.nodes)
+		w.Running(ctx, nil)
 		return nil
 	}
 	if err != nil {
@@ -134,6 +139,11 @@ func (w *patrol) lead(ctx context.Context, now time.Time) error {
 	if err := w.rouseDeliveries(ctx, now.Add(-undeliveredFor), now); err != nil {
 		return err
 	}
+	running, err := w.db.runningBatches(ctx)
+	if err != nil {
+		return err
+	}
+	w.Running(ctx, running)
 	if now.Sub(w.cleaned) < tasksCleaning {
 		return nil
 	}

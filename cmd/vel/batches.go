@@ -49,6 +49,7 @@ Example:
 type batchesSubmitCmd struct {
 	manage
 	within
+	overBudget
 	File     string            `arg:"" help:"The file; - reads standard input."`
 	Name     string            `help:"For people."`
 	Endpoint string            `default:"chat/completions" help:"The path below /v1 of all items."`
@@ -88,7 +89,7 @@ func (c *batchesSubmitCmd) Run(ctx context.Context, o *output) error {
 		if c.Draft {
 			return o.print(v, batchesOf().sheet(v))
 		}
-		if err := r.call(ctx, http.MethodPost, batchesOf().at(id)+"/start", scope, "", nil, &v); err != nil {
+		if err := r.call(ctx, http.MethodPost, batchesOf().at(id)+"/start", c.of(scope), "", nil, &v); err != nil {
 			return err
 		}
 		if !c.Watch || c.Local {
@@ -190,12 +191,40 @@ func (c *batchesWatchCmd) Run(ctx context.Context, o *output) error {
 	return c.with(ctx, o, func(r *remote) error { return watchBatch(ctx, o, r, c.ID, c.Org) })
 }
 
-type batchesStartCmd struct{ oneBatchCmd }
+// overBudget lets a batch begin that may cost more than there is.
+type overBudget struct {
+	OverBudget bool `help:"Begin although the estimate is more than the budgets have left."`
+}
+
+// of is a query that says so.
+func (b overBudget) of(scope url.Values) url.Values {
+	if b.OverBudget {
+		scope.Set("over_budget", "true")
+	}
+	return scope
+}
+
+// beginBatchCmd lets items of a batch begin.
+type beginBatchCmd struct {
+	oneBatchCmd
+	overBudget
+}
+
+func (c *beginBatchCmd) begin(ctx context.Context, o *output, action string) error {
+	return c.with(ctx, o, func(r *remote) error {
+		k := batchesOf().in(c.Org)
+		var v map[string]any
+		if err := r.call(ctx, http.MethodPost, k.at(c.ID)+action, c.of(k.scope()), "", nil, &v); err != nil {
+			return err
+		}
+		return o.print(v, k.sheet(v))
+	})
+}
+
+type batchesStartCmd struct{ beginBatchCmd }
 
 // Run starts a draft.
-func (c *batchesStartCmd) Run(ctx context.Context, o *output) error {
-	return batchesOf().in(c.Org).act(ctx, o, &c.manage, http.MethodPost, c.ID, "/start", nil)
-}
+func (c *batchesStartCmd) Run(ctx context.Context, o *output) error { return c.begin(ctx, o, "/start") }
 
 type batchesCancelCmd struct{ oneBatchCmd }
 
@@ -204,12 +233,10 @@ func (c *batchesCancelCmd) Run(ctx context.Context, o *output) error {
 	return batchesOf().in(c.Org).act(ctx, o, &c.manage, http.MethodPost, c.ID, "/cancel", nil)
 }
 
-type batchesRetryCmd struct{ oneBatchCmd }
+type batchesRetryCmd struct{ beginBatchCmd }
 
 // Run begins anew what failed.
-func (c *batchesRetryCmd) Run(ctx context.Context, o *output) error {
-	return batchesOf().in(c.Org).act(ctx, o, &c.manage, http.MethodPost, c.ID, "/retry", nil)
-}
+func (c *batchesRetryCmd) Run(ctx context.Context, o *output) error { return c.begin(ctx, o, "/retry") }
 
 // batchLook is how often a batch is looked at that is watched.
 const batchLook = time.Second

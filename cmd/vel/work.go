@@ -7,8 +7,10 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/vel-gateway/vel/accounting"
 	"github.com/vel-gateway/vel/admin"
 	"github.com/vel-gateway/vel/config"
+	"github.com/vel-gateway/vel/money"
 	"github.com/vel-gateway/vel/ratelimit"
 	"github.com/vel-gateway/vel/storage"
 	"github.com/vel-gateway/vel/tasks"
@@ -51,9 +53,12 @@ func (a *App) beginTasks(cfg *config.Config) error {
 		return err
 	}
 	a.onStop(background(feed.Run))
+	marks := tasks.NewEarmarks(func(ctx context.Context, b *tasks.Batch, worth money.Nano) (release func(), err error) {
+		return a.ledger.Earmark(ctx, earmarkOf(b, worth))
+	})
 	a.onStop(background(func(ctx context.Context) {
 		a.db.Patrol(ctx, storage.Patrol{
-			Node: node, Runs: w.runner.Runs, Told: feed.Publish, Keep: a.kept(func(r *config.Retention) time.Duration { return r.Tasks }),
+			Node: node, Runs: w.runner.Runs, Told: feed.Publish, Keep: a.kept(func(r *config.Retention) time.Duration { return r.Tasks }), Running: marks.Keep,
 		})
 	}))
 	a.onStop(a.every(stopEvery, "look for tasks that were asked to end", w.runner.StopAsked))
@@ -65,6 +70,15 @@ func (a *App) beginTasks(cfg *config.Config) error {
 	a.tasks = w
 	a.onStop(w.stop)
 	return nil
+}
+
+// earmarkOf is what is to be kept for a batch in the budgets that count the calls of its items.
+func earmarkOf(b *tasks.Batch, worth money.Nano) *accounting.Earmark {
+	e := &accounting.Earmark{Who: b.As, Worth: worth}
+	for key, value := range b.Labels {
+		e.Tags = append(e.Tags, accounting.Tag{Key: key, Value: value})
+	}
+	return e
 }
 
 // handle does a job of any kind.
@@ -120,6 +134,9 @@ func (a *App) showTasks(w *admin.TaskWork, cfg *config.Config) {
 	w.Executor = a.pipeline
 	w.Courier, w.PlainHTTP = a.tasks.courier, cfg.Webhooks.AllowHTTP
 	w.Feed, w.Stop, w.Estimate = a.tasks.feed, a.tasks.runner.Stop, a.pipeline.Estimate
+	w.Affords = func(ctx context.Context, b *tasks.Batch, cost money.Nano) error {
+		return a.ledger.Affords(ctx, earmarkOf(b, cost))
+	}
 	w.PerUser = of(func(c *tasks.Config) int { return c.PerUser })
 	w.Streams = of(func(c *tasks.Config) int { return c.Streams })
 }

@@ -1,10 +1,12 @@
 package storagetest
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/vel-gateway/vel/adapters"
 	"github.com/vel-gateway/vel/storage"
@@ -243,4 +245,50 @@ func batchAtOnce(t *testing.T, db *storage.DB) {
 	if is.State != tasks.BatchCompleted || is.Succeeded != n || is.Cost != 5*n {
 		t.Errorf("%+v", is)
 	}
+}
+
+// Who looks after all batches hears which ones run, and of none when that is over.
+func runningBatches(t *testing.T, db *storage.DB) {
+	ctx, cancel := context.WithCancel(t.Context())
+	o, user := someone(t, db)
+	runs, draft, stopping := oneBatch(o, user, 1), oneBatch(o, user, 1), oneBatch(o, user, 1)
+	for _, b := range []*tasks.Batch{runs, draft, stopping} {
+		filled(t, db, b, 2)
+		if b != draft {
+			_, err := db.StartBatch(ctx, by, o, b.ID)
+			must(t, err)
+		}
+	}
+	claimed := active(t, db, stopping)[0]
+	claimed.State, claimed.Node, claimed.Seq = tasks.Running, "node_me", claimed.Seq+1
+	advances(t, db, &claimed, true, "", tasks.Progress{Seq: claimed.Seq, At: at, Kind: tasks.WasBegun, Detail: "{}"})
+	_, err := db.StopBatch(ctx, by, o, stopping.ID)
+	must(t, err)
+	heard := make(chan []tasks.Batch, 1)
+	var patrolling sync.WaitGroup
+	patrolling.Go(func() {
+		db.Patrol(ctx, storage.Patrol{
+			Node: "node_me", Runs: func(tenancy.ID) bool { return true }, Told: func(tenancy.ID, int64) {}, Keep: func() time.Duration { return time.Hour },
+			Running: func(_ context.Context, list []tasks.Batch) { heard <- list },
+		})
+		close(heard)
+	})
+	list := <-heard
+	cancel()
+	is := map[tenancy.ID]bool{}
+	for i := range list {
+		is[list[i].ID] = true
+		if list[i].ID == runs.ID {
+			same(t, "what is heard of one", list[i].Estimate, runs.Estimate+3*2)
+		}
+	}
+	if !is[runs.ID] || is[draft.ID] || is[stopping.ID] {
+		t.Errorf("%v run", is)
+	}
+	last := list
+	for list := range heard {
+		last = list
+	}
+	patrolling.Wait()
+	same(t, "batches that are heard of at the end", len(last), 0)
 }

@@ -84,6 +84,7 @@ func Run(t *testing.T, open func(t *testing.T) *storage.DB) {
 		"batches of tasks": batchLives,
 		"batch items":      batchItems,
 		"stopped batch":    stoppedBatch,
+		"running batches":  runningBatches,
 		"webhooks":         webhooks,
 		"agents":           agents,
 		"deliveries":       deliveries,

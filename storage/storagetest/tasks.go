@@ -309,6 +309,7 @@ func patrols(t *testing.T, db *storage.DB) {
 		db.Patrol(ctx, storage.Patrol{
 			Node: "node_me", Runs: func(id tenancy.ID) bool { return id == runs.ID },
 			Told: func(id tenancy.ID, _ int64) { told <- id }, Keep: func() time.Duration { return time.Hour },
+			Running: func(context.Context, []tasks.Batch) {},
 		})
 	})
 	defer func() { cancel(); patrolling.Wait() }()
@@ -345,6 +346,7 @@ func tasksGone(t *testing.T, db *storage.DB) {
 	patrolling.Go(func() {
 		db.Patrol(ctx, storage.Patrol{
 			Node: "node_me", Runs: func(tenancy.ID) bool { return false }, Told: func(tenancy.ID, int64) {}, Keep: func() time.Duration { return 24 * time.Hour },
+			Running: func(context.Context, []tasks.Batch) {},
 		})
 	})
 	defer func() { cancel(); patrolling.Wait() }()
