@@ -249,6 +249,7 @@ func TestTheFileWins(t *testing.T) {
 
 	// A route of the database may use a provider of the file, and outlives it.
 	o.root.create(t, "/api/routes", members{"name": "borrowed", "targets": []members{{"provider": "other"}}})
+	soon(t, "the route to be known", func() bool { return o.calls(t, fullKey, "borrowed").status != http.StatusNotFound })
 	if err := o.WriteConfig(complete(strings.ReplaceAll(other, "other", "another"))); err != nil {
 		t.Fatal(err)
 	}
