@@ -71,13 +71,9 @@ func (t liteTx) bulk(ctx context.Context, into string, fields []field, then stri
 	}
 	ctx = t.within(ctx)
 	places := strings.Repeat(", ?", len(fields))[2:]
-	s, err := t.PrepareContext(ctx, `insert into `+into+` (`+names(fields)+`) values (`+places+`)`+then)
-	if err != nil {
-		return 0, liteFault(err)
-	}
-	defer func() { _ = s.Close() }() // nothing is left of it
+	insert := `insert into ` + into + ` (` + names(fields) + `) values (` + places + `)` + then
 	for _, row := range rows {
-		res, err := s.ExecContext(ctx, row...)
+		res, err := t.ExecContext(ctx, insert, row...)
 		if err != nil {
 			return n, liteFault(err)
 		}

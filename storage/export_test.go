@@ -97,3 +97,9 @@ func Wake(ctx context.Context, db *DB, fails error, jobs ...tasks.Job) error {
 		return fails
 	})
 }
+
+// OpenLite opens a file of SQLite as the store does.
+var OpenLite = openLite
+
+// MostKept is how many statements a connection keeps.
+const MostKept = mostKept

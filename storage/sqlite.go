@@ -44,11 +44,11 @@ func openSQLite(ctx context.Context, path string) (*liteDB, error) {
 	if err := makePrivate(path); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	if db.writer, err = sql.Open("sqlite", liteName(path, "immediate", append(batching(), "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)")...)); err != nil {
+	if db.writer, err = openLite(liteName(path, "immediate", append(batching(), "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)")...)); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	db.writer.SetMaxOpenConns(1)
-	if db.reader, err = sql.Open("sqlite", liteName(path, "deferred", "query_only(1)")); err != nil {
+	if db.reader, err = openLite(liteName(path, "deferred", "query_only(1)")); err != nil {
 		return nil, errors.Join(err, db.writer.Close(), lock.Close())
 	}
 	db.reader.SetMaxOpenConns(readers)
