@@ -62,6 +62,13 @@ AFFORDS ?= 1000
 soak-limits: ## Let RACING (12800) calls race for a budget of AFFORDS (1000) on three nodes, and clients leave for a minute while one is killed
 	cd tests && go test -count 1 -timeout 0 -v -run 'TestBudgetOf' -parallel 1 ./nodes -racing $(RACING) -affords $(AFFORDS) -abort 60s
 
+LIMITED ?= 2000
+.PHONY: bench-limits
+bench-limits: ## Compare LIMITED (2000) calls a second that limits in Redis count with as many that nothing counts, and add the result to tests/bench/RESULTS.md
+	seen=$$(mktemp) && trap 'rm -f "$$seen"' EXIT && \
+		(cd tests && go test -count 1 -timeout 0 -v -run TestWhatLimitsInRedisCost ./nodes -limited $(LIMITED) -limited-turn 5s -report "$$seen") && \
+		cd tests/bench && go run . note -what limits <"$$seen"
+
 ITEMS ?= 50000
 .PHONY: soak-tasks
 soak-tasks: ## Kill nodes while 2,000 tasks are made and followed, and while a batch of ITEMS (50000) runs, measure calls beside one, and add what was found to tests/bench/RESULTS.md

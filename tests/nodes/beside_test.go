@@ -1,7 +1,6 @@
 package nodes
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"net/http"
@@ -26,15 +25,15 @@ func TestCallsBesideABatch(t *testing.T) {
 	h := newEstate(t, 1, w.options("tasks: {workers: 64}\nlog: {level: warn}", "DATABASE_URL="+server.Database(t).URL))
 	n := h.any(0)
 	k := n.newKey(t, n.newOrg(t, "acme"), "robot", object{"role": "task_executor"})
-	calls(t, n, k.secret, time.Second) // it is warm
-	idle := calls(t, n, k.secret, long)
+	calls(t, n, k.secret, "sim-echo", 100, time.Second) // it is warm
+	idle := calls(t, n, k.secret, "sim-echo", 100, long)
 	items := 300
 	if *beside > 0 {
 		items = 100_000
 	}
 	path := h.submit(k.secret, items, 20)
 	before, began := h.pile(k.secret, path).Done, time.Now()
-	busy := calls(t, n, k.secret, long)
+	busy := calls(t, n, k.secret, "sim-echo", 100, long)
 	done := float64(h.pile(k.secret, path).Done-before) / time.Since(began).Seconds()
 	if a := n.askAs(t, k.secret, "POST", path+"/cancel", nil); a.status != http.StatusOK {
 		t.Error(a)
@@ -44,32 +43,27 @@ func TestCallsBesideABatch(t *testing.T) {
 	tell(t, "\n"+line)
 }
 
-// calls makes a hundred calls a second, and gives how long each took.
-func calls(t *testing.T, n *node, secret string, long time.Duration) (took []time.Duration) {
+// calls makes so many calls a second, whether those before have ended or not, and gives how long each took.
+func calls(t *testing.T, n *node, secret, model string, rate int, long time.Duration) (took []time.Duration) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), long)
-	defer cancel()
 	var mu sync.Mutex
 	var running sync.WaitGroup
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for i := 0; ; i++ {
-		select {
-		case <-ctx.Done():
-			running.Wait()
-			return took
-		case <-tick.C:
-		}
+	every, began := time.Second/time.Duration(rate), time.Now()
+	for i := range int(long / every) {
+		time.Sleep(time.Until(began.Add(time.Duration(i) * every)))
 		running.Go(func() {
 			began := time.Now()
-			a, err := n.do(t.Context(), secret, "POST", "/v1/chat/completions", object{"model": "sim-echo", "messages": []object{{"role": "user", "content": fmt.Sprintf("say d%d", i)}}})
+			a, err := n.do(t.Context(), secret, "POST", "/v1/chat/completions", object{"model": model, "messages": []object{{"role": "user", "content": fmt.Sprintf("say d%d", i)}}})
+			lasted := time.Since(began)
 			mu.Lock()
 			defer mu.Unlock()
-			if took = append(took, time.Since(began)); err != nil || a.status != http.StatusOK {
+			if took = append(took, lasted); err != nil || a.status != http.StatusOK {
 				t.Errorf("%s, %v", a, err)
 			}
 		})
 	}
+	running.Wait()
+	return took
 }
 
 func quantile99(list []time.Duration) string {
