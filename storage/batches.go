@@ -212,6 +212,10 @@ func (db *DB) StartBatch(ctx context.Context, by tenancy.Actor, org, id tenancy.
 	return b, err
 }
 
+// nextItems finds the next $4 items of a batch ($3) of an organization ($2) that have not begun. It reads those alone, by the index
+// tasks_unstarted, whatever Postgres knows of a table that was just filled.
+const nextItems = `select id from tasks where org_id = $2 and batch_id = $3 and state = 'pending' and due_us = 0 order by item limit $4`
+
 // beginItems makes the next n items of a batch due. The batch is locked.
 func beginItems(ctx context.Context, x tx, org, batch tenancy.ID, n int64, now time.Time, wake func(...tasks.Job)) error {
 	return x.each(ctx, func(scan func(...any) error) error {
@@ -222,7 +226,7 @@ func beginItems(ctx context.Context, x tx, org, batch tenancy.ID, n int64, now t
 		wake(k.Job())
 		return nil
 	}, // As a subquery Postgres might ask for the next items again and again, and begin more than n.
-		`with next as materialized (select id from tasks where org_id = $2 and batch_id = $3 and state = 'pending' and due_us = 0 order by item limit $4`+x.skipLocked()+`)
+		`with next as materialized (`+nextItems+x.skipLocked()+`)
 		update tasks set due_us = $1, rev = rev + 1 where id in (select id from next) returning id, rev`, micros{&now}, org, batch, n)
 }
 

@@ -103,3 +103,6 @@ var OpenLite = openLite
 
 // MostKept is how many statements a connection keeps.
 const MostKept = mostKept
+
+// NextItems is how the items are found that a batch begins next.
+const NextItems = nextItems

@@ -37,10 +37,14 @@ type riverQueue struct {
 // How many connections a node needs for its queue: for fetching and completing jobs, and one to listen. How soon a job is seen where
 // nothing can be heard, and where it can but was not; how soon after the last look the next one may come; how long jobs that are over
 // are kept.
+//
+// A node tells of a job unless it has told of another one less than riverHush before, which may have been looked for before this one
+// was there: so nobody relies on what is heard alone.
 const (
 	riverConns    = 4
 	riverPoll     = 100 * time.Millisecond
-	riverFallback = time.Second
+	riverFallback = 200 * time.Millisecond
+	riverHush     = river.FetchCooldownMin
 	riverCooldown = 10 * time.Millisecond
 	riverKeeps    = 5 * time.Minute
 	riverGivesUp  = 24 * time.Hour // on a job that neither ends nor is replaced
@@ -80,7 +84,7 @@ func (db *pgDB) enqueue(ctx context.Context, t tx, jobs []tasks.Job) error {
 
 // newInserter makes the client that only puts jobs into the queue.
 func newInserter(log *slog.Logger) (*river.Client[pgx.Tx], error) {
-	return river.NewClient(riverpgxv5.New(nil), &river.Config{Logger: warnings(log)})
+	return river.NewClient(riverpgxv5.New(nil), &river.Config{Logger: warnings(log), FetchCooldown: riverHush})
 }
 
 // Wake does nothing: the rows are seen.

@@ -15,12 +15,12 @@ create index tasks_org on tasks (org_id, id);
 create index tasks_owner on tasks (org_id, owner, id);
 create index tasks_state on tasks (org_id, state, id);
 create index tasks_agent on tasks (agent_id, id) where agent_id <> '';
-create index tasks_batch on tasks (batch_id, item) where batch_id <> '';
-create index tasks_unstarted on tasks (batch_id, item) where state = 'pending' and due_us = 0 and batch_id <> '';
+create index tasks_batch on tasks (org_id, batch_id, item) where batch_id <> '';
+create index tasks_unstarted on tasks (org_id, batch_id, item) where state = 'pending' and due_us = 0 and batch_id <> '';
 create unique index tasks_once on tasks (org_id, once) where once <> '';
 create index tasks_at_work on tasks (org_id, owner) where state in ('pending', 'running') and batch_id = '';
 create index tasks_node on tasks (node) where state = 'running';
-create index tasks_due on tasks (due_us) where state = 'pending';
+create index tasks_due on tasks (due_us) where state = 'pending' and due_us > 0;
 create index tasks_deadline on tasks (deadline_us) where state = 'pending' and deadline_us > 0;
 create index tasks_ended on tasks (ended_us) where ended_us > 0;
 
