@@ -244,13 +244,26 @@ const (
 	coldFor  = ratelimit.RenewEvery + 5*time.Second
 )
 
+// arriveFor is how long what was settled while the store was away may be on its way to it when it is back: each node tries
+// again every two seconds.
+const arriveFor = 5 * time.Second
+
+// arriving tells whether the ledger may have what the counters will only hear of: it would be counted twice.
+func (l *Ledger) arriving() bool {
+	return l.clock().Sub(time.Unix(0, l.lastAway.Load())) < arriveFor
+}
+
 // seed says to the counters what is spent of some budgets of an organization.
 func (l *Ledger) seed(ctx context.Context, org tenancy.ID, some []*measure, totals map[totalKey]money.Nano) error {
 	if wait, err := l.forgotten(ctx, org, some); wait || err != nil {
 		return err
 	}
-	now := l.clock()
+	now, arriving := l.clock(), l.arriving()
 	for _, m := range some {
+		if arriving && !m.watch.fresh.Load() {
+			l.suspect.Store(true)
+			continue
+		}
 		start, _ := m.limit.Window(now)
 		spent := max(0, totals[totalKey{m.budget.ID, micros(start)}])
 		if err := l.counter.Seed(ctx, string(org), m.limit, now, min(int64(spent), tenancy.MostUnits)); err != nil {

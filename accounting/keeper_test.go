@@ -66,6 +66,7 @@ type world struct {
 	books  *books
 	memory *ratelimit.Memory
 	ledger *accounting.Ledger
+	away   bool // the counters are
 	alone  bool
 	behind bool // the shipper is
 	n      int
@@ -89,7 +90,7 @@ func (w *world) start(t interface{ Cleanup(func()) }, budgets []accounting.Budge
 	t.Cleanup(guard.Close)
 	w.ledger = accounting.NewLedger(guard, w.memory, accounting.LedgerOptions{
 		Books: w.books, Clock: w.now, Renew: guard.RenewNow,
-		Alone: func() bool { return w.alone }, Shipped: func(time.Time) bool { return !w.behind },
+		Away: func() bool { return w.away }, Alone: func() bool { return w.alone }, Shipped: func(time.Time) bool { return !w.behind },
 	})
 	w.ledger.Publish(accounting.NewAccounts(nil, budgets, accounting.Unpriced{}, nil))
 }
@@ -245,6 +246,42 @@ func TestForgotten(t *testing.T) {
 	if isCold() {
 		t.Error("it stays cold")
 	}
+}
+
+// What was settled while the counters were away reaches them after they are back, and the ledger may have it before: it is
+// counted once. What they have lost is counted again.
+func TestReturn(t *testing.T) {
+	t.Parallel()
+	b := dayBudget(1000, nil)
+	w := newWorld(t, b)
+	must(t, w.ledger.Open(t.Context()))
+	r, rec, err := w.begin(100)
+	must(t, err)
+	w.away = true
+	must(t, w.ledger.Tick(t.Context()))
+	rec.State, rec.Cost = accounting.Ended, 90
+	r.Book(&rec)
+	w.books.append(rec)
+	w.away = false
+	for range 4 {
+		w.pass(time.Second)
+		must(t, w.ledger.Tick(t.Context()))
+	}
+	w.ledger.Settle(r, &rec)
+	spends := func(want money.Nano) {
+		t.Helper()
+		use, err := w.ledger.BudgetUse(t.Context(), &b)
+		must(t, err)
+		if use != (accounting.BudgetUse{Spent: want}) {
+			t.Errorf("%+v, want %s to be spent", use, want)
+		}
+	}
+	spends(90)
+	limit := &ratelimit.Limit{Key: "budget_1:day:", Kind: ratelimit.Amount, Max: 1000, Per: ratelimit.Day, Location: time.UTC}
+	must(t, w.memory.Lower(t.Context(), "org", limit, w.now(), 50)) // it came back with an old snapshot
+	w.pass(time.Second)
+	must(t, w.ledger.Tick(t.Context()))
+	spends(90)
 }
 
 // Lower takes off what was counted too much, in one step: what is held, what is not in the books yet, and what is settled
