@@ -25,7 +25,7 @@ const priced = "0.5"
 
 // house is nodes that count together, and an organization with a key on them.
 type house struct {
-	redis *store
+	redis *store // nil: a cluster
 	nodes []*node
 	dirs  []string // of the nodes
 	with  vel.Options
@@ -36,9 +36,17 @@ type house struct {
 // counting starts so many nodes with one Redis and one database.
 func counting(t *testing.T, nodes int) *house {
 	t.Helper()
-	h := &house{redis: counters(t)}
-	sim := simulate(t)
-	h.with = options(sim, "", "DATABASE_URL="+server.Database(t).URL, h.redis.url())
+	redis := counters(t)
+	h := countingBy(t, nodes, redis.url())
+	h.redis = redis
+	return h
+}
+
+// countingBy starts them with any Redis.
+func countingBy(t *testing.T, nodes int, redisURL string) *house {
+	t.Helper()
+	h, sim := &house{}, simulate(t)
+	h.with = options(sim, "", "DATABASE_URL="+server.Database(t).URL, redisURL)
 	for i := range nodes {
 		h.dirs = append(h.dirs, t.TempDir())
 		h.nodes = append(h.nodes, launch(t, h.dirs[i], h.with))
@@ -126,7 +134,7 @@ func (h *house) verified(t *testing.T, n *node) {
 	h.broken(t, n, 0)
 }
 
-// broken wants the ledger to name so many windows in which the law does not hold.
+// broken wants the ledger to say that the law holds but for so many windows at most.
 func (h *house) broken(t *testing.T, n *node, windows int) {
 	t.Helper()
 	var report struct {
@@ -135,7 +143,7 @@ func (h *house) broken(t *testing.T, n *node, windows int) {
 		Violations []any
 	}
 	a := n.must(t, http.StatusOK, "GET", "/api/ledger/verify?organization="+h.org, nil)
-	if err := json.Unmarshal(a.body, &report); err != nil || report.OK != (windows == 0) || report.Checked == 0 || len(report.Violations) != windows {
+	if err := json.Unmarshal(a.body, &report); err != nil || report.OK != (len(report.Violations) == 0) || report.Checked == 0 || len(report.Violations) > windows {
 		t.Errorf("%v: %s", err, a)
 	}
 }

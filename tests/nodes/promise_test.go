@@ -82,6 +82,12 @@ func (p *promise) so() (made, refused int) {
 	return p.made, refused
 }
 
+// answered is how many calls were answered so far.
+func (p *promise) answered() int {
+	made, _ := p.so()
+	return made
+}
+
 // goOn waits until so many more calls of each promise were decided.
 func goOn(t *testing.T, all []*promise, calls int) {
 	t.Helper()
