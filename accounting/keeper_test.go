@@ -2,10 +2,12 @@ package accounting_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -286,55 +288,37 @@ func TestReturn(t *testing.T) {
 	spends(90)
 }
 
-// Lower takes off what was counted too much, in one step: what is held, what is not in the books yet, and what is settled
-// between the look and the step stays counted.
-func TestLower(t *testing.T) {
+// What this node has settled is in the books when they were waited for, and what others have if they are not behind.
+func TestAwaitBooks(t *testing.T) {
 	t.Parallel()
-	b := dayBudget(5000, nil)
-	w := newWorld(t, b)
-	must(t, w.ledger.Open(t.Context()))
-	settle := func(cost money.Nano) {
-		t.Helper()
-		r, rec, err := w.begin(200)
-		must(t, err)
-		rec.State, rec.Cost = accounting.Ended, cost
-		r.Book(&rec)
-		w.ledger.Settle(r, &rec) // and it is on its way to the books
+	for name, c := range map[string]struct {
+		alone  bool
+		behind time.Duration
+		takes  time.Duration
+		fails  bool
+	}{
+		"alone":             {alone: true, behind: 2 * time.Second, takes: 2 * time.Second},
+		"with others":       {behind: 2 * time.Second, takes: 5 * time.Second},
+		"behind the others": {behind: 7 * time.Second, takes: 7 * time.Second},
+		"without books":     {alone: true, behind: time.Hour, takes: 15 * time.Second, fails: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				memory := ratelimit.NewMemory(time.Now)
+				l := accounting.NewLedger(memory, memory, accounting.LedgerOptions{
+					Alone:   func() bool { return c.alone },
+					Shipped: func(since time.Time) bool { return time.Since(since) >= c.behind },
+				})
+				began := time.Now()
+				err := l.AwaitBooks(t.Context())
+				_, unavailable := errors.AsType[*tenancy.Unavailable](err)
+				if took := time.Since(began); took != c.takes || unavailable != c.fails || !c.fails && err != nil {
+					t.Errorf("after %s: %v", took, err)
+				}
+			})
+		})
 	}
-	_, _, err := w.begin(300)
-	must(t, err)
-	settle(150)
-	limit := &ratelimit.Limit{Key: "budget_1:day:", Kind: ratelimit.Amount, Max: 5000, Per: ratelimit.Day, Location: time.UTC}
-	must(t, w.memory.Seed(t.Context(), "org", limit, w.now(), 650)) // 500 too much
-	meanwhile := &looked{Counter: w.memory, then: func() { settle(50) }}
-	guard := ratelimit.NewGuard(w.memory, ratelimit.GuardOptions{Clock: w.now})
-	t.Cleanup(guard.Close)
-	other := accounting.NewLedger(guard, meanwhile, accounting.LedgerOptions{Books: w.books, Clock: w.now})
-	other.Publish(w.ledger.Accounts())
-	must(t, other.Lower(t.Context(), &b, 7))
-	use, err := w.ledger.BudgetUse(t.Context(), &b)
-	must(t, err)
-	if want := (accounting.BudgetUse{Spent: 7 + 150 + 50 + 50, Held: 300}); use != want { // rather too little than too much
-		t.Errorf("%+v, want %+v", use, want)
-	}
-	for _, spent := range []money.Nano{7, 1000} { // nothing is ever raised
-		must(t, w.ledger.Lower(t.Context(), &b, spent))
-		if use, err = w.ledger.BudgetUse(t.Context(), &b); err != nil || use.Spent != 7+150+50 {
-			t.Errorf("to %s: %+v, %v", spent, use, err)
-		}
-	}
-}
-
-// looked does something right after somebody has looked at what is used.
-type looked struct {
-	ratelimit.Counter
-	then func()
-}
-
-func (l *looked) Uses(ctx context.Context, tag string, limits []*ratelimit.Limit) ([]ratelimit.Use, error) {
-	uses, err := l.Counter.Uses(ctx, tag, limits)
-	l.then()
-	return uses, err
 }
 
 // Forgive takes back what the ledger knew, and nothing of what any node holds or has settled since.

@@ -62,7 +62,7 @@ func (a *App) count(cfg *config.Config, node string) error {
 	a.counters.guard = guard
 	a.ledger = accounting.NewLedger(guard, store, accounting.LedgerOptions{
 		Books: a.db, Away: a.counters.look, Alone: a.counters.alone, Renew: guard.RenewNow, Log: a.log,
-		Shipped: func(since time.Time) bool { return a.counters.redis == nil || a.shipper.CaughtUp(since) },
+		Shipped: func(since time.Time) bool { return a.shipper.CaughtUp(since) },
 	})
 	a.registry.MustRegister(a.ledger.Collectors()...)
 	a.registry.MustRegister(a.counters.collectors()...)
