@@ -58,12 +58,12 @@ const (
 // AwaitBooks waits until the ledger has what was settled before. What this node has settled is there then. What others have is
 // there unless they are behind with their records: they are given the time that it takes.
 func (l *Ledger) AwaitBooks(ctx context.Context) error {
-	began := l.clock()
+	began, alone := l.clock(), l.o.Alone()
 	ctx, cancel := context.WithTimeout(ctx, awaitLimit)
 	defer cancel()
 	look := time.NewTicker(awaitEvery)
 	defer look.Stop()
-	for !l.o.Shipped(began) || !l.o.Alone() && l.clock().Sub(began) < shipFor {
+	for !l.o.Shipped(began) || !alone && l.clock().Sub(began) < shipFor {
 		select {
 		case <-look.C:
 		case <-ctx.Done():

@@ -104,8 +104,14 @@ func (c *counters) nodes() int {
 	return c.redis.Nodes()
 }
 
-// alone tells whether it is known that no other node counts with this one.
-func (c *counters) alone() bool { return c.nodes() == 1 }
+// alone tells whether it is known that no other node counts with this one. It asks anew: the first node that was heard after
+// Redis had forgotten them all has heard of nobody else.
+func (c *counters) alone() bool {
+	if c.redis != nil {
+		c.redis.Beat(context.Background())
+	}
+	return c.nodes() == 1
+}
 
 func (c *counters) collectors() []prometheus.Collector {
 	all := []prometheus.Collector{
