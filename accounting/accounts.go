@@ -58,11 +58,10 @@ type measure struct {
 
 // watch is what is known of a budget beside its counter. It outlives snapshots.
 type watch struct {
-	touched atomic.Bool  // something was settled since the last look
-	unsent  atomic.Int64 // nano-dollars that were settled here and that the ledger does not have yet
-	fresh   atomic.Bool  // nobody has said yet what was spent of it
-	window  time.Time    // of what was noted; under the ledger's mu
-	noted   int          // the highest percent that was noted in that window; likewise
+	touched atomic.Bool // something was settled since the last look
+	fresh   atomic.Bool // nobody has said yet what was spent of it
+	window  time.Time   // of what was noted; under the ledger's mu
+	noted   int         // the highest percent that was noted in that window; likewise
 }
 
 // orgAccount is what an organization's calls are counted against.

@@ -57,9 +57,9 @@ type Ledger struct {
 	swept    prometheus.Counter
 	cold     prometheus.Gauge
 
-	mu         sync.Mutex               // guards what follows, and lets one at a time look at the counters
-	coldSince  map[tenancy.ID]time.Time // organizations whose counters are forgotten
-	reconciled time.Time                // when it was last done
+	mu         sync.Mutex           // guards what follows, and lets one at a time look at the counters
+	blank      map[tenancy.ID]blank // organizations whose counters are forgotten
+	reconciled time.Time            // when it was last done
 }
 
 // NewLedger makes a ledger that holds by a limiter, whose counters are the counter's.
@@ -83,7 +83,7 @@ func NewLedger(limiter ratelimit.Limiter, counter ratelimit.Counter, o LedgerOpt
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Ledger{
-		limiter: limiter, counter: counter, o: o, coldSince: map[tenancy.ID]time.Time{},
+		limiter: limiter, counter: counter, o: o, blank: map[tenancy.ID]blank{},
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vel_limit_refusals_total", Help: "Calls that a limit or a budget refused, by what it counts and whose it is."}, []string{"kind", "level"}),
 		overrun:  prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_budget_overrun_dollars_total", Help: "What calls cost budgets beyond what was held for them."}),
 		warnings: prometheus.NewCounter(prometheus.CounterOpts{Name: "vel_budget_warnings_total", Help: "Warnings that this node sent because a share of a budget is spent."}),
@@ -155,7 +155,7 @@ func (l *Ledger) Tick(ctx context.Context) error {
 		return nil
 	}
 	soon := l.suspect.Swap(false)
-	if !soon && len(l.coldSince) == 0 && now.Sub(l.reconciled) < reconcileEvery {
+	if !soon && len(l.blank) == 0 && now.Sub(l.reconciled) < reconcileEvery {
 		return l.warn(ctx, false)
 	}
 	full := now.Sub(l.reconciled) >= reconcileEvery
@@ -244,13 +244,26 @@ const (
 	coldFor  = ratelimit.RenewEvery + 5*time.Second
 )
 
+// arriveFor is how long what was settled while the store was away may be on its way to it when it is back: each node tries
+// again every two seconds.
+const arriveFor = 5 * time.Second
+
+// arriving tells whether the ledger may have what the counters will only hear of: it would be counted twice.
+func (l *Ledger) arriving() bool {
+	return l.clock().Sub(time.Unix(0, l.lastAway.Load())) < arriveFor
+}
+
 // seed says to the counters what is spent of some budgets of an organization.
 func (l *Ledger) seed(ctx context.Context, org tenancy.ID, some []*measure, totals map[totalKey]money.Nano) error {
 	if wait, err := l.forgotten(ctx, org, some); wait || err != nil {
 		return err
 	}
-	now := l.clock()
+	now, arriving := l.clock(), l.arriving()
 	for _, m := range some {
+		if arriving && !m.watch.fresh.Load() {
+			l.suspect.Store(true)
+			continue
+		}
 		start, _ := m.limit.Window(now)
 		spent := max(0, totals[totalKey{m.budget.ID, micros(start)}])
 		if err := l.counter.Seed(ctx, string(org), m.limit, now, min(int64(spent), tenancy.MostUnits)); err != nil {
@@ -261,29 +274,52 @@ func (l *Ledger) seed(ctx context.Context, org tenancy.ID, some []*measure, tota
 	return nil
 }
 
+// blank is that the counters of an organization were forgotten.
+type blank struct {
+	since time.Time
+	mark  int64 // what noticed says
+}
+
+// noticed is what the first node that finds the counters forgotten writes into them: if it is gone, or another, they were
+// forgotten once more.
+var noticed = &ratelimit.Limit{Key: "?", Kind: ratelimit.Amount, Per: ratelimit.Total, Max: tenancy.MostUnits}
+
 // forgotten tells whether the counters of an organization were forgotten, and it is too early to say what was spent: then
 // some of it is not in the ledger. An organization whose budgets are all new was not forgotten: there was nothing.
 func (l *Ledger) forgotten(ctx context.Context, org tenancy.ID, some []*measure) (wait bool, err error) {
-	uses, err := l.counter.Uses(ctx, string(org), []*ratelimit.Limit{sentinel})
+	uses, err := l.counter.Uses(ctx, string(org), []*ratelimit.Limit{sentinel, noticed})
 	if err != nil {
 		return true, fmt.Errorf("ask what is counted of %s: %w", org, err)
 	}
 	if !uses[0].Cold {
-		delete(l.coldSince, org)
+		delete(l.blank, org)
 		return false, nil
 	}
 	now := l.clock()
-	if _, known := l.coldSince[org]; !known {
-		l.coldSince[org] = now
-	}
-	if l.tooEarly(now, l.coldSince[org], some) {
-		return true, nil
+	since, err := l.blankSince(ctx, org, uses[1])
+	if err != nil || l.tooEarly(now, since, some) {
+		return true, err
 	}
 	if err := l.o.Renew(); err != nil {
 		return true, fmt.Errorf("renew what is held of %s: %w", org, err)
 	}
-	delete(l.coldSince, org)
+	delete(l.blank, org)
 	return false, l.counter.Seed(ctx, string(org), sentinel, now, 0)
+}
+
+// blankSince is when this node found the counters of an organization forgotten for the last time.
+func (l *Ledger) blankSince(ctx context.Context, org tenancy.ID, said ratelimit.Use) (time.Time, error) {
+	now, mark := l.clock(), said.Used
+	if said.Cold {
+		mark = now.UnixMilli()
+		if err := l.counter.Seed(ctx, string(org), noticed, now, mark); err != nil {
+			return now, fmt.Errorf("note that what is counted of %s was forgotten: %w", org, err)
+		}
+	}
+	if was, known := l.blank[org]; !known || was.mark != mark {
+		l.blank[org] = blank{now, mark}
+	}
+	return l.blank[org].since, nil
 }
 
 // tooEarly tells whether somebody may have settled or hold what the ledger and the counters do not know.

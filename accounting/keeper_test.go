@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -67,6 +68,7 @@ type world struct {
 	books  *books
 	memory *ratelimit.Memory
 	ledger *accounting.Ledger
+	away   bool // the counters are
 	alone  bool
 	behind bool // the shipper is
 	n      int
@@ -90,7 +92,7 @@ func (w *world) start(t interface{ Cleanup(func()) }, budgets []accounting.Budge
 	t.Cleanup(guard.Close)
 	w.ledger = accounting.NewLedger(guard, w.memory, accounting.LedgerOptions{
 		Books: w.books, Clock: w.now, Renew: guard.RenewNow,
-		Alone: func() bool { return w.alone }, Shipped: func(time.Time) bool { return !w.behind },
+		Away: func() bool { return w.away }, Alone: func() bool { return w.alone }, Shipped: func(time.Time) bool { return !w.behind },
 	})
 	w.ledger.Publish(accounting.NewAccounts(nil, budgets, accounting.Unpriced{}, nil))
 }
@@ -223,16 +225,18 @@ func TestForgotten(t *testing.T) {
 	if isCold() {
 		t.Error("a new budget is cold")
 	}
-	for _, l := range []string{"*", "budget_1:day:"} { // Redis is flushed
-		must(t, w.memory.Forget(t.Context(), "org", &ratelimit.Limit{Key: l, Kind: ratelimit.Amount, Per: ratelimit.Day}))
-	}
-	for range 24 {
-		w.pass(time.Second)
-		if _, _, err := w.begin(1); err != nil { // who notices makes the ledger look
-			must(t, w.ledger.Tick(t.Context()))
+	for range 2 { // the second time before the first is over
+		for _, l := range []string{"*", "?", "budget_1:day:"} { // Redis is flushed
+			must(t, w.memory.Forget(t.Context(), "org", &ratelimit.Limit{Key: l, Kind: ratelimit.Amount, Per: ratelimit.Day}))
 		}
-		if !isCold() {
-			t.Fatal("what was forgotten is believed too early")
+		for range 24 {
+			w.pass(time.Second)
+			if _, _, err := w.begin(1); err != nil { // who notices makes the ledger look
+				must(t, w.ledger.Tick(t.Context()))
+			}
+			if !isCold() {
+				t.Fatal("what was forgotten is believed too early")
+			}
 		}
 	}
 	w.behind = true
@@ -248,55 +252,73 @@ func TestForgotten(t *testing.T) {
 	}
 }
 
-// Lower takes off what was counted too much, in one step: what is held, what is not in the books yet, and what is settled
-// between the look and the step stays counted.
-func TestLower(t *testing.T) {
+// What was settled while the counters were away reaches them after they are back, and the ledger may have it before: it is
+// counted once. What they have lost is counted again.
+func TestReturn(t *testing.T) {
 	t.Parallel()
-	b := dayBudget(5000, nil)
+	b := dayBudget(1000, nil)
 	w := newWorld(t, b)
 	must(t, w.ledger.Open(t.Context()))
-	settle := func(cost money.Nano) {
+	r, rec, err := w.begin(100)
+	must(t, err)
+	w.away = true
+	must(t, w.ledger.Tick(t.Context()))
+	rec.State, rec.Cost = accounting.Ended, 90
+	r.Book(&rec)
+	w.books.append(rec)
+	w.away = false
+	for range 4 {
+		w.pass(time.Second)
+		must(t, w.ledger.Tick(t.Context()))
+	}
+	w.ledger.Settle(r, &rec)
+	spends := func(want money.Nano) {
 		t.Helper()
-		r, rec, err := w.begin(200)
+		use, err := w.ledger.BudgetUse(t.Context(), &b)
 		must(t, err)
-		rec.State, rec.Cost = accounting.Ended, cost
-		r.Book(&rec)
-		w.ledger.Settle(r, &rec) // and it is on its way to the books
-	}
-	_, _, err := w.begin(300)
-	must(t, err)
-	settle(150)
-	limit := &ratelimit.Limit{Key: "budget_1:day:", Kind: ratelimit.Amount, Max: 5000, Per: ratelimit.Day, Location: time.UTC}
-	must(t, w.memory.Seed(t.Context(), "org", limit, w.now(), 650)) // 500 too much
-	meanwhile := &looked{Counter: w.memory, then: func() { settle(50) }}
-	guard := ratelimit.NewGuard(w.memory, ratelimit.GuardOptions{Clock: w.now})
-	t.Cleanup(guard.Close)
-	other := accounting.NewLedger(guard, meanwhile, accounting.LedgerOptions{Books: w.books, Clock: w.now})
-	other.Publish(w.ledger.Accounts())
-	must(t, other.Lower(t.Context(), &b, 7))
-	use, err := w.ledger.BudgetUse(t.Context(), &b)
-	must(t, err)
-	if want := (accounting.BudgetUse{Spent: 7 + 150 + 50 + 50, Held: 300}); use != want { // rather too little than too much
-		t.Errorf("%+v, want %+v", use, want)
-	}
-	for _, spent := range []money.Nano{7, 1000} { // nothing is ever raised
-		must(t, w.ledger.Lower(t.Context(), &b, spent))
-		if use, err = w.ledger.BudgetUse(t.Context(), &b); err != nil || use.Spent != 7+150+50 {
-			t.Errorf("to %s: %+v, %v", spent, use, err)
+		if use != (accounting.BudgetUse{Spent: want}) {
+			t.Errorf("%+v, want %s to be spent", use, want)
 		}
 	}
+	spends(90)
+	limit := &ratelimit.Limit{Key: "budget_1:day:", Kind: ratelimit.Amount, Max: 1000, Per: ratelimit.Day, Location: time.UTC}
+	must(t, w.memory.Lower(t.Context(), "org", limit, w.now(), 50)) // it came back with an old snapshot
+	w.pass(time.Second)
+	must(t, w.ledger.Tick(t.Context()))
+	spends(90)
 }
 
-// looked does something right after somebody has looked at what is used.
-type looked struct {
-	ratelimit.Counter
-	then func()
-}
-
-func (l *looked) Uses(ctx context.Context, tag string, limits []*ratelimit.Limit) ([]ratelimit.Use, error) {
-	uses, err := l.Counter.Uses(ctx, tag, limits)
-	l.then()
-	return uses, err
+// What this node has settled is in the books when they were waited for, and what others have if they are not behind.
+func TestAwaitBooks(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		alone  bool
+		behind time.Duration
+		takes  time.Duration
+		fails  bool
+	}{
+		"alone":             {alone: true, behind: 2 * time.Second, takes: 2 * time.Second},
+		"with others":       {behind: 2 * time.Second, takes: 5 * time.Second},
+		"behind the others": {behind: 7 * time.Second, takes: 7 * time.Second},
+		"without books":     {alone: true, behind: time.Hour, takes: 15 * time.Second, fails: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				memory := ratelimit.NewMemory(time.Now)
+				l := accounting.NewLedger(memory, memory, accounting.LedgerOptions{
+					Alone:   func() bool { return c.alone },
+					Shipped: func(since time.Time) bool { return time.Since(since) >= c.behind },
+				})
+				began := time.Now()
+				err := l.AwaitBooks(t.Context())
+				_, unavailable := errors.AsType[*tenancy.Unavailable](err)
+				if took := time.Since(began); took != c.takes || unavailable != c.fails || !c.fails && err != nil {
+					t.Errorf("after %s: %v", took, err)
+				}
+			})
+		})
+	}
 }
 
 // Forgive takes back what the ledger knew, and nothing of what any node holds or has settled since.

@@ -111,7 +111,6 @@ func (l *Ledger) Settle(r *Reservation, rec *Record) {
 		if m.watch == nil {
 			continue
 		}
-		m.watch.unsent.Add(actual[i])
 		if !m.watch.touched.Load() { // else the cores would fight for it
 			m.watch.touched.Store(true)
 		}

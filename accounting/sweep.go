@@ -58,11 +58,6 @@ func (l *Ledger) Committed(ctx context.Context, records []Record) {
 		if len(r.Bookings) == 0 {
 			continue
 		}
-		for k := range r.Bookings {
-			if m := l.Accounts().measure(r.Bookings[k].Budget); m != nil && r.State == Ended {
-				m.watch.unsent.Add(-int64(r.Bookings[k].Spent))
-			}
-		}
 		if r.State != Interrupted {
 			ended[r.Who.Org] = append(ended[r.Who.Org], string(r.ID))
 			continue

@@ -48,22 +48,29 @@ func (l *Ledger) BudgetUse(ctx context.Context, b *Budget) (BudgetUse, error) {
 	return BudgetUse{money.Nano(u.Used), money.Nano(u.Held), money.Nano(u.Overrun), u.Cold}, nil
 }
 
-// Lower takes off what is counted as spent of a budget in the window of now beyond what the ledger says and what this node has
-// settled beyond it. It is one step by the difference: what any node holds, and what calls settle meanwhile, stays counted. What
-// other nodes have settled and not shipped yet looks like an excess: it is missing until the ledger has it, some seconds.
-func (l *Ledger) Lower(ctx context.Context, b *Budget, spent money.Nano) error {
-	use, err := l.BudgetUse(ctx, b)
-	if err != nil || use.Cold {
-		return err
+// How long other nodes may take to bring what they have settled into the ledger, and how long this one may.
+const (
+	shipFor    = 5 * time.Second
+	awaitLimit = 15 * time.Second
+	awaitEvery = 100 * time.Millisecond
+)
+
+// AwaitBooks waits until the ledger has what was settled before. What this node has settled is there then. What others have is
+// there unless they are behind with their records: they are given the time that it takes.
+func (l *Ledger) AwaitBooks(ctx context.Context) error {
+	began, alone := l.clock(), l.o.Alone()
+	ctx, cancel := context.WithTimeout(ctx, awaitLimit)
+	defer cancel()
+	look := time.NewTicker(awaitEvery)
+	defer look.Stop()
+	for !l.o.Shipped(began) || !alone && l.clock().Sub(began) < shipFor {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return &tenancy.Unavailable{Cause: fmt.Errorf("wait for the ledger: %w", ctx.Err())}
+		}
 	}
-	excess := use.Spent - spent
-	if m := l.Accounts().measure(b.ID); m != nil {
-		excess -= money.Nano(max(0, m.watch.unsent.Load()))
-	}
-	if excess <= 0 {
-		return nil
-	}
-	return l.Forgive(ctx, b, l.clock(), excess)
+	return nil
 }
 
 // Forgive takes back what a person forgives of a budget in the window in which a moment lies. What nodes hold, and what they

@@ -73,7 +73,7 @@ func (s *Server) serveLedger() {
 	}, s.verifyLedger, http.StatusNotFound)
 	add(s, huma.Operation{
 		OperationID: "repair-ledger", Method: http.MethodPost, Path: "/api/ledger/repair", Tags: []string{"Budgets"}, Summary: "Repair counters",
-		Description: "Lowers what the counters say was spent to what the ledger says, in the windows of now. Nothing else ever lowers them. It is written into the audit log.",
+		Description: "Lowers what the counters say was spent to what the ledger says, in the windows of now, when that has all that was counted: where there are other nodes, after five seconds. Nothing else ever lowers them. It is written into the audit log.",
 	}, s.repairLedger, http.StatusNotFound)
 }
 

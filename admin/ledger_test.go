@@ -23,6 +23,7 @@ type ledgerBook struct {
 	sums     []accounting.LedgerTotal
 	rows     []accounting.LedgerTotal // nil: as the sums
 	overruns []accounting.Overrun
+	late     func(begun time.Time) money.Nano // what calls that began then or later have spent
 }
 
 func totalsOf(all []accounting.LedgerTotal, q accounting.LedgerQuery) (found []accounting.LedgerTotal) {
@@ -58,6 +59,16 @@ func (l *ledgerBook) Spent(ctx context.Context, org, budget tenancy.ID, window t
 		}
 	}
 	return 0, err
+}
+
+func (l *ledgerBook) SpentBefore(ctx context.Context, org, budget tenancy.ID, window, begun time.Time) (money.Nano, error) {
+	spent, err := l.Spent(ctx, org, budget, window)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.late != nil {
+		spent -= l.late(begun)
+	}
+	return spent, err
 }
 
 func (l *ledgerBook) Overruns(context.Context, tenancy.ID, tenancy.ID, time.Time, int) ([]accounting.Overrun, error) {
@@ -237,20 +248,32 @@ func TestListedOverruns(t *testing.T) {
 	}
 }
 
+// Of what is counted beyond the ledger some was only not in it yet, and some is counted while that is found out: both stays.
 func TestRepairLedger(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.spend(30*dollar, 0)
 	w.count(accounting.BudgetUse{Spent: 42 * dollar, Held: dollar})
+	w.db.counts.awaited = func() {
+		w.spend(38*dollar, 0)
+		w.count(accounting.BudgetUse{Spent: 45 * dollar})
+	}
+	w.db.ledger.late = func(begun time.Time) money.Nano {
+		if ahead := begun.Sub(w.Now()); ahead != time.Second {
+			t.Errorf("calls that begin %s later are left out", ahead)
+		}
+		return dollar
+	}
 	for _, lowered := range []int{1, 0} {
 		var r RepairReport
 		w.do("root", "POST", "/api/ledger/repair", nil).want(200).into(&r)
-		if r.Lowered != lowered || w.db.counts.uses["budget:acme"].Spent != 30*dollar {
-			t.Errorf("lowered %d to %s", r.Lowered, w.db.counts.uses["budget:acme"].Spent)
+		if use := w.db.counts.uses["budget:acme"]; r.Lowered != lowered || use.Spent != 40*dollar {
+			t.Errorf("lowered %d to %s", r.Lowered, use.Spent)
 		}
+		w.db.counts.awaited, w.db.ledger.late = func() { w.spend(40*dollar, 0) }, nil
 	}
 	e := w.db.audit.all()
-	if len(e) != 1 || e[0].Action != "ledger.repair" || e[0].Org != acme || e[0].Before != `{"spent_usd":"42"}` || e[0].After != `{"spent_usd":"30"}` {
+	if len(e) != 1 || e[0].Action != "ledger.repair" || e[0].Org != acme || e[0].Before != `{"spent_usd":"42"}` || e[0].After != `{"spent_usd":"37"}` {
 		t.Errorf("the repair left %+v", e)
 	}
 	w.Uses = nil

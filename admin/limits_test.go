@@ -37,6 +37,8 @@ type counted struct {
 	uses   map[tenancy.ID]accounting.BudgetUse
 	reset  []tenancy.ID
 	fail   error
+
+	awaited func() // what comes into the books while they are waited for
 }
 
 func (c *counted) LimitUses(_ context.Context, _ *accounting.Limits) ([]accounting.LimitUse, error) {
@@ -60,12 +62,11 @@ func (c *counted) BudgetUse(_ context.Context, b *accounting.Budget) (accounting
 	return use, c.fail
 }
 
-func (c *counted) Lower(_ context.Context, b *accounting.Budget, spent money.Nano) error {
+func (c *counted) AwaitBooks(context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if use, known := c.uses[b.ID]; known {
-		use.Spent = spent
-		c.uses[b.ID] = use
+	if c.awaited != nil {
+		c.awaited()
 	}
 	return c.fail
 }

@@ -18,9 +18,8 @@ type Uses interface {
 	ResetLimits(ctx context.Context, l *accounting.Limits) error
 	// BudgetUse says what is used of a budget in the window of now.
 	BudgetUse(ctx context.Context, b *accounting.Budget) (accounting.BudgetUse, error)
-	// Lower sets what is spent of a budget in the window of now to what the ledger says, and leaves what is held. Calls that
-	// are over and not in the ledger yet are counted all the same, or it refuses as *tenancy.Unavailable.
-	Lower(ctx context.Context, b *accounting.Budget, spent money.Nano) error
+	// AwaitBooks waits until the ledger has what was settled before.
+	AwaitBooks(ctx context.Context) error
 	// Forgive takes back some of what is spent of a budget in the window in which a moment lies, and leaves what is held and
 	// what comes meanwhile.
 	Forgive(ctx context.Context, b *accounting.Budget, at time.Time, forgiven money.Nano) error
@@ -29,6 +28,8 @@ type Uses interface {
 // Ledger is the truth about money.
 type Ledger interface {
 	Spent(ctx context.Context, org, budget tenancy.ID, window time.Time) (money.Nano, error)
+	// SpentBefore leaves out the calls that began at a time or later.
+	SpentBefore(ctx context.Context, org, budget tenancy.ID, window, begun time.Time) (money.Nano, error)
 	// LedgerTotals are its sums, and LedgerEntries what its rows come to, where they are still there.
 	LedgerTotals(ctx context.Context, q accounting.LedgerQuery) ([]accounting.LedgerTotal, error)
 	LedgerEntries(ctx context.Context, q accounting.LedgerQuery) ([]accounting.LedgerTotal, error)

@@ -166,6 +166,16 @@ func spentIn(ctx context.Context, t tx, org, budget tenancy.ID, window time.Time
 	return spent, err
 }
 
+// SpentBefore is what Spent says without the calls that began at a time or later.
+func (db *DB) SpentBefore(ctx context.Context, org, budget tenancy.ID, window, begun time.Time) (spent money.Nano, err error) {
+	err = db.dialect.read(ctx, tenant(org).forCalls(), func(t tx) error {
+		return t.one(ctx, []any{&spent}, `select cast(coalesce((select sum(spent) from ledger_sums where org_id = $1 and budget_id = $2 and window_us = $3), 0)
+			- coalesce((select sum(spent) from ledger where org_id = $1 and budget_id = $2 and window_us = $3 and begun_us >= $4), 0) as bigint)`,
+			org, budget, micros{&window}, micros{&begun})
+	})
+	return spent, err
+}
+
 // LedgerTotals are the sums of the ledger, in the order of budgets and windows.
 func (db *DB) LedgerTotals(ctx context.Context, q accounting.LedgerQuery) ([]accounting.LedgerTotal, error) {
 	return db.totals(ctx, q, "ledger_sums", "sum(entries)")

@@ -62,7 +62,7 @@ func (a *App) count(cfg *config.Config, node string) error {
 	a.counters.guard = guard
 	a.ledger = accounting.NewLedger(guard, store, accounting.LedgerOptions{
 		Books: a.db, Away: a.counters.look, Alone: a.counters.alone, Renew: guard.RenewNow, Log: a.log,
-		Shipped: func(since time.Time) bool { return a.counters.redis == nil || a.shipper.CaughtUp(since) },
+		Shipped: func(since time.Time) bool { return a.shipper.CaughtUp(since) },
 	})
 	a.registry.MustRegister(a.ledger.Collectors()...)
 	a.registry.MustRegister(a.counters.collectors()...)
@@ -104,8 +104,14 @@ func (c *counters) nodes() int {
 	return c.redis.Nodes()
 }
 
-// alone tells whether it is known that no other node counts with this one.
-func (c *counters) alone() bool { return c.nodes() == 1 }
+// alone tells whether it is known that no other node counts with this one. It asks anew: the first node that was heard after
+// Redis had forgotten them all has heard of nobody else.
+func (c *counters) alone() bool {
+	if c.redis != nil {
+		c.redis.Beat(context.Background())
+	}
+	return c.nodes() == 1
+}
 
 func (c *counters) collectors() []prometheus.Collector {
 	all := []prometheus.Collector{

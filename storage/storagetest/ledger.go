@@ -65,6 +65,11 @@ func ledger(t *testing.T, db *storage.DB) {
 	spent, err := db.Spent(ctx, "org_a", "budget_x", month)
 	must(t, err)
 	same(t, "what was spent of what nobody has", spent, 0)
+	for since, want := range map[time.Time]money.Nano{first[0].Begun: 0, first[1].Begun: 70, at.Add(5 * time.Second): 250, at.Add(time.Hour): 270} {
+		spent, err := db.SpentBefore(ctx, "org_a", "budget_1", month, since)
+		must(t, err)
+		same(t, "what calls before "+since.String()+" have spent", spent, want)
+	}
 	list, err := db.Overruns(ctx, "org_a", "budget_1", month, 10)
 	must(t, err)
 	same(t, "overruns", list, []accounting.Overrun{

@@ -286,6 +286,11 @@ func tenants(t *testing.T, db *storage.DB) {
 			must(t, err)
 			same(t, "what was spent of theirs", spent, 0)
 		},
+		"SpentBefore": func() {
+			spent, err := db.SpentBefore(ctx, me.org, other.budget.ID, month, month.AddDate(1, 0, 0))
+			must(t, err)
+			same(t, "what was spent of theirs before", spent, 0)
+		},
 		"LedgerTotals":  func() { booksOf(t, db.LedgerTotals, me, other) },
 		"LedgerEntries": func() { booksOf(t, db.LedgerEntries, me, other) },
 		"Overruns": func() {

@@ -206,7 +206,7 @@ func traces(t *testing.T, db *storage.DB) {
 		"Audit", "AuditHeads", "ExportAudit", "SealedBy",
 		"Seal", "SealNow", // they seal events and make none
 		"BatchSize", "Cursor", "Calls", "Call", "CountCalls", "Replay", "Usage", "ProveBatch",
-		"Spent", "LedgerTotals", "LedgerEntries", "Overruns",
+		"Spent", "SpentBefore", "LedgerTotals", "LedgerEntries", "Overruns",
 		"Deliveries", "Delivery", "LoadDelivery", // a claim is no change that anybody made
 		"AgentVersions", "Batch", "Batches", "Items", "LoadTask", "PendingJobs", "Progress", "Queue", "Seqs", "Stopping", "Task", "TaskContents", "Tasks",
 		"Patrol",        // what it changes, the history of each task tells

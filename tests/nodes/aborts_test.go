@@ -61,7 +61,7 @@ func (h *house) watch(t *testing.T, ctx context.Context, n *node, budget string)
 }
 
 // Clients leave their streams on three nodes, and one of the nodes is killed in the middle of that: a budget is never
-// exceeded, and when what the killed node held has expired nothing is held.
+// exceeded, as a node tells and as the counters are every 10 ms, and when what the killed node held has expired nothing is held.
 func TestBudgetOfLeavers(t *testing.T) {
 	t.Parallel()
 	h := counting(t, 3)
@@ -71,6 +71,8 @@ func TestBudgetOfLeavers(t *testing.T) {
 	var running, watching sync.WaitGroup
 	samples := 0
 	watching.Go(func() { samples = h.watch(t, ctx, h.nodes[0], id) })
+	beside := h.look(t, id)
+	watching.Go(func() { beside.watch(t, ctx) })
 	for i := range 24 {
 		running.Go(func() {
 			for ctx.Err() == nil {
@@ -86,7 +88,11 @@ func TestBudgetOfLeavers(t *testing.T) {
 	if before.total() > before.max+before.overrun || samples < 10 {
 		t.Errorf("after %d looks: %+v", samples, before)
 	}
-	t.Logf("%d looks; in the end %+v", samples, before)
+	if len(beside.begun) < samples || beside.seen < beside.most/3 {
+		t.Errorf("after %d looks at the counters %d nano-dollars were seen", len(beside.begun), beside.seen)
+	}
+	t.Logf("%d looks through the API, %d at the counters, half of them within %s of the one before; in the end %+v",
+		samples, len(beside.begun), beside.apart().Round(100*time.Microsecond), before)
 	h.verified(t, h.nodes[0])
 	if *abort >= long {
 		soon(t, expires, "nothing is held", func() bool { return h.used(t, h.nodes[0], id).held == 0 })

@@ -1,8 +1,10 @@
 package nodes
 
 import (
+	"context"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -105,6 +107,37 @@ func TestRedisGoesAway(t *testing.T) {
 	}
 	h.together(t, limits)
 	h.spend(t, id)
+	for _, n := range h.nodes {
+		if err := n.Stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Redis is flushed while a node makes a call, and the other one is the first to notice: what the call holds is known before
+// anybody believes what is counted.
+func TestFlushedUnderACall(t *testing.T) {
+	t.Parallel()
+	h := counting(t, 2)
+	id := h.budget(t, 40, "closed")
+	ctx, leave := context.WithCancel(t.Context())
+	var calling sync.WaitGroup
+	calling.Go(func() {
+		_, _ = h.nodes[1].do(ctx, h.key.secret, "POST", "/v1/chat/completions", object{ // it is left in the end
+			"model": "echo", "stream": true, "messages": []object{{"role": "user", "content": "[[chunks=1000 delay=100ms]] Say hello."}},
+		})
+	})
+	t.Cleanup(func() { leave(); calling.Wait() })
+	soon(t, patience, "the call is held", func() bool { return h.used(t, h.nodes[0], id).held == 0.5 })
+	if got := h.redis.says("FLUSHALL"); got != "+OK" {
+		t.Fatalf("flush: %q", got)
+	}
+	soon(t, patience, "the budget gives something", func() bool { return h.nodes[0].call(t, h.key.secret, "echo") == http.StatusOK })
+	if u := h.used(t, h.nodes[0], id); u.held < 0.5 {
+		t.Errorf("what the other node holds is not known: %+v", u)
+	}
+	leave()
+	calling.Wait()
 	for _, n := range h.nodes {
 		if err := n.Stop(); err != nil {
 			t.Error(err)

@@ -16,26 +16,32 @@ import (
 
 // store is a private Redis that a test kills and begins again, at the same place.
 type store struct {
-	dir  string
-	port int
-	cmd  *exec.Cmd // nil while it is away
+	dir      string
+	port     int
+	settings []string
+	cmd      *exec.Cmd // nil while it is away
 }
 
-func counters(t *testing.T) *store {
+func counters(t *testing.T, settings ...string) *store {
 	t.Helper()
-	port, err := vel.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &store{dir: filepath.Join(t.TempDir(), "redis"), port: port}
+	s := &store{dir: filepath.Join(t.TempDir(), "redis"), port: freePort(t), settings: settings}
 	s.begin(t)
 	t.Cleanup(s.kill)
 	return s
 }
 
+func freePort(t *testing.T) int {
+	t.Helper()
+	port, err := vel.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
 func (s *store) begin(t *testing.T) {
 	t.Helper()
-	s.cmd = exec.Command(filepath.Join("..", "services", "redis"), s.dir, strconv.Itoa(s.port))
+	s.cmd = exec.Command(filepath.Join("..", "services", "redis"), append([]string{s.dir, strconv.Itoa(s.port)}, s.settings...)...)
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +58,7 @@ func (s *store) kill() {
 
 // says is the first line of its answer to a command of one word; empty if there is none.
 func (s *store) says(command string) string {
-	c, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)), time.Second)
+	c, err := net.DialTimeout("tcp", address(s.port), time.Second)
 	if err != nil {
 		return ""
 	}
