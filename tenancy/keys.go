@@ -50,7 +50,8 @@ type APIKey struct {
 type KeyIndex struct {
 	byHash map[Hash]entry
 	byID   map[ID]*indexed
-	stale  bool // the database has been away for too long: what it said is no longer believed
+	stale  bool        // the database has been away for too long: what it said is no longer believed
+	keeps  map[ID]bool // organizations that want what their calls say to be kept
 }
 
 // entry is one secret of a key.
@@ -84,7 +85,7 @@ func NewKeyIndex(keys []APIKey) (*KeyIndex, error) {
 // With returns an index in which the changed keys replace those with the same id, and deleted ones are gone. A secret
 // that another key has stays that key's.
 func (x *KeyIndex) With(changed []APIKey) *KeyIndex {
-	y := &KeyIndex{maps.Clone(x.byHash), maps.Clone(x.byID), x.stale}
+	y := &KeyIndex{maps.Clone(x.byHash), maps.Clone(x.byID), x.stale, x.keeps}
 	for i := range changed {
 		k := &changed[i]
 		old, ok := y.byID[k.ID]
@@ -114,7 +115,14 @@ func (x *KeyIndex) UsesOf(other *KeyIndex) *KeyIndex {
 }
 
 // Stale returns the index as it is while the database has been away for too long, or as it is once it is back.
-func (x *KeyIndex) Stale(stale bool) *KeyIndex { return &KeyIndex{x.byHash, x.byID, stale} }
+func (x *KeyIndex) Stale(stale bool) *KeyIndex {
+	return &KeyIndex{x.byHash, x.byID, stale, x.keeps}
+}
+
+// Keeping returns the index as one of organizations of which these want what their calls say to be kept, for who calls without a key.
+func (x *KeyIndex) Keeping(orgs map[ID]bool) *KeyIndex {
+	return &KeyIndex{x.byHash, x.byID, x.stale, orgs}
+}
 
 func (x *KeyIndex) put(k *APIKey) *indexed {
 	e := &indexed{
@@ -152,7 +160,7 @@ func (x *KeyIndex) Lookup(hash Hash, now time.Time) (*Principal, error) {
 // may is known where people are kept, and is asked there before.
 func (x *KeyIndex) Resolve(id Identity, now time.Time) (*Principal, error) {
 	if id.Key == "" && id.User != "" && id.Org != Platform {
-		return &Principal{Identity: id}, nil
+		return &Principal{Identity: id, KeepContent: x.keeps[id.Org]}, nil
 	}
 	e, ok := x.byID[id.Key]
 	if !ok {

@@ -238,6 +238,26 @@ func TestContentOfCalls(t *testing.T) {
 	if read := l.reads(t); !slices.Equal(read, []string{s.ID}) {
 		t.Errorf("the log has %v, want %s", read, s.ID)
 	}
+	l.tasksAreKept(t, chat("fast", said, ""))
+}
+
+// tasksAreKept: what the task of somebody who is signed in says is kept as well.
+func (l *ledger) tasksAreKept(t *testing.T, body string) {
+	t.Helper()
+	worker := l.signedIn(t, l.person(t, "task_executor"))
+	path := "/api/tasks/" + worker.create(t, "/api/tasks", members{"body": json.RawMessage(body)})["id"].(string)
+	var call string
+	err := vel.Poll(deadline(t), "the task to end", func() (bool, error) {
+		result, _ := read[members](t, worker.do(t, "GET", path, nil).want(t, http.StatusOK))["result"].(members)
+		call, _ = result["call"].(string)
+		return call != "", nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := l.shown(t, l.admin, answer{header: http.Header{"X-Request-Id": {call}}}, "&content=true"); s.Content == nil || s.Content.Answer == nil {
+		t.Errorf("of a task: %+v", s)
+	}
 }
 
 // reads are the calls whose content was read, as the audit log has it.

@@ -118,8 +118,20 @@ func (d *directory) build() error {
 	if d.index != nil {
 		index.UsesOf(d.index)
 	}
-	d.index = index.Stale(d.stale)
+	d.index = index.Stale(d.stale).Keeping(d.keeping())
 	return nil
+}
+
+// keeping are the organizations that want what their calls say to be kept.
+func (d *directory) keeping() map[tenancy.ID]bool {
+	all := map[tenancy.ID]bool{}
+	for i := range d.declared.orgs {
+		all[d.declared.orgs[i].ID] = d.declared.orgs[i].KeepContent
+	}
+	for id := range d.orgs {
+		all[id] = d.orgs[id].KeepContent
+	}
+	return all
 }
 
 // open tells whether an organization exists and its keys open something.

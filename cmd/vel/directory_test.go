@@ -107,6 +107,11 @@ func TestDirectoryKeepsContent(t *testing.T) {
 		} else if _, err := d.learn(step.learn); err != nil {
 			t.Fatal(err)
 		}
+		for org, want := range map[tenancy.ID]bool{"org_1": d.keeps("org_1"), "org:a": d.keeps("org:a")} { // who is signed in has no key
+			if p, err := d.index.Resolve(tenancy.Identity{Org: org, User: "user_1"}, time.Now()); err != nil || p.KeepContent != want {
+				t.Errorf("%s: a person of %s: %+v, %v; want %v", step.what, org, p, err, want)
+			}
+		}
 		for secret, want := range step.keeps {
 			p, err := d.index.Lookup(tenancy.HashKey([]byte(secret)), time.Now())
 			if err != nil || p.KeepContent != want {
