@@ -150,7 +150,7 @@ func (w *walk) values(place openapi.Parameter, o *openapi.Operation, d deed) (th
 		return common, w.second.word(), true
 	case "email":
 		return common + "@example.com", w.second.word() + "@example.com", true
-	case "disabled", "keep_content", "models", "permissions", "expires", "password", "old", "new", "overlap_seconds", "cookie", "code", "verifier",
+	case "disabled", "keep_content", "over_budget", "models", "permissions", "expires", "password", "old", "new", "overlap_seconds", "cookie", "code", "verifier",
 		"rpm", "burst", "rph", "rpd", "tpm", "tph", "tpd", "in_flight", "on_store_failure", "usd", "warn_at_percent", "hard":
 		return nil, nil, true
 	case "from", "to", "route", "provider", "model", "endpoint", "tag", "class", "failed", "unpriced", "q", "content", "by", "per", "format", "timezone", "since":
