@@ -141,5 +141,5 @@ func TestClusterMovesUnderLoad(t *testing.T) {
 	for _, n := range h.nodes {
 		n.shown(t, true)
 	}
-	h.judge(t, all, stop, befell{outages: moves + 1}, afforded)
+	h.judge(t, all, stop, befell{outages: moves + 1, unheard: true}, afforded)
 }

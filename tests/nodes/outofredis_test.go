@@ -109,8 +109,12 @@ func TestRedisGoesAwayUnderLoad(t *testing.T) {
 	h.judge(t, all, stop, befell{outages: 2, forgot: 2}, afforded)
 }
 
-// befell is how often Redis was away or forgot what it counted, and how often it forgot everything.
-type befell struct{ outages, forgot int }
+// befell is how often Redis was away or forgot what it counted, and how often it forgot everything; and whether a node of it
+// died that had taken settlements which the one in its place had not heard of.
+type befell struct {
+	outages, forgot int
+	unheard         bool
+}
 
 // judge lets the budgets be spent and ends the calls. It wants no more of them to be answered than what docs/limits.md says,
 // and the ledger to name no budget that was not exceeded by what the nodes may give without Redis.
@@ -130,7 +134,7 @@ func (h *house) judge(t *testing.T, all []*promise, stop func(), redis befell, a
 			continue
 		}
 		p.bound(t, "of a budget", p.answered(), afforded+redis.outages*h.alone(p, afforded))
-		if h.settled(t, p) > afforded {
+		if h.settled(t, p, redis.unheard) > afforded {
 			exceeded++
 		}
 	}
@@ -155,17 +159,26 @@ func (h *house) exhaust(t *testing.T, p *promise) {
 }
 
 // settled waits until nothing is held of a budget, and wants the counters and the ledger to know of exactly those calls
-// that were answered: all that the budget was for.
-func (h *house) settled(t *testing.T, p *promise) (calls int) {
+// that were answered: all that the budget was for. Calls whose settlements were unheard of are counted twice when their holds
+// expire, until that is repaired; none is forgotten.
+func (h *house) settled(t *testing.T, p *promise, unheard bool) (calls int) {
 	t.Helper()
 	var u used
 	soon(t, expires, p.what+": the ledger knows what was spent", func() bool {
 		u = h.used(t, h.nodes[0], p.budget)
-		return u.held == 0 && u.booked == u.spent
+		return u.held == 0 && (u.booked == u.spent || unheard && u.booked < u.spent && u.booked == float64(p.answered())/2)
 	})
 	calls = p.answered()
-	if u.spent != float64(calls)/2 || u.spent < u.max {
-		t.Errorf("%s: %d calls were answered, and used is %+v", p.what, calls, u)
+	twice := u.spent - u.booked
+	if twice > 0 {
+		if twice > promised/2 {
+			t.Errorf("%s: $%.2f are counted twice, and no more than %d calls were under way", p.what, twice, promised)
+		}
+		h.repair(t)
+		u = h.used(t, h.nodes[0], p.budget)
+	}
+	if u.spent != float64(calls)/2 || u.spent+twice < u.max {
+		t.Errorf("%s: %d calls were answered, $%.2f were counted twice, and used is %+v", p.what, calls, twice, u)
 	}
 	return calls
 }
