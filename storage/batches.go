@@ -69,7 +69,7 @@ func (db *DB) CreateBatch(ctx context.Context, by tenancy.Actor, b *tasks.Batch)
 		}
 		if b.Once != "" {
 			var is tasks.Batch
-			err := x.one(ctx, batchInto(&is), `select `+batchNames+` from batches where org_id = $1 and once = $2`, b.Org, b.Once)
+			err := x.one(ctx, batchInto(&is), `select `+batchNames+` from batches where org_id = $1 and once = $2 and once <> ''`, b.Org, b.Once)
 			if err == nil {
 				*b = is
 				return errNothing
@@ -100,7 +100,7 @@ func (db *DB) CreateBatch(ctx context.Context, by tenancy.Actor, b *tasks.Batch)
 
 // Batch gives a batch.
 func (db *DB) Batch(ctx context.Context, org, id tenancy.ID) (b tasks.Batch, err error) {
-	err = db.dialect.read(ctx, tenant(org), func(x tx) error {
+	err = db.dialect.read(ctx, tenant(org).again(), func(x tx) error {
 		return x.one(ctx, batchInto(&b), `select `+batchNames+` from batches where org_id = $1 and id = $2`, org, id)
 	})
 	return b, err
@@ -152,7 +152,7 @@ func lockBatch(ctx context.Context, x tx, org, id tenancy.ID, b *tasks.Batch) er
 // AddItems adds items to a batch that has not begun, if it has from of them so far, and gives how many it has then. Whoever
 // repeats what is there already changes nothing. tasks.ErrGap: some before them are missing.
 func (db *DB) AddItems(ctx context.Context, org, id tenancy.ID, from int64, items []tasks.NewItem) (total int64, err error) {
-	err = db.dialect.write(ctx, tenant(org), func(x tx) error {
+	err = db.dialect.write(ctx, tenant(org).again(), func(x tx) error {
 		var b tasks.Batch
 		if err := lockBatch(ctx, x, org, id, &b); err != nil {
 			return err
@@ -213,8 +213,8 @@ func (db *DB) StartBatch(ctx context.Context, by tenancy.Actor, org, id tenancy.
 }
 
 // nextItems finds the next $4 items of a batch ($3) of an organization ($2) that have not begun. It reads those alone, by the index
-// tasks_unstarted, whatever Postgres knows of a table that was just filled.
-const nextItems = `select id from tasks where org_id = $2 and batch_id = $3 and state = 'pending' and due_us = 0 order by item limit $4`
+// tasks_unstarted, whatever Postgres knows of a table that was just filled; that the id is not empty says that the index may be used.
+const nextItems = `select id from tasks where org_id = $2 and batch_id = $3 and batch_id <> '' and state = 'pending' and due_us = 0 order by item limit $4`
 
 // beginItems makes the next n items of a batch due. The batch is locked.
 func beginItems(ctx context.Context, x tx, org, batch tenancy.ID, n int64, now time.Time, wake func(...tasks.Job)) error {
@@ -311,16 +311,16 @@ func (db *DB) StopBatch(ctx context.Context, by tenancy.Actor, org, id tenancy.I
 // cancelItems cancels what waits of a batch, and asks what runs to end.
 func cancelItems(ctx context.Context, x tx, org, batch tenancy.ID, now time.Time) (int64, error) {
 	n, err := x.exec(ctx, `update tasks set state = 'cancelled', rev = rev + 1, seq = seq + 1, ended_us = $3, stopping_us = $3
-		where org_id = $1 and batch_id = $2 and state = 'pending'`, org, batch, micros{&now})
+		where org_id = $1 and batch_id = $2 and batch_id <> '' and state = 'pending'`, org, batch, micros{&now})
 	if err != nil {
 		return 0, err
 	}
 	if _, err := x.exec(ctx, `insert into task_progress (org_id, task_id, seq, at_us, kind, detail, tokens)
-		select org_id, id, seq, ended_us, 'cancelled', '{}', 0 from tasks where org_id = $1 and batch_id = $2 and state = 'cancelled' and ended_us = $3
+		select org_id, id, seq, ended_us, 'cancelled', '{}', 0 from tasks where org_id = $1 and batch_id = $2 and batch_id <> '' and state = 'cancelled' and ended_us = $3
 		on conflict (task_id, seq) do nothing`, org, batch, micros{&now}); err != nil {
 		return 0, err
 	}
-	_, err = x.exec(ctx, `update tasks set stopping_us = $3 where org_id = $1 and batch_id = $2 and state = 'running' and stopping_us = 0`, org, batch, micros{&now})
+	_, err = x.exec(ctx, `update tasks set stopping_us = $3 where org_id = $1 and batch_id = $2 and batch_id <> '' and state = 'running' and stopping_us = 0`, org, batch, micros{&now})
 	return n, err
 }
 
@@ -335,12 +335,12 @@ func (db *DB) RetryBatch(ctx context.Context, by tenancy.Actor, org, id tenancy.
 			return tasks.ErrRunning
 		}
 		n, err := x.exec(ctx, `update tasks set state = 'pending', rev = rev + 1, seq = seq + 1, due_us = 0, failures = 0, interrupted = 0, ended_us = 0, stopping_us = 0, partial = false
-			where org_id = $1 and batch_id = $2 and state in ('failed', 'cancelled')`, org, id)
+			where org_id = $1 and batch_id = $2 and batch_id <> '' and state in ('failed', 'cancelled')`, org, id)
 		if err != nil || n == 0 {
 			return err
 		}
 		if _, err := x.exec(ctx, `insert into task_progress (org_id, task_id, seq, at_us, kind, detail, tokens)
-			select org_id, id, seq, $3, 'retry', '{}', 0 from tasks where org_id = $1 and batch_id = $2 and state = 'pending' and due_us = 0
+			select org_id, id, seq, $3, 'retry', '{}', 0 from tasks where org_id = $1 and batch_id = $2 and batch_id <> '' and state = 'pending' and due_us = 0
 			on conflict (task_id, seq) do nothing`, org, id, micros{&now}); err != nil {
 			return err
 		}
@@ -366,7 +366,7 @@ func (db *DB) Items(ctx context.Context, q tasks.ItemQuery) (list []tasks.ItemRe
 		where = " and state = " + args.add(string(q.State))
 	}
 	query := strings.Replace(taskSelection, " from tasks", ", c.answer from tasks t join task_contents c on c.id = t.id and c.org_id = t.org_id", 1) +
-		` where t.org_id = $1 and t.batch_id = $2 and t.item > $3` + where + ` order by t.item limit ` + args.add(q.Limit)
+		` where t.org_id = $1 and t.batch_id = $2 and t.batch_id <> '' and t.item > $3` + where + ` order by t.item limit ` + args.add(q.Limit)
 	query = strings.Replace(query, "select id, org_id,", "select t.id, t.org_id,", 1)
 	err = db.dialect.read(ctx, tenant(q.Org), func(x tx) error {
 		list = nil

@@ -30,7 +30,15 @@ func (t pgTx) bulk(ctx context.Context, into string, fields []field, then string
 		values[i], formats[i], places[i] = arrayOf(rows, i, f.kind), pgx.BinaryFormatCode, fmt.Sprintf("$%d::%s[]", i+1, f.kind)
 	}
 	statement := `insert into ` + into + ` (` + names(fields) + `) select * from unnest(` + strings.Join(places, ", ") + `)` + then
-	tag, err := t.Conn().PgConn().ExecParams(ctx, statement, values, nil, formats, nil).Close()
+	if !t.prepares {
+		tag, err := t.Conn().PgConn().ExecParams(ctx, statement, values, nil, formats, nil).Close()
+		return tag.RowsAffected(), pgFault(err)
+	}
+	prepared, err := t.Conn().Prepare(ctx, statement, statement) // once
+	if err != nil {
+		return 0, pgFault(err)
+	}
+	tag, err := t.Conn().PgConn().ExecPrepared(ctx, prepared.Name, values, formats, nil).Close()
 	return tag.RowsAffected(), pgFault(err)
 }
 

@@ -24,6 +24,7 @@ import (
 // for them; what a call of the data plane waits for, and the poll that revokes keys, has the other to itself.
 type pgDB struct {
 	control, calls *pgxpool.Pool
+	pooled         bool            // a pooler is in between
 	direct         *pgx.ConnConfig // for LISTEN
 	inserter       *river.Client[pgx.Tx]
 }
@@ -54,10 +55,10 @@ func openPostgres(ctx context.Context, cfg Config, log *slog.Logger) (*pgDB, err
 		return nil, err
 	}
 	db := &pgDB{direct: listener.ConnConfig}
-	if db.control, err = openPool(ctx, url, controlConns); err != nil {
+	if db.control, db.pooled, err = openPool(ctx, url, controlConns); err != nil {
 		return nil, err
 	}
-	if db.calls, err = openPool(ctx, url, callConns); err != nil {
+	if db.calls, _, err = openPool(ctx, url, callConns); err != nil {
 		db.control.Close()
 		return nil, err
 	}
@@ -70,12 +71,39 @@ func openPostgres(ctx context.Context, cfg Config, log *slog.Logger) (*pgDB, err
 	return db, nil
 }
 
-func openPool(ctx context.Context, url secrets.Secret, most int32) (*pgxpool.Pool, error) {
+// openPool opens a pool, and tells whether a pooler is between it and Postgres. Where none is, and as far as nobody says otherwise,
+// statements are prepared once for each connection: half of Postgres' work for ours would else be to read and to plan them.
+func openPool(ctx context.Context, url secrets.Secret, most int32) (pool *pgxpool.Pool, pooled bool, err error) {
 	cfg, err := poolConfig(url, most)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return pgxpool.NewWithConfig(ctx, cfg)
+	if pooled, err = behindPooler(ctx, cfg.ConnConfig); err != nil {
+		return nil, false, err
+	}
+	if !pooled {
+		cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
+	}
+	pool, err = pgxpool.NewWithConfig(ctx, cfg)
+	return pool, pooled, err
+}
+
+// behindPooler tells whether a pooler answers there.
+func behindPooler(ctx context.Context, cfg *pgx.ConnConfig) (bool, error) {
+	conn, err := pgx.ConnectConfig(ctx, cfg.Copy())
+	if err != nil {
+		return false, pgFault(err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), quick)
+		defer cancel()
+		_ = conn.Close(ctx) // it is of no more use
+	}()
+	err = unpooled(ctx, conn)
+	if errors.Is(err, errPooled) {
+		return true, nil
+	}
+	return false, err
 }
 
 func poolConfig(url secrets.Secret, most int32) (*pgxpool.Config, error) {
@@ -84,7 +112,7 @@ func poolConfig(url secrets.Secret, most int32) (*pgxpool.Config, error) {
 		// pgx's own error may quote the password.
 		return nil, errors.New("the URL of Postgres can not be read; it is postgres://user:password@host:port/name")
 	}
-	// Prepared statements stay behind on a connection that the pooler hands to somebody else.
+	// Prepared statements stay behind on a connection that a pooler hands to somebody else.
 	cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	cfg.ConnConfig.ConnectTimeout = dialing
 	cfg.ConnConfig.RuntimeParams["application_name"] = "vel"
@@ -121,7 +149,7 @@ func (db *pgDB) run(ctx context.Context, begin string, as scope, f func(tx) erro
 		return pgFault(err)
 	}
 	defer func() { _ = t.Rollback(ctx) }() // nothing is left of it after a commit
-	if err := f(pgTx{t}); err != nil {
+	if err := f(pgTx{t, !db.pooled && as.same}); err != nil {
 		return err
 	}
 	return pgFault(t.Commit(ctx))
@@ -141,19 +169,32 @@ func (db *pgDB) begin(ctx context.Context, pool *pgxpool.Pool, statements string
 	return t, err
 }
 
-type pgTx struct{ pgx.Tx }
+// pgTx is a transaction.
+type pgTx struct {
+	pgx.Tx
+	prepares bool // its statements are prepared once for each connection
+}
+
+// in says with the values of a statement how it is run. What people ask differs from one time to the next, and is planned each time.
+func (t pgTx) in(values []any) []any {
+	how := pgx.QueryExecModeExec
+	if t.prepares {
+		how = pgx.QueryExecModeCacheStatement
+	}
+	return append([]any{how}, values...)
+}
 
 func (t pgTx) exec(ctx context.Context, sql string, args ...any) (int64, error) {
-	tag, err := t.Exec(ctx, sql, args...)
+	tag, err := t.Exec(ctx, sql, t.in(args)...)
 	return tag.RowsAffected(), pgFault(err)
 }
 
 func (t pgTx) one(ctx context.Context, into []any, sql string, args ...any) error {
-	return pgFault(t.QueryRow(ctx, sql, args...).Scan(into...))
+	return pgFault(t.QueryRow(ctx, sql, t.in(args)...).Scan(into...))
 }
 
 func (t pgTx) each(ctx context.Context, f func(scan func(into ...any) error) error, sql string, args ...any) error {
-	rows, err := t.Query(ctx, sql, args...)
+	rows, err := t.Query(ctx, sql, t.in(args)...)
 	if err != nil {
 		return pgFault(err)
 	}

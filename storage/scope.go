@@ -12,6 +12,7 @@ type scope struct {
 	org    tenancy.ID
 	calls  bool // a call of the data plane waits: it never stands behind the pages and lists of people
 	behind bool // nobody waits: where there is a queue, everybody else goes first
+	same   bool // its few statements come again and again: Postgres keeps how it runs them
 }
 
 func tenant(org tenancy.ID) scope { return scope{role: "vel_app", org: org} }
@@ -24,6 +25,12 @@ var (
 // forCalls is the same scope for what a call of the data plane asks.
 func (s scope) forCalls() scope {
 	s.calls, s.behind = true, false
+	return s
+}
+
+// again is the same scope for a few statements that come very often.
+func (s scope) again() scope {
+	s.same = true
 	return s
 }
 

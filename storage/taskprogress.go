@@ -31,7 +31,7 @@ func insertProgress(ctx context.Context, x tx, t *tasks.Task, happened []tasks.P
 
 // AppendProgress writes what happened of a task that runs at the revision t.Rev. False: it does so no more, and nothing was written.
 func (db *DB) AppendProgress(ctx context.Context, t *tasks.Task, happened []tasks.Progress) (ours bool, err error) {
-	err = db.dialect.write(ctx, tenant(t.Org), func(x tx) error {
+	err = db.dialect.write(ctx, tenant(t.Org).again(), func(x tx) error {
 		// The lock keeps the task as it is until the lines are written.
 		n, err := x.exec(ctx, `update tasks set seq = $4 where org_id = $1 and id = $2 and rev = $3 and state = 'running'`, t.Org, t.ID, t.Rev, happened[len(happened)-1].Seq)
 		if ours = err == nil && n == 1; !ours {
@@ -48,7 +48,7 @@ func (db *DB) Progress(ctx context.Context, org, id tenancy.ID, after int64, tok
 	if !tokens {
 		only = ` and kind <> '` + string(tasks.WasAnswered) + `'`
 	}
-	err = db.dialect.read(ctx, tenant(org), func(x tx) error {
+	err = db.dialect.read(ctx, tenant(org).again(), func(x tx) error {
 		list = nil
 		return x.each(ctx, func(scan func(...any) error) error {
 			var p tasks.Progress

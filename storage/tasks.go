@@ -127,7 +127,7 @@ func madeBefore(ctx context.Context, x tx, t *tasks.Task) (bool, error) {
 		return false, nil
 	}
 	var is tasks.Task
-	err := x.one(ctx, taskInto(&is), taskSelection+` where org_id = $1 and once = $2`, t.Org, t.Once)
+	err := x.one(ctx, taskInto(&is), taskSelection+` where org_id = $1 and once = $2 and once <> ''`, t.Org, t.Once)
 	if errors.Is(err, tenancy.ErrNotFound) {
 		return false, nil
 	}
@@ -222,7 +222,7 @@ func flat(at any) (value any, kind string, err error) {
 
 // Task gives a task.
 func (db *DB) Task(ctx context.Context, org, id tenancy.ID) (t tasks.Task, err error) {
-	err = db.dialect.read(ctx, tenant(org), func(x tx) error {
+	err = db.dialect.read(ctx, tenant(org).again(), func(x tx) error {
 		return x.one(ctx, taskInto(&t), taskSelection+` where org_id = $1 and id = $2 and archived_us = 0`, org, id)
 	})
 	return t, err
@@ -230,7 +230,7 @@ func (db *DB) Task(ctx context.Context, org, id tenancy.ID) (t tasks.Task, err e
 
 // TaskContents gives the sealed request and answer of a task; empty: there is none.
 func (db *DB) TaskContents(ctx context.Context, org, id tenancy.ID) (request, answer string, err error) {
-	err = db.dialect.read(ctx, tenant(org), func(x tx) error {
+	err = db.dialect.read(ctx, tenant(org).again(), func(x tx) error {
 		return x.one(ctx, []any{&request, &answer}, `select request, answer from task_contents where org_id = $1 and id = $2`, org, id)
 	})
 	return request, answer, err
@@ -281,7 +281,7 @@ func readTasks(ctx context.Context, x tx, query string, args ...any) (list []tas
 
 // LoadTask gives a task with what it takes to run it. It is gone if it is a person's who is disabled, or was deleted.
 func (db *DB) LoadTask(ctx context.Context, org, id tenancy.ID) (l *tasks.Loaded, err error) {
-	err = db.dialect.read(ctx, tenant(org).inBackground(), func(x tx) error {
+	err = db.dialect.read(ctx, tenant(org).inBackground().again(), func(x tx) error {
 		l = &tasks.Loaded{Task: &tasks.Task{}}
 		if err := x.one(ctx, taskInto(l.Task), taskSelection+` where org_id = $1 and id = $2 and archived_us = 0`, org, id); err != nil {
 			return err

@@ -11,7 +11,7 @@ import (
 // neither is.
 func (db *DB) waking(ctx context.Context, as scope, f func(t tx, wake func(...tasks.Job)) error) error {
 	var jobs []tasks.Job
-	err := db.dialect.write(ctx, as, func(t tx) error {
+	err := db.dialect.write(ctx, as.again(), func(t tx) error {
 		jobs = nil
 		if err := f(t, func(more ...tasks.Job) { jobs = append(jobs, more...) }); err != nil {
 			return err

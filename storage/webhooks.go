@@ -125,7 +125,7 @@ func deliveryInto(d *tasks.Delivery) []any {
 // one about the same object still does: then it is woken when that has ended.
 func (db *DB) LoadDelivery(ctx context.Context, org, id tenancy.ID, rev int64) (*tasks.Parcel, error) {
 	p := &tasks.Parcel{}
-	err := db.dialect.write(ctx, tenant(org).inBackground(), func(t tx) error {
+	err := db.dialect.write(ctx, tenant(org).inBackground().again(), func(t tx) error {
 		n, err := t.exec(ctx, `update deliveries set rev = rev + 1 where org_id = $1 and id = $2 and rev = $3 and state = 'pending'
 			and not exists (select 1 from deliveries e where e.webhook_id = deliveries.webhook_id and e.object = deliveries.object and e.state = 'pending' and e.id < deliveries.id)`,
 			org, id, rev)
