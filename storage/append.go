@@ -57,7 +57,7 @@ func (db *DB) Append(ctx context.Context, node string, from, to spool.Cursor, re
 		return &accounting.Rejected{Cause: fmt.Errorf("segment %d", to.Segment)}
 	}
 	b := newBatch(clean(node, longestIndexed), records)
-	err := db.dialect.write(ctx, ingest, func(t tx) error {
+	err := db.dialect.write(ctx, ingest.again(), func(t tx) error {
 		if err := b.move(ctx, t, from, to); err != nil {
 			return err
 		}

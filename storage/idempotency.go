@@ -20,7 +20,7 @@ const (
 func (db *DB) Claim(ctx context.Context, org tenancy.ID, id, request string) (kept tenancy.Kept, won bool, err error) {
 	now := time.Now()
 	dead, old := now.Add(-claimLife), now.Add(-answerLife)
-	err = db.dialect.write(ctx, tenant(org), func(t tx) error {
+	err = db.dialect.write(ctx, tenant(org).again(), func(t tx) error {
 		n, err := t.exec(ctx, `insert into idempotency (org_id, id, request, status, answer, created_us) values ($1, $2, $3, 0, '', $4)
 			on conflict (org_id, id) do update set request = excluded.request, status = 0, answer = '', created_us = excluded.created_us
 			where idempotency.status = 0 and idempotency.created_us < $5 or idempotency.created_us < $6`,
@@ -40,7 +40,7 @@ func (db *DB) Claim(ctx context.Context, org tenancy.ID, id, request string) (ke
 // HoldClaim says that whoever claimed a request is still at work on it. ErrNotFound: it is claimed no more.
 func (db *DB) HoldClaim(ctx context.Context, org tenancy.ID, id string) error {
 	now := time.Now()
-	return db.dialect.write(ctx, tenant(org), func(t tx) error {
+	return db.dialect.write(ctx, tenant(org).again(), func(t tx) error {
 		n, err := t.exec(ctx, `update idempotency set created_us = $3 where org_id = $1 and id = $2 and status = 0`, org, id, micros{&now})
 		if err == nil && n == 0 {
 			return tenancy.ErrNotFound
@@ -51,7 +51,7 @@ func (db *DB) HoldClaim(ctx context.Context, org tenancy.ID, id string) error {
 
 // Keep stores the answer to a claimed request.
 func (db *DB) Keep(ctx context.Context, org tenancy.ID, id string, status int, answer string) error {
-	return db.dialect.write(ctx, tenant(org), func(t tx) error {
+	return db.dialect.write(ctx, tenant(org).again(), func(t tx) error {
 		n, err := t.exec(ctx, `update idempotency set status = $3, answer = $4 where org_id = $1 and id = $2 and status = 0`, org, id, status, answer)
 		if err == nil && n == 0 {
 			return tenancy.ErrNotFound
@@ -62,7 +62,7 @@ func (db *DB) Keep(ctx context.Context, org tenancy.ID, id string, status int, a
 
 // Unclaim gives a key back whose request came to nothing, so that it can be sent again.
 func (db *DB) Unclaim(ctx context.Context, org tenancy.ID, id string) error {
-	return db.dialect.write(ctx, tenant(org), func(t tx) error {
+	return db.dialect.write(ctx, tenant(org).again(), func(t tx) error {
 		_, err := t.exec(ctx, `delete from idempotency where org_id = $1 and id = $2 and status = 0`, org, id)
 		return err
 	})

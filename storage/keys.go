@@ -43,7 +43,7 @@ func (db *DB) RotateKey(
 // before it heard of it. Whether the key opens anything is not asked here.
 func (db *DB) KeyByHash(ctx context.Context, hash tenancy.Hash) (k tenancy.APIKey, err error) {
 	keys := db.keys()
-	err = db.dialect.read(ctx, system.forCalls(), func(t tx) error {
+	err = db.dialect.read(ctx, system.forCalls().again(), func(t tx) error {
 		return t.one(ctx, keys.destinations(&k),
 			keys.selection()+` where (hash = $1 or old_hash = $1 and old_hash <> '') and deleted_us = 0 order by changed desc limit 1`, digest{&hash})
 	})
@@ -52,7 +52,7 @@ func (db *DB) KeyByHash(ctx context.Context, hash tenancy.Hash) (k tenancy.APIKe
 
 // OrgOf finds an organization, for a node that was asked for a key of it before it heard of it.
 func (db *DB) OrgOf(ctx context.Context, key tenancy.APIKey) (o tenancy.Org, err error) {
-	err = db.dialect.read(ctx, system.forCalls(), func(t tx) error { return db.orgs().get(ctx, t, key.Org, key.Org, &o) })
+	err = db.dialect.read(ctx, system.forCalls().again(), func(t tx) error { return db.orgs().get(ctx, t, key.Org, key.Org, &o) })
 	return o, err
 }
 

@@ -61,7 +61,7 @@ func (l *lease) take(ctx context.Context, db *DB, now time.Time) error {
 	if holder != "" && !l.alone && now.Sub(l.since) < leaseLife {
 		return nil
 	}
-	return db.dialect.write(ctx, leader, func(t tx) error {
+	return db.dialect.write(ctx, leader.again(), func(t tx) error {
 		n, err := t.exec(ctx, `update leases set holder = $1, beat = beat + 1 where name = $2 and beat = $3`, l.holder, l.name, l.seen)
 		l.held = err == nil && n == 1
 		return err

@@ -50,7 +50,7 @@ func addList[T any](a *arguments, list []T) string {
 // ObjectOwners tells for each of the ids that the organization made which provider holds it.
 func (db *DB) ObjectOwners(ctx context.Context, org tenancy.ID, ids []string) (map[string]string, error) {
 	holders := make(map[string]string, len(ids))
-	err := db.dialect.read(ctx, tenant(org).forCalls(), func(x tx) error {
+	err := db.dialect.read(ctx, tenant(org).forCalls().again(), func(x tx) error {
 		clear(holders)
 		for some := range slices.Chunk(ids, fewParameters) {
 			args := arguments{org}

@@ -99,7 +99,7 @@ func (w *patrol) round(ctx context.Context) error {
 			return err
 		}
 	}
-	err := w.db.dialect.write(ctx, leader, func(t tx) error { return w.lease.beat(ctx, t) })
+	err := w.db.dialect.write(ctx, leader.again(), func(t tx) error { return w.lease.beat(ctx, t) })
 	if errors.Is(err, errNotHeld) {
 		clear(w.nodes)
 		w.Running(ctx, nil)
@@ -113,7 +113,7 @@ func (w *patrol) round(ctx context.Context) error {
 
 // beat says that this node lives.
 func (w *patrol) beat(ctx context.Context) error {
-	return w.db.dialect.write(ctx, system, func(t tx) error {
+	return w.db.dialect.write(ctx, system.again(), func(t tx) error {
 		_, err := t.exec(ctx, `insert into task_nodes (node, beat) values ($1, 1) on conflict (node) do update set beat = task_nodes.beat + 1`, w.Node)
 		return err
 	})

@@ -38,7 +38,7 @@ func (db *DB) BeginSession(ctx context.Context, by tenancy.Actor, s tenancy.Sess
 // their organization is.
 func (db *DB) FindSession(ctx context.Context, hash tenancy.Hash) (s tenancy.Session, u tenancy.User, err error) {
 	users, now := db.users(), time.Now()
-	err = db.dialect.read(ctx, system, func(t tx) error {
+	err = db.dialect.read(ctx, system.again(), func(t tx) error {
 		err := t.one(ctx, session(&s), `select `+sessionColumns+` from sessions where hash = $1 and expires_us > $2`, digest{&hash}, micros{&now})
 		if err != nil {
 			return err

@@ -103,7 +103,7 @@ func (t *table[T, P]) present() string {
 
 // Get finds one object.
 func (t *table[T, P]) Get(ctx context.Context, org, id tenancy.ID) (v T, err error) {
-	err = t.db.dialect.read(ctx, tenant(org), func(x tx) error { return t.get(ctx, x, org, id, &v) })
+	err = t.db.dialect.read(ctx, tenant(org).again(), func(x tx) error { return t.get(ctx, x, org, id, &v) })
 	return v, err
 }
 
