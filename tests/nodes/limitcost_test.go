@@ -26,12 +26,13 @@ func TestWhatLimitsInRedisCost(t *testing.T) {
 	n := h.nodes[0]
 	free := n.newKey(t, n.newOrg(t, "free"), "key", nil)
 	in := "?organization=" + h.org
+	var budgets []string
 	for name, of := range map[string]object{"all": {}, "one": {"key": h.key.id}} {
 		limits, budget := object{"rpm": 10_000_000, "tpm": 1_000_000_000, "rpd": 1_000_000_000, "in_flight": 100_000}, object{"name": name, "usd": "1000000", "per": "month"}
 		maps.Copy(limits, of)
 		maps.Copy(budget, of)
 		n.must(t, http.StatusCreated, "POST", "/api/limits"+in, limits)
-		n.must(t, http.StatusCreated, "POST", "/api/budgets"+in, budget)
+		budgets = append(budgets, n.must(t, http.StatusCreated, "POST", "/api/budgets"+in, budget).field("id"))
 	}
 	for _, secret := range []string{free.secret, h.key.secret} {
 		soon(t, patience, "a call", func() bool { return n.call(t, secret, "echo") == http.StatusOK })
@@ -41,6 +42,11 @@ func TestWhatLimitsInRedisCost(t *testing.T) {
 	for range 6 {
 		for _, secret := range []string{free.secret, h.key.secret} {
 			took[secret] = append(took[secret], calls(t, n, secret, "echo", *limited, *limitedTurn)...)
+		}
+	}
+	for _, id := range budgets {
+		if u := h.used(t, n, id); u.total() < float64(len(took[h.key.secret]))/2 {
+			t.Errorf("%d calls, and a budget counts %+v", len(took[h.key.secret]), u)
 		}
 	}
 	without, with := quantile99(took[free.secret]), quantile99(took[h.key.secret])
