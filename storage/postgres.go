@@ -55,10 +55,13 @@ func openPostgres(ctx context.Context, cfg Config, log *slog.Logger) (*pgDB, err
 		return nil, err
 	}
 	db := &pgDB{direct: listener.ConnConfig}
-	if db.control, db.pooled, err = openPool(ctx, url, controlConns); err != nil {
+	if db.pooled, err = behindPooler(ctx, url); err != nil {
 		return nil, err
 	}
-	if db.calls, _, err = openPool(ctx, url, callConns); err != nil {
+	if db.control, err = db.openPool(ctx, url, controlConns); err != nil {
+		return nil, err
+	}
+	if db.calls, err = db.openPool(ctx, url, callConns); err != nil {
 		db.control.Close()
 		return nil, err
 	}
@@ -71,26 +74,26 @@ func openPostgres(ctx context.Context, cfg Config, log *slog.Logger) (*pgDB, err
 	return db, nil
 }
 
-// openPool opens a pool, and tells whether a pooler is between it and Postgres. Where none is, and as far as nobody says otherwise,
-// statements are prepared once for each connection: half of Postgres' work for ours would else be to read and to plan them.
-func openPool(ctx context.Context, url secrets.Secret, most int32) (pool *pgxpool.Pool, pooled bool, err error) {
+// openPool opens a pool. Where no pooler is between it and Postgres, and as far as nobody says otherwise, statements are prepared once
+// for each connection: half of Postgres' work for ours would else be to read and to plan them.
+func (db *pgDB) openPool(ctx context.Context, url secrets.Secret, most int32) (*pgxpool.Pool, error) {
 	cfg, err := poolConfig(url, most)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	if pooled, err = behindPooler(ctx, cfg.ConnConfig); err != nil {
-		return nil, false, err
-	}
-	if !pooled {
+	if !db.pooled {
 		cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
 	}
-	pool, err = pgxpool.NewWithConfig(ctx, cfg)
-	return pool, pooled, err
+	return pgxpool.NewWithConfig(ctx, cfg)
 }
 
 // behindPooler tells whether a pooler answers there.
-func behindPooler(ctx context.Context, cfg *pgx.ConnConfig) (bool, error) {
-	conn, err := pgx.ConnectConfig(ctx, cfg.Copy())
+func behindPooler(ctx context.Context, url secrets.Secret) (bool, error) {
+	cfg, err := poolConfig(url, 1)
+	if err != nil {
+		return false, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, cfg.ConnConfig)
 	if err != nil {
 		return false, pgFault(err)
 	}

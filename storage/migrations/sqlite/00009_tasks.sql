@@ -34,6 +34,7 @@ create table batches (
   tokens_in bigint not null, tokens_out bigint not null, cost bigint not null, estimate bigint not null, unpriced bigint not null
 );
 create index batches_org on batches (org_id, id);
+create index batches_running on batches (id) where state = 'running';
 create unique index batches_once on batches (org_id, once) where once <> '';
 
 -- What a task asks and what it was answered, sealed.
